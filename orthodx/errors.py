@@ -1,0 +1,25 @@
+"""The one exception family; `orthodx.cli.exits` maps it to exit codes."""
+
+
+class OrthodxError(Exception):
+    """What a person can mend. `str(error)` is one line naming the thing; `hint` says the fix."""
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class UsageError(OrthodxError):
+    """Options that contradict each other or name what does not exist (exit code 2)."""
+
+
+class StudyError(OrthodxError):
+    """One image, series or table that cannot be used; other cases go on."""
+
+
+class NoInputError(OrthodxError):
+    """Nothing usable was found at all (exit code 3)."""
+
+
+class BundleError(OrthodxError):
+    """A model bundle or checkpoint that is missing, altered or of the wrong kind."""
