@@ -1,0 +1,205 @@
+"""Procedural knees: random shape parameters -> bones -> cartilage and menisci -> soft tissue -> `Anatomy`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from orthodx.synth import knee_bones, knee_joint, knee_soft
+from orthodx.synth.anatomy import Anatomy
+from orthodx.synth.solids import Field, Point, grid_points, move, rotation, smooth_noise, true_distance
+from orthodx.synth.tissues import TISSUES
+
+LOW_MM, HIGH_MM = (-82.0, -98.0, -100.0), (82.0, 84.0, 108.0)
+FLEXION_AXIS = (0.0, -8.0, 21.0)  # the epicondylar axis, mm
+
+# Each parameter's mean and standard deviation (drawn normal, cut at 2 sd); mm, degrees or ratios.
+SHAPE: dict[str, tuple[float, float]] = {
+    "size": (1.0, 0.06),
+    "width_ratio": (1.0, 0.03),
+    "flexion": (9.0, 6.0),
+    "valgus": (4.0, 2.0),
+    "tibial_rotation": (0.0, 4.0),
+    "medial_condyle": (0.5, 0.8),
+    "lateral_condyle": (0.0, 0.8),
+    "condyle_gap": (22.5, 1.2),
+    "trochlea_lateral": (2.0, 1.2),
+    "groove_depth": (1.0, 1.5),
+    "notch_width": (10.0, 1.2),
+    "femur_shaft": (14.5, 1.2),
+    "femur_flare": (16.0, 2.5),
+    "plateau_width": (0.0, 1.5),
+    "plateau_depth": (0.0, 1.5),
+    "tibial_slope": (6.0, 2.5),
+    "medial_dish": (1.8, 0.6),
+    "lateral_dome": (0.8, 0.5),
+    "spine": (7.5, 1.2),
+    "tibia_shaft": (14.0, 1.2),
+    "tibia_flare": (20.0, 3.0),
+    "tuberosity": (0.0, 1.2),
+    "fibula_height": (0.0, 3.0),
+    "patella_width": (22.0, 1.5),
+    "patella_height": (21.5, 1.8),
+    "patella_depth": (10.5, 0.9),
+    "facet": (0.38, 0.06),
+    "patella_z": (31.0, 4.0),
+    "patella_tilt": (0.0, 4.0),
+    "femoral_cartilage": (2.3, 0.35),
+    "tibial_cartilage": (2.4, 0.35),
+    "patellar_cartilage": (3.2, 0.5),
+    "joint_space": (0.3, 0.25),
+    "meniscus_height": (6.5, 0.8),
+    "meniscus_width": (0.39, 0.05),
+    "acl_radius": (4.6, 0.5),
+    "pcl_radius": (5.2, 0.5),
+    "fluid_film": (0.7, 0.3),
+    "recess": (3.0, 1.6),
+    "fat": (10.0, 5.0),
+    "muscle": (1.0, 0.12),
+    "physis": (0.5, 0.5),
+}
+
+
+def sample_shape(rng: np.random.Generator) -> dict[str, float]:
+    """Draw one knee's shape parameters; feed the result to `build_knee` to replay it."""
+    shape = {k: m + sd * float(np.clip(rng.standard_normal(), -2, 2)) for k, (m, sd) in SHAPE.items()}
+    shape["fat"] = max(shape["fat"], 3.0)
+    shape["flexion"] = max(shape["flexion"], 0.0)
+    shape["seed"] = float(rng.integers(2**31))
+    return shape
+
+
+def _gap(field_a: Field, field_b: Field) -> float:
+    """Smallest distance between two solids (mm, negative where they overlap), from their distance fields.
+
+    Half way between the closest points both distances equal half the gap.
+    """
+    return 2 * float(np.maximum(field_a, field_b).min())
+
+
+def _box(affine: np.ndarray, low: Point, high: Point) -> tuple[slice, ...]:
+    """Index slices of the world box from `low` to `high` (mm)."""
+    to_index = [(np.array(c) - affine[:3, 3]) / affine[0, 0] for c in (low, high)]
+    return tuple(slice(max(int(a), 0), max(int(b), 1)) for a, b in zip(*to_index, strict=True))
+
+
+def _distance(
+    shape: tuple[int, ...], box: tuple[slice, ...], field: Field, mm: float
+) -> tuple[Field, np.ndarray]:
+    """`true_distance` of a field known in `box` only; elsewhere 60 mm away."""
+    distance, normal = np.full(shape, 60, np.float32), np.zeros((3, *shape), np.float32)
+    distance[box], normal[(slice(None), *box)] = true_distance(field, mm)
+    return distance, normal
+
+
+def build_knee(shape: dict[str, float], spacing_mm: float = 0.8, side: str = "right") -> Anatomy:
+    """Build the knee that `shape` describes.
+
+    shape: from `sample_shape`. spacing_mm: isotropic voxel, mm. side: "right" or "left".
+    Returns an `Anatomy` of about 205 x 228 x 260 voxels at 0.8 mm.
+    """
+    rng = np.random.default_rng(int(shape["seed"]))
+    p, affine = grid_points(LOW_MM, HIGH_MM, spacing_mm)
+    grid_shape = p.shape[1:]
+    scale = np.array([shape["size"] * shape["width_ratio"], shape["size"], shape["size"]], np.float32)
+    q = p / scale.reshape(3, 1, 1, 1)
+    q += np.stack([1.6 * smooth_noise(rng, grid_shape, spacing_mm, 38.0) for _ in range(3)])
+    q += np.stack([0.35 * smooth_noise(rng, grid_shape, spacing_mm, 9.0) for _ in range(3)])
+
+    # the thigh tilts back and the shank tilts back, half the flexion each
+    to_femur = rotation(0, -shape["flexion"] / 2) @ rotation(1, shape["valgus"] / 2)
+    to_tibia = rotation(0, shape["flexion"] / 2) @ rotation(1, -shape["valgus"] / 2)
+    to_tibia = to_tibia @ rotation(2, shape["tibial_rotation"])
+    pf, pt = move(q, to_femur, FLEXION_AXIS), move(q, to_tibia, FLEXION_AXIS)
+    boxes = {
+        "femur": _box(affine, (-60, -60, -25), (60, 60, 200)),
+        "tibia": _box(affine, (-60, -65, -200), (60, 50, 25)),
+        "fibula": _box(affine, (10, -65, -200), (60, 30, 15)),
+        "patella": _box(affine, (-50, 15, -15), (50, 200, 85)),
+        "joint": _box(affine, (-58, -52, -66), (58, 70, 88)),
+    }
+    every = {name: (slice(None), *box) for name, box in boxes.items()}
+    tibia, tibia_normal = _distance(
+        grid_shape, boxes["tibia"], knee_bones.tibia(pt[every["tibia"]], shape), spacing_mm
+    )
+    wanted = shape["femoral_cartilage"] + shape["tibial_cartilage"] + shape["joint_space"]
+    plateaus = _box(affine, (-60, -60, -25), (60, 60, 40))
+    step = (slice(None, None, 2),) * 3
+    off_spine = np.where(np.abs(pt[0][plateaus][step]) < 11, 60, tibia[plateaus][step])
+    for _ in range(3):
+        rough, _ = true_distance(
+            knee_bones.femur(pf[(slice(None), *plateaus)][(slice(None), *step)], shape), 2 * spacing_mm
+        )
+        pf[2] -= wanted - _gap(rough, off_spine)
+    femur, femur_normal = _distance(
+        grid_shape, boxes["femur"], knee_bones.femur(pf[every["femur"]], shape), spacing_mm
+    )
+    fibula, _ = _distance(
+        grid_shape, boxes["fibula"], knee_bones.fibula(pt[every["fibula"]], shape), spacing_mm
+    )
+    fibula = np.maximum(fibula, 1.6 - tibia)
+    tibia = np.maximum(tibia, 0.4 - femur)
+
+    pp = move(pf, rotation(2, shape["patella_tilt"]), (0, 48, shape["patella_z"]))
+    centre = np.array([1.0, 52.0, shape["patella_z"]], np.float32)
+    wanted = shape["femoral_cartilage"] + shape["patellar_cartilage"] + shape["joint_space"] + 0.2
+    for _ in range(3):
+        rough, _ = true_distance(
+            knee_bones.patella(pp[every["patella"]][(slice(None), *step)], centre, shape), 2 * spacing_mm
+        )
+        centre[1] += np.clip(wanted - _gap(rough, femur[boxes["patella"]][step]), -12, 12)
+    patella, patella_normal = _distance(
+        grid_shape, boxes["patella"], knee_bones.patella(pp[every["patella"]], centre, shape), spacing_mm
+    )
+
+    bones = knee_joint.Bones(pf, pt, pp, centre, femur, tibia, fibula, patella)
+    normals = {"femur": femur_normal, "tibia": tibia_normal, "patella": patella_normal}
+    near = {name: normal[every["joint"]] for name, normal in normals.items()}
+    local = knee_joint.articulate(bones.crop(boxes["joint"]), near, shape, rng, spacing_mm)
+    joint = {name: np.zeros(grid_shape, bool) for name in local}
+    for name, mask in local.items():
+        joint[name][boxes["joint"]] = mask
+    tissues = knee_soft.wrap(q, bones, joint, shape, rng, spacing_mm)
+    _bones_into(tissues, bones, shape, rng, spacing_mm)
+    for name in ("femoral_cartilage", "tibial_cartilage", "patellar_cartilage"):
+        tissues[joint[name]] = TISSUES[name]
+    if side == "left":
+        tissues = tissues[::-1]
+        affine = affine.copy()
+        affine[0, 3] = -(affine[0, 3] + (grid_shape[0] - 1) * spacing_mm)
+    params: dict[str, Any] = dict(shape)
+    return Anatomy(np.ascontiguousarray(tissues), affine, side, "procedural", params)
+
+
+def _bones_into(
+    tissues: np.ndarray, bones: knee_joint.Bones, s: dict[str, float], rng: np.random.Generator, mm: float
+) -> None:
+    """Write marrow, cortical shell (thin under cartilage, 3-4 mm in the shaft) and physeal scars."""
+    wobble = smooth_noise(rng, tissues.shape, mm, 14.0)
+    distance_along = {
+        "femur": bones.femur_points[2] - 45,
+        "tibia": -bones.tibia_points[2] - 40,
+        "fibula": -bones.tibia_points[2] - 45,
+        "patella": np.zeros_like(bones.femur),
+    }
+    for name, along in distance_along.items():
+        d = getattr(bones, name)
+        cortex = 0.9 + 0.2 * wobble + 2.6 * np.clip(along / 45, 0, 1)
+        if name == "fibula":
+            cortex = np.minimum(cortex, 2.2)
+        tissues[d < 0] = TISSUES[name]
+        tissues[(d < 0) & (d > -cortex)] = TISSUES[f"{name}_cortex"]
+    if s["physis"] > 0.3:
+        for name, level, points in (
+            ("femur", 33.0, bones.femur_points),
+            ("tibia", -19.0, bones.tibia_points),
+        ):
+            line = np.abs(points[2] - level - 2.0 * wobble) < 0.55
+            tissues[line & (getattr(bones, name) < -1.5)] = TISSUES[f"{name}_physis"]
+
+
+def random_knee(rng: np.random.Generator, spacing_mm: float = 0.8) -> Anatomy:
+    """One random knee, right or left with equal chance."""
+    shape = sample_shape(rng)
+    return build_knee(shape, spacing_mm, side="right" if rng.random() < 0.5 else "left")
