@@ -1,0 +1,51 @@
+"""What the model's grid is: per view, which way its axes run in the world, and its sampling."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from orthodx.joints import View
+
+# For each view, the world axis (0 = x right, 1 = y anterior, 2 = z superior) and direction of the
+# grid's depth, rows and columns: the way a radiologist hangs the image (anterior to the left on a
+# sagittal, patient's right to the left on coronal and axial, superior or anterior on top).
+AXES: dict[View, tuple[tuple[int, int], tuple[int, int], tuple[int, int]]] = {
+    View.SAGITTAL: ((0, 1), (2, -1), (1, -1)),
+    View.CORONAL: ((1, 1), (2, -1), (0, -1)),
+    View.AXIAL: ((2, 1), (1, -1), (0, -1)),
+}
+
+
+def axis_matrix(view: View) -> np.ndarray:
+    """(3, 3): columns are the unit world directions of the grid's (depth, row, column) axes."""
+    matrix = np.zeros((3, 3))
+    for column, (axis, sign) in enumerate(AXES[view]):
+        matrix[axis, column] = sign
+    return matrix
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridSpec:
+    """Sampling of the model's grid.
+
+    pixel_mm: in-plane pixel, mm. slices: slices a window. overlap: slices two windows share.
+    min_slice_mm: thinner slices are averaged to about this; thicker ones are kept one to one.
+    multiple: rows and columns are padded to a multiple of this.
+    """
+
+    pixel_mm: float = 1.0
+    slices: int = 16
+    overlap: int = 6
+    min_slice_mm: float = 1.5
+    multiple: int = 16
+
+    def __post_init__(self) -> None:
+        if self.pixel_mm <= 0 or self.min_slice_mm <= 0 or not 0 <= self.overlap < self.slices:
+            raise ValueError(f"impossible grid: {self}")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dict for `model.json`."""
+        return asdict(self)

@@ -1,0 +1,171 @@
+"""The `ortho` encoder: a 3D diffusion U-Net for thick-slice MRI.
+
+Depth is halved once only, at the deepest level, so sixteen 3 mm slices keep their identity; the finest
+level works at half the in-plane resolution after a lossless 2 x 2 pixel-unshuffle. Memory format is
+channels-last, in which folding slices into the batch for the in-plane convolutions costs nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from orthodx.networks.encoder import ViewEncoder, register_encoder
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrthoConfig:
+    """Widths per level (finest first), size of the time embedding, groups of the normalisation."""
+
+    channels: tuple[int, ...] = (32, 64, 112, 160)
+    time_channels: int = 128
+    groups: int = 8
+    heads: int = 4
+
+    def __post_init__(self) -> None:
+        if len(self.channels) != 4 or any(c % self.groups for c in self.channels):
+            raise ValueError(f"channels must be four multiples of {self.groups}, not {self.channels}")
+
+
+class PlaneConv(nn.Conv2d):
+    """3 x 3 convolution within each slice: (B, C, D, H, W) -> (B, C', D, H/stride, W/stride)."""
+
+    def __init__(self, c_in: int, c_out: int, stride: int = 1) -> None:
+        super().__init__(c_in, c_out, 3, stride=stride, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, c, d, h, w = x.shape
+        y = super().forward(x.transpose(1, 2).reshape(b * d, c, h, w))
+        return y.view(b, d, *y.shape[1:]).transpose(1, 2)
+
+
+def channels_last(module: nn.Module) -> None:
+    """Store the convolution weights channels-last, the format the activations are kept in."""
+    for parameter in module.parameters():
+        if parameter.ndim in (4, 5):
+            formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+            parameter.data = parameter.data.contiguous(memory_format=formats[parameter.ndim])
+
+
+def time_embedding(t: Tensor, channels: int) -> Tensor:
+    """Sinusoidal embedding (B, channels) of the timesteps t (B,)."""
+    freq = torch.exp(-math.log(1000) * torch.arange(channels // 2, device=t.device) / (channels // 2))
+    angle = t.float()[:, None] * freq
+    return torch.cat([angle.cos(), angle.sin()], 1)
+
+
+class ResBlock(nn.Module):
+    """In-plane convolution, time scale-shift, in-plane or volumetric convolution, residual."""
+
+    def __init__(self, c: int, time: int, groups: int, volumetric: bool) -> None:
+        super().__init__()
+        self.norm_1, self.conv_1 = nn.GroupNorm(groups, c), PlaneConv(c, c)
+        self.norm_2 = nn.GroupNorm(groups, c)
+        self.time = nn.Linear(time, 2 * c)
+        self.conv_2 = nn.Conv3d(c, c, 3, padding=1) if volumetric else PlaneConv(c, c)
+        nn.init.zeros_(self.conv_2.weight)
+        nn.init.zeros_(self.conv_2.bias)
+
+    def forward(self, x: Tensor, emb: Tensor) -> Tensor:
+        h = self.conv_1(functional.silu(self.norm_1(x)))
+        scale, shift = self.time(emb)[:, :, None, None, None].chunk(2, 1)
+        h = torch.addcmul(shift.to(h.dtype), self.norm_2(h), (1 + scale).to(h.dtype))
+        return x + self.conv_2(functional.silu(h))
+
+
+class Attention(nn.Module):
+    """Self-attention over all D * H * W positions of the deepest level."""
+
+    def __init__(self, c: int, heads: int, groups: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.GroupNorm(groups, c)
+        self.qkv, self.out = nn.Linear(c, 3 * c), nn.Linear(c, c)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, c, *space = x.shape
+        tokens = self.norm(x).flatten(2).transpose(1, 2)  # (B, N, C)
+        q, k, v = self.qkv(tokens).view(b, -1, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
+        y = functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, -1, c)
+        return x + self.out(y).transpose(1, 2).view(b, c, *space)
+
+
+@register_encoder("ortho")
+class OrthoEncoder(ViewEncoder):
+    """U-Net with strides (1,4,4)... in-plane and (2,2,2) last; blocks `down_0..2`, `mid`, `up_2..0`.
+
+    Input (B, 1, D, H, W) with H and W multiples of 16; any D >= 1 (an odd D is padded inside).
+    """
+
+    Config = OrthoConfig
+    presets = {  # noqa: RUF012
+        "small": OrthoConfig(),
+        "base": OrthoConfig(channels=(64, 128, 256, 384), time_channels=256, groups=16, heads=6),
+    }
+
+    def __init__(self, config: OrthoConfig) -> None:
+        super().__init__()
+        self.config = config
+        c, time, g = config.channels, config.time_channels, config.groups
+        self.time_mlp = nn.Sequential(nn.Linear(time, time), nn.SiLU(), nn.Linear(time, time), nn.SiLU())
+        self.stem = PlaneConv(4, c[0])
+        self.down = nn.ModuleList([ResBlock(c[i], time, g, volumetric=i > 0) for i in range(3)])
+        self.shrink = nn.ModuleList([PlaneConv(c[i], c[i + 1], stride=2) for i in range(3)])
+        self.mid = nn.ModuleList([ResBlock(c[3], time, g, volumetric=True) for _ in range(2)])
+        self.attention = Attention(c[3], config.heads, g)
+        self.grow = nn.ModuleList([nn.Conv3d(c[i + 1], c[i], 1) for i in range(3)])
+        self.up = nn.ModuleList([ResBlock(c[i], time, g, volumetric=i > 0) for i in range(3)])
+        self.out_norm = nn.GroupNorm(g, c[0])
+        self.out = PlaneConv(c[0], 4)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+        names = {"down_0": 0, "down_1": 1, "down_2": 2, "mid": 3, "up_2": 2, "up_1": 1, "up_0": 0}
+        self.block_channels = {name: c[level] for name, level in names.items()}
+        strides = [(1, 2, 2), (1, 4, 4), (1, 8, 8), (2, 16, 16)]
+        self.block_strides = {name: strides[level] for name, level in names.items()}
+        channels_last(self)
+
+    def run(self, x: Tensor, t: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        if x.shape[-1] % 16 or x.shape[-2] % 16:
+            raise ValueError(f"height and width must be multiples of 16, not {tuple(x.shape[-2:])}: pad first")
+        depth = x.shape[2]
+        emb = self.time_mlp(time_embedding(t, self.config.time_channels))
+        h = self.stem(_unshuffle(x))
+        blocks: dict[str, Tensor] = {}
+        for i in range(3):
+            h = blocks[f"down_{i}"] = self.down[i](h, emb)
+            if i == 2:  # the one place where depth is halved
+                if depth % 2:
+                    h = torch.cat([h, h[:, :, -1:]], 2)
+                h = functional.avg_pool3d(h, (2, 1, 1))
+            h = self.shrink[i](h)
+        h = self.mid[1](self.attention(self.mid[0](h, emb)), emb)
+        blocks["mid"] = h
+        for i in (2, 1, 0):
+            h = functional.interpolate(self.grow[i](h), scale_factor=(2 if i == 2 else 1, 2, 2), mode="nearest")
+            h = blocks[f"up_{i}"] = self.up[i](h[:, :, :depth] + blocks[f"down_{i}"], emb)
+        return blocks, h
+
+    def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
+        _, h = self.run(x_t, t)
+        return shuffle(self.out(functional.silu(self.out_norm(h))))
+
+
+def _unshuffle(x: Tensor) -> Tensor:
+    """(B, 1, D, H, W) -> (B, 4, D, H/2, W/2), channels-last."""
+    b, _, d, h, w = x.shape
+    y = x.view(b, d, h // 2, 2, w // 2, 2).permute(0, 3, 5, 1, 2, 4).reshape(b, 4, d, h // 2, w // 2)
+    return y.contiguous(memory_format=torch.channels_last_3d)
+
+
+def shuffle(x: Tensor) -> Tensor:
+    """(B, 4 C, D, H, W) -> (B, C, D, 2H, 2W): in-plane pixel-shuffle, channels-last."""
+    b, c, d, h, w = x.shape
+    y = x.permute(0, 2, 3, 4, 1).reshape(b, d, h, w, c // 4, 2, 2).permute(0, 1, 2, 5, 3, 6, 4)
+    return y.reshape(b, d, 2 * h, 2 * w, c // 4).permute(0, 4, 1, 2, 3)

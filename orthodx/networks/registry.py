@@ -1,0 +1,60 @@
+"""The plug-in registry: encoders and heads by name, from this package or from an entry point.
+
+A third-party package adds one by naming its module under the entry-point group `orthodx.encoders` or
+`orthodx.heads`; importing that module must run the decorator.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from importlib import metadata
+from typing import Generic, TypeVar
+
+from orthodx.errors import OrthodxError
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """Names -> classes. Duplicates raise; an unknown name suggests the nearest one."""
+
+    def __init__(self, kind: str, group: str) -> None:
+        self.kind, self.group = kind, group
+        self._items: dict[str, type[T]] = {}
+        self._loaded = False
+
+    def register(self, name: str) -> Callable[[type[T]], type[T]]:
+        """Class decorator that makes the class available under `name`."""
+
+        def add(cls: type[T]) -> type[T]:
+            if name in self._items and self._items[name] is not cls:
+                raise OrthodxError(f"the {self.kind} '{name}' is registered twice", hint="rename one of the two")
+            self._items[name] = cls
+            return cls
+
+        return add
+
+    def _load_plugins(self) -> None:
+        if not self._loaded:
+            self._loaded = True
+            for point in metadata.entry_points(group=self.group):
+                point.load()
+
+    def names(self) -> list[str]:
+        """All registered names, plug-ins included, sorted."""
+        self._load_plugins()
+        return sorted(self._items)
+
+    def get(self, name: str) -> type[T]:
+        """The class registered as `name`; raises `OrthodxError` with the nearest name otherwise."""
+        self._load_plugins()
+        if name not in self._items:
+            near = difflib.get_close_matches(name, self._items, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(self.names())}"
+            raise OrthodxError(f"no {self.kind} is called '{name}'", hint=hint)
+        return self._items[name]
+
+    def origin(self, name: str) -> str:
+        """The module that `name` comes from."""
+        return self.get(name).__module__

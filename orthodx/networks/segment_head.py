@@ -1,0 +1,63 @@
+"""`skip_segment`: masks from the encoder's finest block, sharpened by the image itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from orthodx.networks.head import Head, register_head
+from orthodx.networks.ortho import PlaneConv, channels_last, shuffle
+
+
+@dataclass(frozen=True, kw_only=True)
+class SkipSegmentConfig:
+    """Classes K (background included), channels of the block read, width of the refining layers."""
+
+    classes: int = 12
+    block: str = "up_0"
+    block_channels: int = 32
+    width: int = 16
+
+
+@register_head("skip_segment")
+class SkipSegmentHead(Head):
+    """Logits (B, K, D, H, W) from block `up_0` (B, C, D, H/2, W/2) and the image (B, 1, D, H, W).
+
+    The encoder's up path already joins its skip connections; here the half-resolution block is
+    pixel-shuffled to full resolution and corrected by a small residual branch that also sees the image.
+    """
+
+    Config = SkipSegmentConfig
+    task = "segment"
+
+    def __init__(self, config: SkipSegmentConfig) -> None:
+        super().__init__()
+        self.config, self.blocks = config, (config.block,)
+        k = config.classes
+        self.norm = nn.GroupNorm(8, config.block_channels)
+        self.coarse = PlaneConv(config.block_channels, 4 * k)
+        self.refine_1, self.refine_2 = PlaneConv(k + 1, config.width), PlaneConv(config.width, k)
+        nn.init.zeros_(self.refine_2.weight)
+        nn.init.zeros_(self.refine_2.bias)
+        channels_last(self)
+
+    def forward(self, features: Mapping[str, Tensor], image: Tensor) -> Tensor:
+        h = shuffle(self.coarse(functional.silu(self.norm(features[self.config.block]))))
+        fine = functional.relu(self.refine_1(torch.cat([h, image.to(h.dtype)], 1)))
+        return h + self.refine_2(fine)
+
+    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Soft Dice over the structures present in the batch + cross-entropy; target (B, D, H, W) integer."""
+        logits, target = logits.float(), target.long()
+        cross_entropy = functional.cross_entropy(logits, target)
+        p = logits.softmax(1)
+        truth = functional.one_hot(target, self.config.classes).permute(0, 4, 1, 2, 3).to(p.dtype)
+        space = (0, 2, 3, 4)
+        overlap, total = (p * truth).sum(space), p.sum(space) + truth.sum(space)
+        present = truth.sum(space) > 0
+        dice = (2 * overlap + 1) / (total + 1)
+        return 1 - dice[1:][present[1:]].mean() + cross_entropy if present[1:].any() else cross_entropy

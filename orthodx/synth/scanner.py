@@ -1,0 +1,178 @@
+"""The scanner: an anatomy and sampled `ScanParams` -> an MR image and its truth on the same grid.
+
+Everything random is drawn in `sample_scan` and kept in the parameters, so any image can be replayed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from orthodx.grid.spec import axis_matrix
+from orthodx.joints import View
+from orthodx.synth import artefacts
+from orthodx.synth.deformation import Deformation
+from orthodx.synth.signals import RELAXATION, jitter, mr_like_signal, random_signal
+from orthodx.synth.solids import rotation
+from orthodx.synth.tissues import STRUCTURE_OF, TISSUES
+
+SUB_SLICES = 5
+FAT_FRACTION = np.zeros(256, np.float32)
+ROUGHNESS = np.full(256, 0.03, np.float32)  # texture amplitude within each tissue
+for _name, _relaxation in RELAXATION.items():
+    FAT_FRACTION[TISSUES[_name]] = _relaxation.fat
+for _name, _amplitude in {"muscle": 0.13, "fat": 0.10, "fat_pad": 0.12, "femur": 0.08, "tibia": 0.08,
+                          "fibula": 0.08, "patella": 0.08, "acl": 0.18, "vessel": 0.15}.items():  # fmt: skip
+    ROUGHNESS[TISSUES[_name]] = _amplitude
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plane:
+    """An imaging slab. affine: (4, 4), index (d, h, w) -> world mm; shape (D, H, W); thickness in mm."""
+
+    affine: np.ndarray
+    shape: tuple[int, int, int]
+    thickness_mm: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScanParams:
+    """All that is random about one acquisition (lengths in pixels of the image, angles applied in `Plane`)."""
+
+    plane: Plane
+    signal: np.ndarray  # (256,)
+    shading: np.ndarray  # coarse log-sensitivity, (d, h, w)
+    texture: float
+    blur_px: tuple[float, float]
+    noise: float  # Rician sigma relative to the image's 99th percentile
+    gamma: float = 1.0
+    fat_shift_px: int = 0
+    gibbs_keep: float = 1.0
+    ghost: tuple[int, float] = (0, 0.0)
+    wrap_rows: int = 0
+    seed: int = 0
+
+
+def make_plane(
+    view: View, shape: tuple[int, int, int], spacing_mm: tuple[float, float], thickness_mm: float,
+    centre_mm: np.ndarray, angles_deg: tuple[float, float, float] = (0, 0, 0),
+) -> Plane:  # fmt: skip
+    """A slab of `view` turned by `angles_deg` about world x, y, z; spacing is (slice, pixel) in mm."""
+    turn = rotation(0, angles_deg[0]) @ rotation(1, angles_deg[1]) @ rotation(2, angles_deg[2])
+    matrix = turn @ axis_matrix(view) @ np.diag([spacing_mm[0], spacing_mm[1], spacing_mm[1]])
+    affine = np.eye(4)
+    affine[:3, :3] = matrix
+    affine[:3, 3] = np.asarray(centre_mm) - matrix @ ((np.array(shape) - 1) / 2)
+    return Plane(affine=affine, shape=shape, thickness_mm=thickness_mm)
+
+
+def sample_scan(rng: np.random.Generator, plane: Plane, signal: np.ndarray, noise: float) -> ScanParams:
+    """Draw the acquisition's imperfections; `noise` is the Rician sigma relative to the bright tissue."""
+    rare = rng.random(5)
+    steep = rng.uniform(0.05, 0.55)
+    shading = rng.normal(0, steep, (3, 3, 3)) + rng.normal(0, steep, 3)[None, :, None] * np.array([-1, 0, 1])
+    return ScanParams(
+        plane=plane,
+        signal=jitter(signal, rng),
+        shading=shading.astype(np.float32),
+        texture=float(rng.uniform(0.2, 1.3)),
+        blur_px=(float(rng.uniform(0.25, 0.75)), float(rng.uniform(0.25, 0.75))),
+        noise=noise,
+        gamma=float(np.exp(rng.normal(0, 0.15))),
+        fat_shift_px=int(rng.integers(-2, 3)) if rare[0] < 0.35 else 0,
+        gibbs_keep=float(rng.uniform(0.55, 0.9)) if rare[1] < 0.2 else 1.0,
+        ghost=(int(rng.integers(8, 50)), float(rng.uniform(0.02, 0.12))) if rare[2] < 0.15 else (0, 0.0),
+        wrap_rows=int(rng.integers(2, 10)) if rare[3] < 0.04 else 0,
+        seed=int(rng.integers(2**31)),
+    )
+
+
+def random_contrast(rng: np.random.Generator, fully_random: float = 0.3) -> np.ndarray:
+    """Signals for training: MR-like, or with probability `fully_random` any contrast at all."""
+    return random_signal(rng) if rng.random() < fully_random else mr_like_signal(rng)
+
+
+def tissue_indices(plane: Plane, deformation: Deformation, affine: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Anatomy voxel coordinates (3, D, H, W) of the slab's pixel centres, and of one mm along the normal (3,)."""
+    d, h, w = plane.shape
+    counts = [max(2, int(np.ceil(n * s / 14)) + 1) for n, s in zip(plane.shape, _spacing(plane), strict=True)]
+    axes = [torch.linspace(0, n - 1, c) for n, c in zip(plane.shape, counts, strict=True)]
+    index = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1)
+    world = index @ torch.from_numpy(plane.affine[:3, :3].T).float() + torch.from_numpy(plane.affine[:3, 3]).float()
+    inverse = torch.from_numpy(np.linalg.inv(affine)).float()
+    coarse = deformation(world) @ inverse[:3, :3].T + inverse[:3, 3]
+    coarse = coarse.permute(3, 0, 1, 2)[None].to(device)
+    fine = functional.interpolate(coarse, size=(d, h, w), mode="trilinear", align_corners=True)[0]
+    normal = plane.affine[:3, 0] / np.linalg.norm(plane.affine[:3, 0])
+    return fine, torch.from_numpy(np.linalg.inv(affine)[:3, :3] @ deformation.matrix @ normal).float().to(device)
+
+
+def _spacing(plane: Plane) -> np.ndarray:
+    return np.linalg.norm(plane.affine[:3, :3], axis=0)
+
+
+def look_up(tissues: Tensor, at: Tensor) -> Tensor:
+    """Nearest tissue (D, H, W) uint8 at voxel coordinates (3, D, H, W); air outside the volume."""
+    index = (at + 0.5).floor_().int()
+    inside = torch.ones(at.shape[1:], dtype=torch.bool, device=at.device)
+    for axis, n in enumerate(tissues.shape):
+        inside &= (index[axis] >= 0) & (index[axis] < n)
+        index[axis].clamp_(0, n - 1)
+    flat = (index[0] * tissues.shape[1] + index[1]) * tissues.shape[2] + index[2]
+    return tissues.view(-1)[flat.long()] * inside
+
+
+def render(
+    tissues: Tensor, affine: np.ndarray, params: ScanParams, deformation: Deformation
+) -> tuple[Tensor, Tensor]:
+    """Image (D, H, W) float32 >= 0 and structures (D, H, W) uint8 of one acquisition.
+
+    tissues: (X, Y, Z) uint8 anatomy on any device; affine: its voxel -> world mm.
+    """
+    device = tissues.device
+    plane = params.plane
+    centre, along = tissue_indices(plane, deformation, affine, device)
+    water_of = torch.from_numpy(params.signal * (1 - FAT_FRACTION)).to(device)
+    fat_of = torch.from_numpy(params.signal * FAT_FRACTION).to(device)
+    water, fat = torch.zeros(plane.shape, device=device), torch.zeros(plane.shape, device=device)
+    truth = rough = None
+    for i in range(SUB_SLICES):  # slice profile: the mean over the slice's thickness
+        offset = ((i + 0.5) / SUB_SLICES - 0.5) * plane.thickness_mm
+        tissue = look_up(tissues, centre + (along * offset).view(3, 1, 1, 1)).int()
+        water += water_of[tissue]
+        fat += fat_of[tissue]
+        if i == SUB_SLICES // 2:
+            truth = torch.from_numpy(STRUCTURE_OF).to(device)[tissue]
+            rough = torch.from_numpy(ROUGHNESS).to(device)[tissue]
+    assert truth is not None and rough is not None
+    if params.fat_shift_px:
+        fat = fat.roll(params.fat_shift_px, 2)
+    image = (water + fat) / SUB_SLICES
+    generator = torch.Generator(device=device).manual_seed(params.seed)
+    grain = torch.randn(plane.shape, generator=generator, device=device)
+    d, h, w = plane.shape
+    patches = torch.randn((max(2, d // 2), max(4, h // 8), max(4, w // 8)), generator=generator, device=device)
+    grain = 1.6 * artefacts.blur(grain, (1.1, 0.8)) + 0.6 * artefacts.smooth_field(plane.shape, patches)
+    image = image * (1 + params.texture * rough * grain).clamp_min(0)
+    image = artefacts.blur(image, params.blur_px)
+    if params.gibbs_keep < 1:
+        image = artefacts.gibbs(image, params.gibbs_keep)
+    if params.ghost[0]:
+        image = artefacts.ghost(image, *params.ghost)
+    image = artefacts.coil_shading(image, torch.from_numpy(params.shading).to(device))
+    if params.wrap_rows:
+        image, truth = artefacts.wrap(image, params.wrap_rows), _without_edges(truth, params.wrap_rows)
+    bright = image.flatten()[:: max(1, image.numel() // 4096)].quantile(0.99)
+    image = artefacts.rician(image, params.noise * float(bright), generator)
+    return (image / bright.clamp_min(1e-6)).pow(params.gamma), truth
+
+
+def _without_edges(truth: Tensor, rows: int) -> Tensor:
+    out = truth.clone()
+    out[:, :rows] = 0
+    out[:, -rows:] = 0
+    return out

@@ -1,0 +1,105 @@
+"""An endless source of training batches, rendered on the model's grid from a bank of anatomies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from orthodx.errors import UsageError
+from orthodx.grid.intensity import normalise
+from orthodx.grid.spec import GridSpec, axis_matrix
+from orthodx.joints import View
+from orthodx.synth.anatomy import Anatomy
+from orthodx.synth.deformation import random_deformation
+from orthodx.synth.scanner import make_plane, random_contrast, render, sample_scan
+
+
+class AnatomyBank:
+    """Anatomies kept as `<name>.npy` (tissues) + `<name>.affine.npy`, memory-mapped when read."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+        self.names = sorted(p.name.removesuffix(".affine.npy") for p in self.folder.glob("*.affine.npy"))
+
+    def add(self, name: str, anatomy: Anatomy) -> None:
+        """Write one anatomy; the affine goes last, so that a half-written one is never listed."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        np.save(self.folder / f"{name}.npy", anatomy.tissues)
+        np.save(self.folder / f"{name}.affine.npy", anatomy.affine)
+        if name not in self.names:
+            self.names.append(name)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, i: int) -> tuple[np.ndarray, np.ndarray]:
+        """Tissues (X, Y, Z) uint8, memory-mapped, and their affine (4, 4)."""
+        name = self.names[i]
+        return np.load(self.folder / f"{name}.npy", mmap_mode="r"), np.load(self.folder / f"{name}.affine.npy")
+
+
+@dataclass
+class SyntheticSource:
+    """`batch(n, view)` gives images (n, 1, D, H, W) in [-1, 1] and structures (n, D, H, W) uint8, for ever.
+
+    anatomies: pairs of tissues and affine. crop: (D, H, W) of a sample on the model's grid.
+    The sequence of batches is a function of `seed` and of the calls made so far.
+    """
+
+    anatomies: Sequence[tuple[np.ndarray, np.ndarray]] | AnatomyBank
+    spec: GridSpec
+    crop: tuple[int, int, int] = (16, 112, 112)
+    seed: int = 0
+    fully_random: float = 0.3
+    device: str = "cpu"
+    drawn: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        if len(self.anatomies) == 0:
+            raise UsageError("the synthetic source has no anatomy", hint="build a bank with 'orthodx synth' first")
+
+    def sample(self, view: View) -> tuple[Tensor, Tensor]:
+        """One image (1, D, H, W) in [-1, 1] and its structures (D, H, W) uint8."""
+        rng = np.random.default_rng([self.seed, self.drawn])
+        self.drawn += 1
+        tissues, affine = self.anatomies[int(rng.integers(len(self.anatomies)))]
+        slice_mm = rng.uniform(2.4, 4.6) if rng.random() < 0.75 else rng.uniform(self.spec.min_slice_mm, 6.0)
+        pixel = self.spec.pixel_mm
+        depth = axis_matrix(view)[:, 0]
+        centre = rng.normal(0, [9.0, 10.0, 16.0])
+        reach = max(48 - slice_mm * self.crop[0] / 2, 6.0) + 8
+        centre = centre * (1 - np.abs(depth)) + depth * rng.uniform(-reach, reach)
+        if rng.random() < 0.12:  # somewhere in the limb, where there may be no joint at all
+            centre = centre + rng.uniform(-55, 55, 3)
+        in_plane = np.abs(depth) * rng.normal(0, 9, 3) + (1 - np.abs(depth)) * rng.normal(0, 5, 3)
+        plane = make_plane(
+            view, self.crop, (slice_mm, pixel), slice_mm * rng.uniform(0.7, 1.0), centre, tuple(in_plane)
+        )
+        noise = float(np.exp(rng.uniform(np.log(0.008), np.log(0.09))))
+        params = sample_scan(rng, plane, random_contrast(rng, self.fully_random), noise)
+        volume = torch.from_numpy(np.asarray(tissues)).to(self.device)
+        image, truth = render(volume, affine, params, random_deformation(rng))
+        image, truth = _truncate(image, truth, rng)
+        return normalise(image)[None], truth
+
+    def batch(self, n: int, view: View) -> tuple[Tensor, Tensor]:
+        """`n` samples of one view, stacked."""
+        images, truths = zip(*(self.sample(view) for _ in range(n)), strict=True)
+        return torch.stack(images), torch.stack(truths)
+
+
+def _truncate(image: Tensor, truth: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Sometimes the field of view ends inside the crop: zero beyond it, as padding looks at inference."""
+    if rng.random() < 0.3:
+        for axis in (1, 2):
+            n = image.shape[axis]
+            low, high = (int(rng.integers(0, n // 6)) if rng.random() < 0.5 else 0 for _ in range(2))
+            for part in (image, truth):
+                part.narrow(axis, 0, low).zero_()
+                part.narrow(axis, n - high, high).zero_()
+    return image, truth
