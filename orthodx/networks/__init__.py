@@ -4,4 +4,13 @@ from orthodx.networks import ortho, segment_head
 from orthodx.networks.encoder import ENCODERS, ViewEncoder, register_encoder
 from orthodx.networks.head import HEADS, Head, register_head
 
-__all__ = ["ENCODERS", "HEADS", "Head", "ViewEncoder", "ortho", "register_encoder", "register_head", "segment_head"]
+__all__ = [
+    "ENCODERS",
+    "HEADS",
+    "Head",
+    "ViewEncoder",
+    "ortho",
+    "register_encoder",
+    "register_head",
+    "segment_head",
+]

@@ -133,7 +133,9 @@ class OrthoEncoder(ViewEncoder):
 
     def run(self, x: Tensor, t: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         if x.shape[-1] % 16 or x.shape[-2] % 16:
-            raise ValueError(f"height and width must be multiples of 16, not {tuple(x.shape[-2:])}: pad first")
+            raise ValueError(
+                f"height and width must be multiples of 16, not {tuple(x.shape[-2:])}: pad first"
+            )
         depth = x.shape[2]
         emb = self.time_mlp(time_embedding(t, self.config.time_channels))
         h = self.stem(_unshuffle(x))
@@ -148,7 +150,9 @@ class OrthoEncoder(ViewEncoder):
         h = self.mid[1](self.attention(self.mid[0](h, emb)), emb)
         blocks["mid"] = h
         for i in (2, 1, 0):
-            h = functional.interpolate(self.grow[i](h), scale_factor=(2 if i == 2 else 1, 2, 2), mode="nearest")
+            h = functional.interpolate(
+                self.grow[i](h), scale_factor=(2 if i == 2 else 1, 2, 2), mode="nearest"
+            )
             h = blocks[f"up_{i}"] = self.up[i](h[:, :, :depth] + blocks[f"down_{i}"], emb)
         return blocks, h
 

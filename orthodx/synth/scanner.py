@@ -96,19 +96,26 @@ def random_contrast(rng: np.random.Generator, fully_random: float = 0.3) -> np.n
     return random_signal(rng) if rng.random() < fully_random else mr_like_signal(rng)
 
 
-def tissue_indices(plane: Plane, deformation: Deformation, affine: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
+def tissue_indices(
+    plane: Plane, deformation: Deformation, affine: np.ndarray, device: torch.device
+) -> tuple[Tensor, Tensor]:
     """Anatomy voxel coordinates (3, D, H, W) of the slab's pixel centres, and of one mm along the normal (3,)."""
     d, h, w = plane.shape
     counts = [max(2, int(np.ceil(n * s / 14)) + 1) for n, s in zip(plane.shape, _spacing(plane), strict=True)]
     axes = [torch.linspace(0, n - 1, c) for n, c in zip(plane.shape, counts, strict=True)]
     index = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1)
-    world = index @ torch.from_numpy(plane.affine[:3, :3].T).float() + torch.from_numpy(plane.affine[:3, 3]).float()
+    world = (
+        index @ torch.from_numpy(plane.affine[:3, :3].T).float()
+        + torch.from_numpy(plane.affine[:3, 3]).float()
+    )
     inverse = torch.from_numpy(np.linalg.inv(affine)).float()
     coarse = deformation(world) @ inverse[:3, :3].T + inverse[:3, 3]
     coarse = coarse.permute(3, 0, 1, 2)[None].to(device)
     fine = functional.interpolate(coarse, size=(d, h, w), mode="trilinear", align_corners=True)[0]
     normal = plane.affine[:3, 0] / np.linalg.norm(plane.affine[:3, 0])
-    return fine, torch.from_numpy(np.linalg.inv(affine)[:3, :3] @ deformation.matrix @ normal).float().to(device)
+    return fine, torch.from_numpy(np.linalg.inv(affine)[:3, :3] @ deformation.matrix @ normal).float().to(
+        device
+    )
 
 
 def _spacing(plane: Plane) -> np.ndarray:
@@ -155,7 +162,9 @@ def render(
     generator = torch.Generator(device=device).manual_seed(params.seed)
     grain = torch.randn(plane.shape, generator=generator, device=device)
     d, h, w = plane.shape
-    patches = torch.randn((max(2, d // 2), max(4, h // 8), max(4, w // 8)), generator=generator, device=device)
+    patches = torch.randn(
+        (max(2, d // 2), max(4, h // 8), max(4, w // 8)), generator=generator, device=device
+    )
     grain = 1.6 * artefacts.blur(grain, (1.1, 0.8)) + 0.6 * artefacts.smooth_field(plane.shape, patches)
     image = image * (1 + params.texture * rough * grain).clamp_min(0)
     image = artefacts.blur(image, params.blur_px)

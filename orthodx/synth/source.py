@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -40,15 +40,18 @@ class AnatomyBank:
     def __getitem__(self, i: int) -> tuple[np.ndarray, np.ndarray]:
         """Tissues (X, Y, Z) uint8, memory-mapped, and their affine (4, 4)."""
         name = self.names[i]
-        return np.load(self.folder / f"{name}.npy", mmap_mode="r"), np.load(self.folder / f"{name}.affine.npy")
+        return np.load(self.folder / f"{name}.npy", mmap_mode="r"), np.load(
+            self.folder / f"{name}.affine.npy"
+        )
 
 
-@dataclass
+@dataclass(frozen=True)
 class SyntheticSource:
-    """`batch(n, view)` gives images (n, 1, D, H, W) in [-1, 1] and structures (n, D, H, W) uint8, for ever.
+    """Sample i of a view, for any i: image (1, D, H, W) in [-1, 1] and structures (D, H, W) uint8.
 
     anatomies: pairs of tissues and affine. crop: (D, H, W) of a sample on the model's grid.
-    The sequence of batches is a function of `seed` and of the calls made so far.
+    `source[i, view]` depends on `seed`, i and view only, so that a training resumes exactly; it is a
+    map-style dataset for `torch.utils.data.DataLoader`.
     """
 
     anatomies: Sequence[tuple[np.ndarray, np.ndarray]] | AnatomyBank
@@ -57,16 +60,16 @@ class SyntheticSource:
     seed: int = 0
     fully_random: float = 0.3
     device: str = "cpu"
-    drawn: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         if len(self.anatomies) == 0:
-            raise UsageError("the synthetic source has no anatomy", hint="build a bank with 'orthodx synth' first")
+            raise UsageError(
+                "the synthetic source has no anatomy", hint="build a bank with 'orthodx synth' first"
+            )
 
-    def sample(self, view: View) -> tuple[Tensor, Tensor]:
-        """One image (1, D, H, W) in [-1, 1] and its structures (D, H, W) uint8."""
-        rng = np.random.default_rng([self.seed, self.drawn])
-        self.drawn += 1
+    def __getitem__(self, key: tuple[int, View]) -> tuple[Tensor, Tensor]:
+        i, view = key
+        rng = np.random.default_rng([self.seed, i, list(View).index(view)])
         tissues, affine = self.anatomies[int(rng.integers(len(self.anatomies)))]
         slice_mm = rng.uniform(2.4, 4.6) if rng.random() < 0.75 else rng.uniform(self.spec.min_slice_mm, 6.0)
         pixel = self.spec.pixel_mm
@@ -82,15 +85,10 @@ class SyntheticSource:
         )
         noise = float(np.exp(rng.uniform(np.log(0.008), np.log(0.09))))
         params = sample_scan(rng, plane, random_contrast(rng, self.fully_random), noise)
-        volume = torch.from_numpy(np.asarray(tissues)).to(self.device)
+        volume = torch.from_numpy(np.array(tissues)).to(self.device)
         image, truth = render(volume, affine, params, random_deformation(rng))
         image, truth = _truncate(image, truth, rng)
         return normalise(image)[None], truth
-
-    def batch(self, n: int, view: View) -> tuple[Tensor, Tensor]:
-        """`n` samples of one view, stacked."""
-        images, truths = zip(*(self.sample(view) for _ in range(n)), strict=True)
-        return torch.stack(images), torch.stack(truths)
 
 
 def _truncate(image: Tensor, truth: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,64 @@
+"""What every loop shares: precision, learning-rate schedule, the guarded optimiser step, data feeding."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from orthodx.errors import OrthodxError
+from orthodx.joints import View
+
+
+class DivergedError(OrthodxError):
+    """The loss or a gradient became NaN or infinite; the last good state is saved."""
+
+
+def learning_rate(step: int, steps: int, peak: float, warmup: int) -> float:
+    """Linear warm-up to `peak`, then a cosine to 2 % of it at the last step."""
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    done = (step - warmup) / max(1, steps - warmup)
+    return peak * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(done, 1.0))))
+
+
+def guarded_step(loss: Tensor, optimizer: torch.optim.Optimizer, clip: float = 1.0) -> float:
+    """Backward, clip the gradient norm, step; raises `DivergedError` before touching any weight."""
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    norm = torch.nn.utils.clip_grad_norm_(parameters, clip)
+    if not (torch.isfinite(loss) and torch.isfinite(norm)):
+        raise DivergedError(f"the loss became {float(loss)}", hint="resume with a lower --learning-rate")
+    optimizer.step()
+    return float(norm)
+
+
+def autocast(device: torch.device) -> contextlib.AbstractContextManager[Any]:
+    """bf16 where the hardware multiplies it natively (CUDA, AMX); elsewhere it would be far slower than fp32."""
+    native = device.type == "cuda" or (device.type == "cpu" and torch.cpu._is_amx_tile_supported())
+    return torch.autocast(device.type, torch.bfloat16) if native else contextlib.nullcontext()
+
+
+def feed(
+    source: Any, start: int, steps: int, batch: int, views: Sequence[View], workers: int
+) -> Iterator[tuple[View, Tensor, Tensor]]:
+    """Batches for steps start..steps-1, the views in turn: (view, images (B,1,D,H,W), truth (B,D,H,W))."""
+    order = [views[step % len(views)] for step in range(start, steps)]
+    keys = [
+        [(step * batch + i, view) for i in range(batch)]
+        for step, view in zip(range(start, steps), order, strict=True)
+    ]
+    loader = DataLoader(
+        source,
+        batch_sampler=keys,
+        num_workers=workers,
+        prefetch_factor=3 if workers else None,
+    )
+    for view, (images, truth) in zip(order, loader, strict=True):
+        yield view, images, truth
