@@ -1,0 +1,87 @@
+"""`Volume`: a 3D image with its place in the world. It cannot be half-built."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from orthodx.errors import StudyError
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """One 3D image.
+
+    data: (I, J, K) numeric, index order of the file. affine: (4, 4) float64, voxel index -> RAS+ mm.
+    source: what a person calls it (a file name), used in every message. codes: NIfTI (qform, sform) codes.
+    Raises `StudyError` for anything that is not a finite, sharply placed 3D image.
+    """
+
+    data: np.ndarray
+    affine: np.ndarray
+    source: str
+    codes: tuple[int, int] = (1, 1)
+
+    def __post_init__(self) -> None:
+        check_shape(self.data.shape, self.source)
+        if self.data.dtype.fields is not None or self.data.dtype.kind not in "iufb":
+            raise StudyError(
+                f"{self.source}: voxels are {self.data.dtype}, not numbers", hint="export grey values"
+            )
+        object.__setattr__(self, "affine", np.asarray(self.affine, np.float64))
+        check_affine(self.affine, self.source)
+        if self.data.dtype.kind == "f" and not np.isfinite(self.data).all():
+            bad = int((~np.isfinite(self.data)).sum())
+            raise StudyError(
+                f"{self.source}: {bad} voxels are NaN or infinite", hint="replace them, for example by 0"
+            )
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(I, J, K)."""
+        return self.data.shape  # type: ignore[return-value]
+
+    @property
+    def spacing_mm(self) -> np.ndarray:
+        """Voxel size along the three array axes, mm, (3,)."""
+        return np.linalg.norm(self.affine[:3, :3], axis=0)
+
+    def require_contrast(self) -> None:
+        """Raise `StudyError` where every voxel has the same value: there is nothing to read."""
+        if self.data.min() == self.data.max():
+            raise StudyError(f"{self.source}: all voxels equal {self.data.flat[0]}", hint="check the export")
+
+
+def check_shape(shape: tuple[int, ...], source: str) -> None:
+    """Raise `StudyError` unless `shape` is three-dimensional and not empty."""
+    if len(shape) != 3:
+        known = {2: "export the whole stack", 4: "split it into its volumes and give the one to read"}
+        raise StudyError(
+            f"{source}: the image has {len(shape)} dimensions, not 3", hint=known.get(len(shape))
+        )
+    if min(shape) < 1:
+        raise StudyError(f"{source}: the image is empty, its shape is {shape}", hint="export it again")
+    if min(sorted(shape)[1:]) < 8:
+        raise StudyError(f"{source}: the image is only {shape} voxels", hint="give a stack of image planes")
+
+
+def check_affine(affine: np.ndarray, source: str) -> None:
+    """Raise `StudyError` unless `affine` is (4, 4), finite, not flat, unsheared, with plausible voxels."""
+    if affine.shape != (4, 4) or not np.isfinite(affine).all():
+        raise StudyError(
+            f"{source}: the affine has NaN or infinite entries", hint="repair the header or export again"
+        )
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    if spacing.min() < 0.01 or spacing.max() > 100:
+        sizes = " x ".join(f"{s:.3g}" for s in spacing)
+        raise StudyError(
+            f"{source}: a voxel of {sizes} mm is impossible", hint="repair the header or export again"
+        )
+    cosines = affine[:3, :3] / spacing
+    off = np.abs(cosines.T @ cosines - np.eye(3)).max()
+    if off > 0.01:
+        raise StudyError(
+            f"{source}: the voxel axes are sheared (cosine {off:.3f} between them)",
+            hint="resample the image to a rectangular grid",
+        )
