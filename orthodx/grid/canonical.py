@@ -38,7 +38,9 @@ class GridImage:
     view: View
 
 
-def canonical_axes(affine: np.ndarray, shape: tuple[int, ...], view: View) -> tuple[tuple[int, int, int], tuple[bool, bool, bool]]:
+def canonical_axes(
+    affine: np.ndarray, shape: tuple[int, ...], view: View
+) -> tuple[tuple[int, int, int], tuple[bool, bool, bool]]:
     """Array axis for the grid's depth, rows and columns, and which of them are reversed.
 
     Depth is the slice axis of the acquisition; rows and columns take the two others by best alignment.
@@ -123,7 +125,9 @@ def from_grid(probabilities: Tensor, grid: GridImage) -> np.ndarray:
         if part > 1e-6:
             plane = torch.lerp(plane, inner[:, min(low + 1, d - 1)].float(), part)
         if shape[1:] != (h, w):
-            plane = functional.interpolate(plane[None], size=shape[1:], mode="bilinear", align_corners=False)[0]
+            plane = functional.interpolate(plane[None], size=shape[1:], mode="bilinear", align_corners=False)[
+                0
+            ]
         labels[i] = plane.argmax(0).to(torch.uint8).numpy()
     labels = labels[tuple(slice(None, None, -1 if f else 1) for f in grid.flips)]
     return np.ascontiguousarray(np.transpose(labels, np.argsort(grid.axes)))

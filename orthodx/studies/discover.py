@@ -96,7 +96,7 @@ def nifti_series(path: Path, study_id: str | None = None) -> Series:
 
 
 def _loader(path: Path) -> Callable:
-    def load():  # noqa: ANN202
+    def load():
         volume = read_volume(path)
         volume.require_contrast()
         return volume

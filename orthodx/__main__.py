@@ -1,0 +1,5 @@
+"""`python -m orthodx`."""
+
+from orthodx.cli.app import main
+
+main()

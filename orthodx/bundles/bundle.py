@@ -1,0 +1,217 @@
+"""A model on disk: `model.json` and one `.safetensors` file a part. Nothing in it can run code."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from orthodx.errors import BundleError, OrthodxError
+from orthodx.grid.spec import GridSpec
+from orthodx.joints import View
+from orthodx.networks import ENCODERS, HEADS, Head, ViewEncoder
+from orthodx.studies.run_record import sha256, write_json
+from orthodx.studies.writing import atomic
+
+SCHEMA = 1
+SHIPPED = Path(__file__).parent / "shipped"
+INFO = "model.json"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One network of a bundle: registered name, its configuration, its weights file."""
+
+    name: str
+    config: dict[str, Any]
+    file: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class BundleInfo:
+    """The contents of `model.json`."""
+
+    name: str
+    version: str
+    joint: str
+    structures: dict[int, str]
+    grid: GridSpec
+    encoders: dict[View, Part]
+    heads: dict[str, Part]
+    training: list[dict[str, Any]]
+    licence: str
+    sources: list[str]
+    sha256: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle folder whose description has been read and whose weights are loaded on demand."""
+
+    path: Path
+    info: BundleInfo
+
+    def encoder(self, view: View) -> ViewEncoder:
+        """The encoder of one view with its weights, in evaluation mode."""
+        if view not in self.info.encoders:
+            raise BundleError(
+                f"{self.info.name} has no {view} encoder", hint="use a bundle trained on that view"
+            )
+        part = self.info.encoders[view]
+        return self._fill(_build(ENCODERS.get(part.name), part.config, self.path), part)
+
+    def head(self, task: str) -> Head:
+        """The head of one task ("segment") with its weights, in evaluation mode."""
+        if task not in self.info.heads:
+            raise BundleError(
+                f"{self.info.name} cannot {task}", hint=f"it can: {', '.join(self.info.heads) or 'nothing'}"
+            )
+        part = self.info.heads[task]
+        return self._fill(_build(HEADS.get(part.name), part.config, self.path), part)
+
+    def _fill(self, module: nn.Module, part: Part) -> Any:
+        tensors = read_weights(self.path / part.file, self.info.sha256.get(part.file))
+        fill(module, tensors, f"{self.info.name}/{part.file}")
+        return module.eval()
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of `model.json`, which itself holds the hashes of all parts."""
+        return sha256(self.path / INFO)
+
+
+def _build(cls: Any, config: dict[str, Any], where: Path) -> Any:
+    try:
+        known = {f.name: f for f in dataclasses.fields(cls.Config)}
+        return cls(
+            cls.Config(**{k: tuple(v) if isinstance(v, list) else v for k, v in config.items() if k in known})
+        )
+    except (TypeError, ValueError) as error:
+        raise BundleError(
+            f"{where / INFO}: impossible configuration ({error})", hint="get the bundle again"
+        ) from error
+
+
+def read_weights(path: Path, expected: str | None) -> dict[str, Tensor]:
+    """Tensors of one part as float32; raises `BundleError` if missing, altered, unreadable or not finite."""
+    if not path.is_file():
+        raise BundleError(f"{path}: missing", hint="get the bundle again")
+    if expected is None or sha256(path) != expected:
+        raise BundleError(
+            f"{path}: does not match its SHA-256 in {INFO}", hint="get the bundle again; it was altered"
+        )
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise BundleError(f"{path}: not a safetensors file ({error})", hint="get the bundle again") from error
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise BundleError(f"{path}: tensor '{name}' holds NaN or infinity", hint="get the bundle again")
+    return {k: v.float() for k, v in tensors.items()}
+
+
+def fill(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
+    """Load weights after checking every name and shape; raises `BundleError` naming the first that differs."""
+    wanted = module.state_dict()
+    for name in sorted(wanted.keys() | tensors.keys()):
+        if name not in tensors:
+            raise BundleError(f"{where}: lacks tensor '{name}'", hint="the weights belong to another network")
+        if name not in wanted:
+            raise BundleError(
+                f"{where}: has an unknown tensor '{name}'", hint="the weights belong to another network"
+            )
+        if wanted[name].shape != tensors[name].shape:
+            raise BundleError(
+                f"{where}: tensor '{name}' is {tuple(tensors[name].shape)}, not {tuple(wanted[name].shape)}",
+                hint="the weights belong to another network",
+            )
+    module.load_state_dict(dict(tensors))
+
+
+def open_bundle(name_or_folder: str | Path) -> Bundle:
+    """A shipped bundle by name, or a bundle folder by path."""
+    folder = Path(name_or_folder)
+    if not (folder / INFO).is_file():
+        folder = SHIPPED / str(name_or_folder)
+        if not (folder / INFO).is_file() or folder.parent != SHIPPED:
+            raise BundleError(
+                f"no model '{name_or_folder}'",
+                hint=f"shipped: {', '.join(shipped_names()) or 'none'}; or give a folder",
+            )
+    return Bundle(folder, _read_info(folder / INFO))
+
+
+def shipped_names() -> list[str]:
+    """Names of the bundles that come with the package."""
+    return sorted(p.parent.name for p in SHIPPED.glob(f"*/{INFO}"))
+
+
+def _read_info(path: Path) -> BundleInfo:
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        if raw["schema"] != SCHEMA:
+            raise BundleError(
+                f"{path}: schema {raw['schema']}, this version reads {SCHEMA}", hint="update orthodx"
+            )
+        parts = {group: {k: Part(**v) for k, v in raw[group].items()} for group in ("encoders", "heads")}
+        for part in (*parts["encoders"].values(), *parts["heads"].values()):
+            if Path(part.file).name != part.file:
+                raise BundleError(
+                    f"{path}: the part '{part.file}' leads out of the bundle", hint="do not use it"
+                )
+        return BundleInfo(
+            name=str(raw["name"]),
+            version=str(raw["version"]),
+            joint=str(raw["joint"]),
+            structures={int(k): str(v) for k, v in raw["structures"].items()},
+            grid=GridSpec(**raw["grid"]),
+            encoders={View(k): v for k, v in parts["encoders"].items()},
+            heads=parts["heads"],
+            training=list(raw["training"]),
+            licence=str(raw["licence"]),
+            sources=list(raw["sources"]),
+            sha256={str(k): str(v) for k, v in raw["sha256"].items()},
+        )
+    except OrthodxError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BundleError(
+            f"{path}: not a model description ({error})", hint="get the bundle again"
+        ) from error
+
+
+def save_bundle(folder: Path, info: BundleInfo, weights: Mapping[str, Mapping[str, Tensor]]) -> Bundle:
+    """Write parts (file name -> tensors, stored as float16) and, last, `model.json` with their hashes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    hashes = {}
+    for file, tensors in weights.items():
+        half = {k: v.detach().to("cpu", torch.float16).contiguous() for k, v in tensors.items()}
+        with atomic(folder / file) as temporary:
+            save_file(half, temporary)
+        hashes[file] = sha256(folder / file)
+    info = dataclasses.replace(info, sha256=hashes)
+    plain = dataclasses.asdict(info)
+    plain["encoders"] = {str(k): v for k, v in plain["encoders"].items()}
+    plain["grid"] = info.grid.to_json()
+    write_json(folder / INFO, {"schema": SCHEMA, **plain})
+    return open_bundle(folder)
+
+
+def verify(bundle: Bundle) -> list[str]:
+    """Load every part and return what was checked; raises `BundleError` at the first fault."""
+    checked = []
+    for view in bundle.info.encoders:
+        n = sum(p.numel() for p in bundle.encoder(view).parameters())
+        checked.append(f"{bundle.info.encoders[view].file}: {n / 1e6:.2f} M parameters")
+    for task in bundle.info.heads:
+        n = sum(p.numel() for p in bundle.head(task).parameters())
+        checked.append(f"{bundle.info.heads[task].file}: {n / 1e6:.2f} M parameters")
+    return checked

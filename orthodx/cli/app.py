@@ -1,0 +1,47 @@
+"""The command line: one thin file a subcommand; heavy imports stay inside the commands."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from orthodx.cli import finetune, models, pretrain, segment, synth
+
+app = typer.Typer(
+    name="orthodx",
+    help="Read musculoskeletal MRI with diffusion foundation models. Not a medical device.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"orthodx {version('orthodx')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Read musculoskeletal MRI with diffusion foundation models. Not a medical device."""
+
+
+app.command("segment")(segment.run)
+app.command("synth")(synth.run)
+app.command("pretrain")(pretrain.run)
+app.command("finetune")(finetune.run)
+app.add_typer(models.app, name="models")
+
+
+def main() -> None:
+    """Entry point of the `orthodx` command."""
+    app()

@@ -1,0 +1,60 @@
+"""`orthodx models`: what models and plug-ins there are, and whether they are whole."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from orthodx.cli import exits
+from orthodx.cli.options import Debug, Json
+
+app = typer.Typer(help="List, show and verify models.", no_args_is_help=True)
+Name = Annotated[str, typer.Argument(help="Name of a shipped model, or a bundle folder.")]
+
+
+@app.command("list")
+def list_models(json: Json = False, debug: Debug = False) -> None:
+    """Shipped models, and the registered encoders and heads with where they come from."""
+    with exits.handled(debug):
+        from orthodx.bundles.bundle import open_bundle, shipped_names
+        from orthodx.networks import ENCODERS, HEADS
+
+        models = [open_bundle(name).info for name in shipped_names()]
+        plugins = {r.kind: {n: r.origin(n) for n in r.names()} for r in (ENCODERS, HEADS)}
+        if json:
+            import json as encoder
+
+            print(
+                encoder.dumps({"models": [{"name": m.name, "version": m.version} for m in models], **plugins})
+            )
+            return
+        for m in models:
+            tasks, views = ", ".join(m.heads), ", ".join(map(str, m.encoders))
+            print(f"model    {m.name} {m.version}  {m.joint}: {tasks}  ({views})")
+        for kind, names in plugins.items():
+            for name, origin in names.items():
+                print(f"{kind:8} {name}  from {origin}")
+
+
+@app.command()
+def show(name: Name, debug: Debug = False) -> None:
+    """The model card."""
+    with exits.handled(debug):
+        from orthodx.bundles.bundle import INFO, open_bundle
+
+        bundle = open_bundle(name)
+        card = bundle.path / "MODEL_CARD.md"
+        print((card if card.is_file() else bundle.path / INFO).read_text(encoding="utf-8"))
+
+
+@app.command()
+def verify(name: Name, debug: Debug = False) -> None:
+    """Check every part of a model: hash, tensor names, shapes, finite values."""
+    with exits.handled(debug):
+        from orthodx.bundles.bundle import open_bundle
+        from orthodx.bundles.bundle import verify as check
+
+        bundle = open_bundle(name)
+        for line in check(bundle):
+            print(f"ok  {line}")

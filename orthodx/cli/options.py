@@ -1,0 +1,41 @@
+"""Options that several commands share, each defined once."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Studies = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="STUDY...", help="manifest.csv, folder of DICOM or NIfTI, or image file.", show_default=False
+    ),
+]
+Device = Annotated[
+    str, typer.Option(help="auto, cpu, cuda, cuda:N or mps; one that is not there is an error.")
+]
+Workers = Annotated[
+    int, typer.Option(min=0, help="Processes that prepare data beside the main one; 0 always works.")
+]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only errors.")]
+Json = Annotated[
+    bool, typer.Option("--json", help="One JSON object on stdout; text for people goes to stderr.")
+]
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Keep what an interrupted run finished.")]
+
+
+class Voice:
+    """Where text for people goes: stdout, or stderr when stdout carries JSON; nowhere when quiet."""
+
+    def __init__(self, quiet: bool, json: bool) -> None:
+        self.quiet, self.file = quiet, sys.stderr if json else sys.stdout
+
+    def say(self, text: str) -> None:
+        """Print one line."""
+        if not self.quiet:
+            print(text, file=self.file, flush=True)

@@ -1,0 +1,34 @@
+"""Which device to compute on; an explicit one that is not there is an error, never a silent fallback."""
+
+from __future__ import annotations
+
+import torch
+
+from orthodx.errors import UsageError
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """`auto` takes CUDA, then MPS, then the CPU; `cpu`, `cuda`, `cuda:N` and `mps` are taken at their word."""
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(
+            f"no device is called '{name}'", hint="use auto, cpu, cuda, cuda:N or mps"
+        ) from error
+    there = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not there.get(device.type, False):
+        raise UsageError(f"the device '{name}' is not there", hint="use --device auto or --device cpu")
+    return device
+
+
+def native_bf16(device: torch.device) -> bool:
+    """Whether bf16 products run in hardware (CUDA, or a CPU with AMX); elsewhere they are far slower."""
+    return device.type == "cuda" or (device.type == "cpu" and torch.cpu._is_amx_tile_supported())

@@ -1,0 +1,154 @@
+"""`orthodx segment`: studies in; masks, volumes, status and previews out. One model load, one case at a time."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from orthodx.bundles.bundle import open_bundle
+from orthodx.errors import NoInputError, OrthodxError
+from orthodx.grid.canonical import from_grid, to_grid
+from orthodx.inference.device import pick_device
+from orthodx.inference.plausibility import keep_largest, volumes_ml, warnings_for
+from orthodx.inference.predict import Segmenter
+from orthodx.inference.preview import write_preview
+from orthodx.joints import JOINTS, View
+from orthodx.studies.discover import find_series
+from orthodx.studies.manifest import write_table
+from orthodx.studies.nifti import write_mask
+from orthodx.studies.run_record import sha256, write_json, write_run
+from orthodx.studies.series import Series
+
+VOLUME_COLUMNS = ("study_id", "series_id", "view", "structure", "voxels", "ml", "quality")
+STATUS_COLUMNS = ("study_id", "series_id", "source", "status", "reason", "seconds")
+
+
+@dataclass
+class Case:
+    """What became of one series (or of an input that never became one)."""
+
+    study_id: str
+    series_id: str
+    source: str
+    status: str  # ok, warned or failed
+    reason: str
+    seconds: float
+    volumes: list[dict[str, Any]] = field(default_factory=list)
+
+
+def segment(
+    studies: Sequence[Path], out: Path, *, model: str | Path = "knee-small", device: str = "auto",
+    view: View | None = None, preview: bool = True, resume: bool = False,
+    tell: Callable[[Case, int, int], None] = lambda case, done, total: None, command: Sequence[str] = (),
+) -> list[Case]:  # fmt: skip
+    """Segment every series found in `studies` and write the results under `out`.
+
+    Writes masks `<series_id>.nii.gz` (uint8, exactly the input's grid), `volumes.csv`, `status.csv`,
+    `previews/<series_id>.png` and `run.json`. view: read every series as this view. resume: keep finished
+    cases of an earlier run with the same model. tell: called after each case with (case, done, total).
+    Returns one `Case` a series; raises `NoInputError` when there was nothing to read at all.
+    """
+    started = datetime.now(timezone.utc)
+    found = find_series(studies, view)
+    if not found.series and not found.refused:
+        raise NoInputError(
+            f"no MR series in {', '.join(map(str, studies))}",
+            hint="give a folder of DICOM or NIfTI, or a manifest.csv",
+        )
+    bundle = open_bundle(model)
+    segmenter = Segmenter(bundle, pick_device(device))
+    out.mkdir(parents=True, exist_ok=True)
+    cases = [Case("", "", source, "failed", reason, 0.0) for source, reason in found.refused]
+    total = len(cases) + len(found.series)
+    for i, case in enumerate(cases):
+        tell(case, i + 1, total)
+    for series in found.series:
+        receipt = out / ".done" / f"{series.series_id}.json"
+        case = _finished(receipt, bundle.digest, out / f"{series.series_id}.nii.gz") if resume else None
+        if case is None:
+            case = _segment_one(series, segmenter, out, preview)
+            if case.status != "failed":
+                write_json(receipt, {"model": bundle.digest, "case": case.__dict__})
+        cases.append(case)
+        tell(case, len(cases), total)
+        _write_tables(out, cases)
+    _write_tables(out, cases)
+    write_run(
+        out / "run.json",
+        command=command,
+        started=started,
+        facts={
+            "model": {"name": bundle.info.name, "version": bundle.info.version, "sha256": bundle.digest},
+            "device": str(segmenter.device),
+            "inputs": [
+                {"series_id": s.series_id, "sha256": sha256(s.path) if s.path.is_file() else "DICOM folder"}
+                for s in found.series
+            ],
+            "counts": {s: sum(c.status == s for c in cases) for s in ("ok", "warned", "failed")},
+        },
+    )
+    if not found.series or all(c.status == "failed" for c in cases):
+        raise NoInputError("no case could be segmented", hint=f"the reasons are in {out / 'status.csv'}")
+    return cases
+
+
+def _segment_one(series: Series, segmenter: Segmenter, out: Path, preview: bool) -> Case:
+    """The main path: open -> to grid -> features and head -> back to the input's grid -> write."""
+    began, info = time.perf_counter(), segmenter.bundle.info
+    case = Case(series.study_id, series.series_id, str(series.path), "ok", "", 0.0)
+    try:
+        volume = series.load()
+        grid = to_grid(volume, info.grid, series.view)
+        prediction = segmenter(grid)
+        labels = keep_largest(from_grid(prediction.probabilities, grid), info.structures)
+        voxel_mm3 = float(abs(np.linalg.det(volume.affine[:3, :3])))
+        sizes = volumes_ml(labels, voxel_mm3, info.structures)
+        notes = warnings_for(sizes, prediction.agreement, info.structures)
+        if series.oblique:
+            notes.append("oblique series: the view is uncertain")
+        write_mask(out / f"{series.series_id}.nii.gz", labels, volume)
+        if preview:
+            joint = JOINTS[info.joint]
+            write_preview(
+                out / "previews" / f"{series.series_id}.png",
+                volume,
+                labels,
+                series.view,
+                joint,
+                series.series_id,
+            )
+        case.status, case.reason = ("warned", "; ".join(notes)) if notes else ("ok", "")
+        for value, name in info.structures.items():
+            quality = prediction.agreement.get(value)
+            case.volumes.append(
+                {"study_id": series.study_id, "series_id": series.series_id, "view": str(series.view),
+                 "structure": name, "voxels": sizes[value][0], "ml": round(sizes[value][1], 3),
+                 "quality": "" if quality is None else round(quality, 3)}
+            )  # fmt: skip
+    except OrthodxError as error:
+        case.status, case.reason = "failed", f"{error}; {error.hint}" if error.hint else str(error)
+    except MemoryError:
+        case.status, case.reason = "failed", "out of memory; close other programs or crop the image"
+    case.seconds = round(time.perf_counter() - began, 2)
+    return case
+
+
+def _finished(receipt: Path, model: str, mask: Path) -> Case | None:
+    """The case of an earlier run, if its receipt is whole, from the same model, and its mask is there."""
+    try:
+        kept = json.loads(receipt.read_text())
+        return Case(**kept["case"]) if kept["model"] == model and mask.is_file() else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _write_tables(out: Path, cases: list[Case]) -> None:
+    write_table(out / "status.csv", [{**c.__dict__} for c in cases], STATUS_COLUMNS)
+    write_table(out / "volumes.csv", [row for c in cases for row in c.volumes], VOLUME_COLUMNS)

@@ -1,0 +1,120 @@
+"""Synthetic cohorts on disk: the same folders a center would send, with the truth beside them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from orthodx.errors import UsageError
+from orthodx.studies.manifest import COLUMNS, write_table
+from orthodx.studies.nifti import write_image
+from orthodx.studies.run_record import write_json
+from orthodx.synth.anatomy import Anatomy
+from orthodx.synth.deformation import random_deformation
+from orthodx.synth.procedural import random_knee
+from orthodx.synth.protocols import CENTERS, Protocol
+from orthodx.synth.scanner import Plane, ScanParams, make_plane, render, sample_scan
+from orthodx.synth.signals import sequence_signal
+
+
+def write_cohort(
+    out: Path, *, joint: str = "knee", studies: int = 3, seed: int = 0, centers: tuple[str, ...] = tuple(CENTERS),
+    anatomy: Callable[[np.random.Generator], Anatomy] = random_knee, resume: bool = False,
+    tell: Callable[[str, int, int], None] = lambda name, done, total: None,
+) -> Path:  # fmt: skip
+    """Write `studies` synthetic patients, each as three series of one anatomy, and return the manifest's path.
+
+    Makes `<study>/<series>.nii.gz`, `truth/<series>.nii.gz` and `manifest.csv`; study i of a seed is always
+    the same. resume keeps studies whose record is there. Raises `UsageError` for a joint or center unknown here.
+    """
+    if joint != "knee":
+        raise UsageError(f"no synthetic {joint} yet", hint="use --joint knee")
+    unknown = [c for c in centers if c not in CENTERS]
+    if unknown:
+        raise UsageError(f"no center is called '{unknown[0]}'", hint=f"known: {', '.join(CENTERS)}")
+    if studies < 1:
+        raise UsageError(f"{studies} studies cannot be made", hint="use --studies 1 or more")
+    manifest = out / "manifest.csv"
+    if manifest.exists() and not resume:
+        raise UsageError(
+            f"{out} already holds a cohort", hint="choose another folder, or go on with --resume"
+        )
+    rows: list[dict[str, Any]] = []
+    for i in range(studies):
+        name = f"knee-{seed:04d}-{i:04d}"
+        record = out / name / "study.json"
+        kept = json.loads(record.read_text())["rows"] if resume and record.exists() else None
+        rows += kept or _write_study(out, name, seed, i, centers, anatomy)
+        tell(name, i + 1, studies)
+    write_table(manifest, rows, COLUMNS)
+    return manifest
+
+
+def _write_study(
+    out: Path,
+    name: str,
+    seed: int,
+    i: int,
+    centers: tuple[str, ...],
+    anatomy: Callable[[np.random.Generator], Anatomy],
+) -> list[dict[str, Any]]:
+    rng = np.random.default_rng([seed, i])
+    knee = anatomy(rng)
+    shape = random_deformation(rng, mirror=False, scale_sd=0.03, warp_mm=1.0)
+    centre = rng.normal(0, 3, 3)
+    rows = []
+    for protocol in CENTERS[centers[int(rng.integers(len(centers)))]]:
+        series = f"{name}-{protocol.view}"
+        params = scan_params(protocol, centre, rng)
+        image, truth = render(torch.from_numpy(knee.tissues), knee.affine, params, shape)
+        image = (image * 1000).round().clamp(0, 32767).to(torch.int16)
+        data, affine = _as_file(image, params.plane)
+        write_image(out / name / f"{series}.nii.gz", data, affine)
+        write_image(out / "truth" / f"{series}.nii.gz", _as_file(truth, params.plane)[0], affine)
+        rows.append(_row(name, series, protocol, knee, data.shape))
+    write_json(
+        out / name / "study.json",
+        {"rows": rows, "anatomy": knee.params, "source": knee.source, "side": knee.side, "seed": [seed, i]},
+    )
+    return rows
+
+
+def scan_params(protocol: Protocol, centre_mm: np.ndarray, rng: np.random.Generator) -> ScanParams:
+    """One acquisition by a protocol, centred near `centre_mm`, with everyday obliquity."""
+    spacing = (protocol.slice_mm + protocol.gap_mm, protocol.pixel_mm)
+    size = (protocol.slices, protocol.matrix, protocol.matrix)
+    plane = make_plane(
+        protocol.view,
+        size,
+        spacing,
+        protocol.slice_mm,
+        centre_mm,
+        tuple(float(a) for a in rng.normal(0, 4, 3)),
+    )
+    signal = sequence_signal(
+        protocol.sequence, protocol.tr, protocol.te, protocol.field_strength, protocol.fat_suppressed
+    )
+    return sample_scan(rng, plane, signal, protocol.noise)
+
+
+def _as_file(grid: torch.Tensor, plane: Plane) -> tuple[np.ndarray, np.ndarray]:
+    """(D, H, W) on a plane -> (columns, rows, slices) array and its index -> RAS affine."""
+    order = np.zeros((4, 4))
+    order[[2, 1, 0, 3], [0, 1, 2, 3]] = 1  # file index (i, j, k) -> plane index (k, j, i)
+    return np.ascontiguousarray(grid.numpy().transpose(2, 1, 0)), plane.affine @ order.T
+
+
+def _row(study: str, series: str, p: Protocol, knee: Anatomy, shape: tuple[int, ...]) -> dict[str, Any]:
+    return {
+        "patient_id": study.replace("knee", "patient"), "study_id": study, "series_id": series,
+        "path": f"{study}/{series}.nii.gz", "joint": "knee", "laterality": knee.side, "view": str(p.view),
+        "oblique": 0, "center": p.center, "field_strength": p.field_strength,
+        "field_strength_raw": str(p.field_strength), "vendor": p.vendor, "sequence": p.sequence, "tr": p.tr,
+        "te": p.te, "fat_suppressed": int(p.fat_suppressed), "rows": shape[1], "columns": shape[0],
+        "slices": shape[2], "converter": "orthodx synth",
+    }  # fmt: skip
