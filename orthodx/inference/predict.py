@@ -67,7 +67,7 @@ class Segmenter:
             size = int((a == value).sum() + (b == value).sum())
             if size:
                 agreement[value] = 2 * int(((a == value) & (b == value)).sum()) / size
-        return Prediction(first.add_(second).div_(2), agreement)
+        return Prediction((first + second) / 2, agreement)
 
 
 @dataclass(frozen=True, eq=False)
