@@ -85,11 +85,14 @@ def wrap(
     fat = s["fat"] * (1 + 0.22 * _coarse(noise[1], 2)) * (1 - 0.65 * anterior) + 2.0
     skin, fascia = upsample(fascia_c - fat, shape), upsample(fascia_c, shape)
 
+    # whatever the smoothing did, skin and some fat cover every bone, tendon and muscle
+    skin = np.minimum(skin, np.minimum(np.minimum(bones.any - 7.0, tendon - 4.0), belly - 4.0))
+
     tissues = np.zeros(shape, np.uint8)
     tissues[skin < 0] = TISSUES["skin"]
     tissues[skin < -1.6] = TISSUES["fat"]
     tissues[(skin < -1.6) & (np.abs(fascia - 0.4) < 0.45)] = TISSUES["capsule"]
-    tissues[(belly < 0) & (septum > 1.0) & (skin < -2.5)] = TISSUES["muscle"]
+    tissues[(belly < 0) & (septum > 1.0) & (skin < -4.5)] = TISSUES["muscle"]
     for line, radius in zip(VESSELS, (3.6, 4.4), strict=True):
         path = np.array(line, float) + rng.normal(0, 1.5, 3)
         tissues[upsample(tube(qc, path, np.full(len(path), radius)), shape) < 0] = TISSUES["vessel"]

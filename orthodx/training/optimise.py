@@ -34,7 +34,7 @@ def guarded_step(loss: Tensor, optimizer: torch.optim.Optimizer, clip: float = 1
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     norm = torch.nn.utils.clip_grad_norm_(parameters, clip)
     if not (torch.isfinite(loss) and torch.isfinite(norm)):
-        raise DivergedError(f"the loss became {float(loss)}", hint="resume with a lower --learning-rate")
+        raise DivergedError(f"the loss became {float(loss.detach())}", hint="resume with a lower --learning-rate")
     optimizer.step()
     return float(norm)
 

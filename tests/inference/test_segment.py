@@ -1,0 +1,104 @@
+"""Segmentation end to end with an untrained network: files, geometry, failures, resume."""
+
+import csv
+import json
+import shutil
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from orthodx.errors import NoInputError, UsageError
+from orthodx.inference.device import pick_device
+from orthodx.inference.plausibility import keep_largest, warnings_for
+from orthodx.inference.segment import segment
+
+
+def table(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_each_series_gets_a_mask_on_its_own_grid(bundle, cohort, tmp_path):
+    cases = segment([cohort], tmp_path, model=bundle.path, device="cpu")
+    assert len(cases) == 3
+    for row in table(cohort / "manifest.csv"):
+        mask, image = nib.load(tmp_path / f"{row['series_id']}.nii.gz"), nib.load(cohort / row["path"])
+        np.testing.assert_array_equal(mask.affine, image.affine)
+        assert mask.shape == image.shape
+        assert mask.get_data_dtype() == np.uint8
+        assert (tmp_path / "previews" / f"{row['series_id']}.png").stat().st_size > 10_000
+    volumes = table(tmp_path / "volumes.csv")
+    assert len(volumes) == 33
+    for row in volumes:
+        mask = np.asarray(nib.load(tmp_path / f"{row['series_id']}.nii.gz").dataobj)
+        value = {"femur": 1, "pcl": 11}.get(row["structure"])
+        if value:
+            assert int(row["voxels"]) == (mask == value).sum()
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert record["model"]["name"] == "tiny"
+    assert len(record["inputs"]) == 3
+
+
+def test_a_bad_case_is_reported_and_the_others_go_on(bundle, cohort, tmp_path):
+    study = tmp_path / "study"
+    study.mkdir()
+    image = next(cohort.glob("*/*-axial.nii.gz"))
+    shutil.copy(image, study / "good.nii.gz")
+    (study / "cut.nii.gz").write_bytes(image.read_bytes()[:5000])
+    nib.save(nib.Nifti1Image(np.full((20, 20, 9), 7.0, np.float32), np.diag([0.5, 0.5, 3, 1])), study / "flat.nii.gz")
+    segment([study], tmp_path / "out", model=bundle.path, device="cpu", preview=False)
+    status = {row["series_id"]: row for row in table(tmp_path / "out/status.csv")}
+    assert status["good"]["status"] in ("ok", "warned")
+    assert status["cut"]["status"] == status["flat"]["status"] == "failed"
+    assert "all voxels equal" in status["flat"]["reason"]
+    assert not (tmp_path / "out/flat.nii.gz").exists()
+    assert not (tmp_path / "out/previews").exists()
+
+
+def test_resume_keeps_finished_cases_only_of_the_same_model(bundle, cohort, tmp_path):
+    image = next(cohort.glob("*/*-axial.nii.gz"))
+    segment([image], tmp_path, model=bundle.path, device="cpu", preview=False)
+    mask = next(tmp_path.glob("*.nii.gz"))
+    before = mask.stat().st_mtime_ns
+    segment([image], tmp_path, model=bundle.path, device="cpu", preview=False, resume=True)
+    assert mask.stat().st_mtime_ns == before
+    receipt = next((tmp_path / ".done").iterdir())
+    receipt.write_text(receipt.read_text().replace(bundle.digest, "0" * 64))
+    segment([image], tmp_path, model=bundle.path, device="cpu", preview=False, resume=True)
+    assert mask.stat().st_mtime_ns > before
+
+
+def test_nothing_usable_is_an_error(bundle, tmp_path):
+    (tmp_path / "notes.txt").write_text("no image here")
+    with pytest.raises(NoInputError):
+        segment([tmp_path], tmp_path / "out", model=bundle.path, device="cpu")
+    (tmp_path / "bad.nii.gz").write_text("no image here")
+    with pytest.raises(NoInputError, match="no case"):
+        segment([tmp_path / "bad.nii.gz"], tmp_path / "out", model=bundle.path, device="cpu")
+
+
+def test_a_device_that_is_not_there_is_refused():
+    for name in ("cuda:93", "abacus"):
+        with pytest.raises(UsageError):
+            pick_device(name)
+    assert pick_device("cpu").type == "cpu"
+
+
+def test_islands_go_and_large_second_pieces_stay():
+    labels = np.zeros((30, 30, 10), np.uint8)
+    labels[2:12, 2:12, 2:8] = 5
+    labels[16:26, 2:10, 2:8] = 5
+    labels[27:29, 27:29, 4] = 5
+    kept = keep_largest(labels, {5: "femoral_cartilage"})
+    assert (kept[16:26] == 5).sum() == 480
+    assert (kept[27:] == 5).sum() == 0
+
+
+def test_readers_are_warned_of_empty_odd_and_unsure_masks():
+    names = {1: "femur", 8: "medial_meniscus"}
+    assert "empty" in warnings_for({1: (0, 0.0), 8: (0, 0.0)}, {}, names)[0]
+    assert warnings_for({1: (9, 200.0), 8: (9, 3.0)}, {1: 0.99, 8: 0.9}, names) == []
+    notes = warnings_for({1: (9, 9.0), 8: (9, 3.0)}, {1: 0.99, 8: 0.4}, names)
+    assert "implausible" in notes[0]
+    assert "unsure" in notes[1]

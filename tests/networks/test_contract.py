@@ -1,0 +1,100 @@
+"""What every registered encoder and head promises."""
+
+import pytest
+import torch
+
+from orthodx.errors import OrthodxError
+from orthodx.networks import ENCODERS, HEADS
+from orthodx.networks.ortho import OrthoConfig, OrthoEncoder, shuffle
+from orthodx.networks.registry import Registry
+from orthodx.networks.segment_head import SkipSegmentConfig, SkipSegmentHead
+
+
+def encoder_of(name):
+    torch.manual_seed(0)
+    cls = ENCODERS.get(name)
+    return cls(cls.presets["small"]).eval()
+
+
+@pytest.mark.parametrize("name", ENCODERS.names())
+def test_encoders_keep_their_published_geometry(name):
+    encoder, x = encoder_of(name), torch.randn(2, 1, 6, 32, 48)
+    for block, tensor in encoder.features(x).items():
+        d, h, w = encoder.block_strides[block]
+        assert tensor.shape == (2, encoder.block_channels[block], 6 // d, 32 // h, 48 // w), block
+    assert encoder(x, torch.tensor([3, 900])).shape == x.shape
+
+
+@pytest.mark.parametrize("name", ENCODERS.names())
+def test_encoders_are_deterministic_and_save_and_load(name):
+    encoder, x = encoder_of(name), torch.randn(1, 1, 4, 32, 32)
+    other = encoder_of(name)
+    other.load_state_dict(encoder.state_dict())
+    with torch.no_grad():
+        first, again, loaded = encoder.features(x), encoder.features(x), other.features(x)
+    for block in first:
+        assert torch.equal(first[block], again[block])
+        assert torch.equal(first[block], loaded[block])
+
+
+@pytest.mark.parametrize("name", ENCODERS.names())
+def test_every_weight_learns_from_the_noise_loss(name):
+    encoder = encoder_of(name).train()
+    for parameter in encoder.parameters():
+        torch.nn.init.normal_(parameter, std=0.05)
+    ((encoder(torch.randn(1, 1, 4, 32, 32), torch.tensor([50]))) ** 2).mean().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in encoder.parameters())
+
+
+def test_one_odd_slice_is_enough_for_ortho():
+    assert encoder_of("ortho").features(torch.randn(1, 1, 1, 16, 16))["up_0"].shape[2] == 1
+    assert encoder_of("ortho").features(torch.randn(1, 1, 5, 16, 16))["up_0"].shape[2] == 5
+
+
+def test_the_time_step_matters_and_the_size_is_checked():
+    encoder = OrthoEncoder(OrthoConfig())
+    for parameter in encoder.parameters():
+        torch.nn.init.normal_(parameter, std=0.05)
+    x = torch.randn(1, 1, 4, 16, 16)
+    assert not torch.allclose(encoder.features(x, 0)["mid"], encoder.features(x, 500)["mid"])
+    with pytest.raises(ValueError, match="multiples of 16"):
+        encoder.features(torch.randn(1, 1, 4, 30, 32))
+    with pytest.raises(ValueError, match="multiples"):
+        OrthoConfig(channels=(30, 64, 112, 160))
+
+
+@pytest.mark.parametrize("name", HEADS.names())
+def test_segment_heads_give_logits_and_learn(name):
+    head = HEADS.get(name)(HEADS.get(name).Config())
+    encoder, image = encoder_of("ortho"), torch.randn(1, 1, 4, 32, 32)
+    logits = head(encoder.features(image), image)
+    assert logits.shape == (1, 12, 4, 32, 32)
+    head.loss(logits, torch.randint(0, 12, (1, 4, 32, 32))).backward()
+    assert all(p.grad is not None for p in head.parameters())
+
+
+def test_the_loss_falls_to_nothing_for_a_right_answer():
+    head = SkipSegmentHead(SkipSegmentConfig())
+    truth = torch.randint(0, 12, (2, 4, 16, 16))
+    right = torch.nn.functional.one_hot(truth, 12).permute(0, 4, 1, 2, 3).float() * 40
+    assert head.loss(right, truth).item() == pytest.approx(0, abs=1e-3)
+    assert head.loss(right.roll(1, 1), truth).item() > 1
+    background = torch.zeros(1, 4, 16, 16, dtype=torch.long)
+    assert torch.isfinite(head.loss(right[:1], background))
+
+
+def test_pixel_shuffle_puts_pixels_where_torch_does():
+    x = torch.randn(2, 8, 3, 5, 6)
+    wanted = torch.stack([torch.nn.functional.pixel_shuffle(x[:, :, d], 2) for d in range(3)], 2)
+    ours = shuffle(x.view(2, 2, 4, 3, 5, 6).reshape(2, 8, 3, 5, 6))
+    torch.testing.assert_close(ours, wanted)
+
+
+def test_the_registry_refuses_twins_and_suggests_names():
+    registry = Registry("thing", "orthodx.none")
+    registry.register("resnet")(int)
+    with pytest.raises(OrthodxError, match="registered twice"):
+        registry.register("resnet")(float)
+    with pytest.raises(OrthodxError) as caught:
+        registry.get("resnot")
+    assert caught.value.hint == "did you mean 'resnet'?"

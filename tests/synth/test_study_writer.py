@@ -1,0 +1,56 @@
+"""A cohort is what a center would send: three series of one knee, with truth on each grid."""
+
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from orthodx.errors import UsageError
+from orthodx.studies.discover import find_series
+from orthodx.studies.manifest import COLUMNS, read_manifest
+from orthodx.synth.study_writer import write_cohort
+
+
+def load(path):
+    image = nib.load(path)
+    return np.asarray(image.dataobj), image.affine
+
+
+def test_the_three_series_show_one_knee_in_one_world(cohort):
+    centres = []
+    for row in read_manifest(cohort / "manifest.csv"):
+        assert set(row) == set(COLUMNS)
+        image, affine = load(cohort / row["path"])
+        truth, truth_affine = load(cohort / "truth" / f"{row['series_id']}.nii.gz")
+        assert image.shape == truth.shape
+        np.testing.assert_array_equal(affine, truth_affine)
+        index = np.argwhere(truth == 8).mean(0)  # the medial meniscus is wholly inside every field of view
+        centres.append(affine[:3, :3] @ index + affine[:3, 3])
+    assert len(centres) == 3
+    assert np.ptp(np.array(centres), axis=0).max() < 3.0
+
+
+def test_the_manifest_is_found_and_views_agree_with_the_images(cohort):
+    found = find_series([cohort])
+    assert not found.refused
+    assert sorted(str(s.view) for s in found.series) == ["axial", "coronal", "sagittal"]
+    for s in found.series:
+        assert str(s.view) == s.row["view"]
+        s.load()
+
+
+def test_a_record_is_kept_and_cohorts_are_not_overwritten(cohort):
+    (record,) = cohort.glob("*/study.json")
+    kept = json.loads(record.read_text())
+    assert kept["side"] in ("left", "right")
+    assert kept["anatomy"]["femoral_cartilage"] > 1
+    with pytest.raises(UsageError, match="already holds"):
+        write_cohort(cohort)
+    assert write_cohort(cohort, studies=1, seed=5, resume=True) == cohort / "manifest.csv"
+
+
+def test_wrong_wishes_are_named(tmp_path):
+    for wish in ({"joint": "elbow"}, {"centers": ("Atlantis",)}, {"studies": 0}):
+        with pytest.raises(UsageError):
+            write_cohort(tmp_path, **wish)
