@@ -40,7 +40,10 @@ def tiny_bundle(folder: Path):
     from orthodx.networks.segment_head import SkipSegmentConfig, SkipSegmentHead
 
     torch.manual_seed(0)
-    config, head = OrthoConfig(channels=(8, 16, 16, 16), time_channels=16), SkipSegmentConfig(block_channels=8)
+    config, head = (
+        OrthoConfig(channels=(8, 16, 16, 16), time_channels=16),
+        SkipSegmentConfig(block_channels=8),
+    )
     info = BundleInfo(
         name="tiny",
         version="0",

@@ -62,9 +62,7 @@ class Bundle:
     def encoder(self, view: View) -> ViewEncoder:
         """The encoder of one view with its weights, in evaluation mode."""
         if view not in self.info.encoders:
-            raise BundleError(
-                f"{self.info.name} has no {view} encoder", hint="use a bundle trained on that view"
-            )
+            raise BundleError(f"{self.info.name} has no {view} encoder", hint="use a bundle trained on that view")
         part = self.info.encoders[view]
         return self._fill(_build(ENCODERS.get(part.name), part.config, self.path), part)
 
@@ -91,13 +89,9 @@ class Bundle:
 def _build(cls: Any, config: dict[str, Any], where: Path) -> Any:
     try:
         known = {f.name: f for f in dataclasses.fields(cls.Config)}
-        return cls(
-            cls.Config(**{k: tuple(v) if isinstance(v, list) else v for k, v in config.items() if k in known})
-        )
+        return cls(cls.Config(**{k: tuple(v) if isinstance(v, list) else v for k, v in config.items() if k in known}))
     except (TypeError, ValueError) as error:
-        raise BundleError(
-            f"{where / INFO}: impossible configuration ({error})", hint="get the bundle again"
-        ) from error
+        raise BundleError(f"{where / INFO}: impossible configuration ({error})", hint="get the bundle again") from error
 
 
 def read_weights(path: Path, expected: str | None) -> dict[str, Tensor]:
@@ -105,9 +99,7 @@ def read_weights(path: Path, expected: str | None) -> dict[str, Tensor]:
     if not path.is_file():
         raise BundleError(f"{path}: missing", hint="get the bundle again")
     if expected is None or sha256(path) != expected:
-        raise BundleError(
-            f"{path}: does not match its SHA-256 in {INFO}", hint="get the bundle again; it was altered"
-        )
+        raise BundleError(f"{path}: does not match its SHA-256 in {INFO}", hint="get the bundle again; it was altered")
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
@@ -125,9 +117,7 @@ def fill(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
         if name not in tensors:
             raise BundleError(f"{where}: lacks tensor '{name}'", hint="the weights belong to another network")
         if name not in wanted:
-            raise BundleError(
-                f"{where}: has an unknown tensor '{name}'", hint="the weights belong to another network"
-            )
+            raise BundleError(f"{where}: has an unknown tensor '{name}'", hint="the weights belong to another network")
         if wanted[name].shape != tensors[name].shape:
             raise BundleError(
                 f"{where}: tensor '{name}' is {tuple(tensors[name].shape)}, not {tuple(wanted[name].shape)}",
@@ -158,15 +148,11 @@ def _read_info(path: Path) -> BundleInfo:
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
         if raw["schema"] != SCHEMA:
-            raise BundleError(
-                f"{path}: schema {raw['schema']}, this version reads {SCHEMA}", hint="update orthodx"
-            )
+            raise BundleError(f"{path}: schema {raw['schema']}, this version reads {SCHEMA}", hint="update orthodx")
         parts = {group: {k: Part(**v) for k, v in raw[group].items()} for group in ("encoders", "heads")}
         for part in (*parts["encoders"].values(), *parts["heads"].values()):
             if Path(part.file).name != part.file:
-                raise BundleError(
-                    f"{path}: the part '{part.file}' leads out of the bundle", hint="do not use it"
-                )
+                raise BundleError(f"{path}: the part '{part.file}' leads out of the bundle", hint="do not use it")
         return BundleInfo(
             name=str(raw["name"]),
             version=str(raw["version"]),
@@ -183,9 +169,7 @@ def _read_info(path: Path) -> BundleInfo:
     except OrthodxError:
         raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BundleError(
-            f"{path}: not a model description ({error})", hint="get the bundle again"
-        ) from error
+        raise BundleError(f"{path}: not a model description ({error})", hint="get the bundle again") from error
 
 
 def save_bundle(folder: Path, info: BundleInfo, weights: Mapping[str, Mapping[str, Tensor]]) -> Bundle:

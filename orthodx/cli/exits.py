@@ -47,7 +47,5 @@ def handled(debug: bool) -> Iterator[None]:
     except Exception as error:
         if debug:
             traceback.print_exc()
-        say_error(
-            f"a bug in orthodx: {type(error).__name__}: {error}", "run again with --debug and report it"
-        )
+        say_error(f"a bug in orthodx: {type(error).__name__}: {error}", "run again with --debug and report it")
         raise SystemExit(BUG) from None

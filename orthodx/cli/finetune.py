@@ -26,17 +26,13 @@ def run(
     encoders: Annotated[
         Path | None, typer.Option(help="Folder with encoder_<view>.safetensors (and segment.safetensors).")
     ] = None,
-    from_scratch: Annotated[
-        bool, typer.Option("--from-scratch", help="Start every encoder from noise.")
-    ] = False,
+    from_scratch: Annotated[bool, typer.Option("--from-scratch", help="Start every encoder from noise.")] = False,
     view: Annotated[list[View] | None, typer.Option(help="Only these views (repeatable).")] = None,
     name: Annotated[str, typer.Option(help="Name of the new model.")] = "my-model",
     encoder: Annotated[str, typer.Option(help="Registered encoder.")] = "ortho",
     preset: Annotated[str, typer.Option(help="Size of the encoder: small or base.")] = "small",
     head: Annotated[str, typer.Option(help="Registered head.")] = "skip_segment",
-    shared_encoder: Annotated[
-        bool, typer.Option("--shared-encoder", help="One encoder for all views.")
-    ] = False,
+    shared_encoder: Annotated[bool, typer.Option("--shared-encoder", help="One encoder for all views.")] = False,
     steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 10_000,
     batch: Annotated[int, typer.Option(min=1, help="Volumes a step.")] = 2,
     learning_rate: Annotated[float, typer.Option(min=1e-7, max=1.0, help="Peak learning rate.")] = 6e-4,
@@ -64,9 +60,7 @@ def run(
         from orthodx.training.study_source import open_source
 
         if (encoders is None) == (not from_scratch):
-            raise UsageError(
-                "where do the encoders start?", hint="give --encoders FOLDER or --from-scratch, not both"
-            )
+            raise UsageError("where do the encoders start?", hint="give --encoders FOLDER or --from-scratch, not both")
         spec, views = GridSpec(), tuple(view or View)
         config = FinetuneConfig(
             views=views, encoder=encoder, preset=preset, head=head, steps=steps, batch=batch, seed=seed,

@@ -25,9 +25,7 @@ def list_models(json: Json = False, debug: Debug = False) -> None:
         if json:
             import json as encoder
 
-            print(
-                encoder.dumps({"models": [{"name": m.name, "version": m.version} for m in models], **plugins})
-            )
+            print(encoder.dumps({"models": [{"name": m.name, "version": m.version} for m in models], **plugins}))
             return
         for m in models:
             tasks, views = ", ".join(m.heads), ", ".join(map(str, m.encoders))

@@ -14,17 +14,11 @@ Studies = Annotated[
         metavar="STUDY...", help="manifest.csv, folder of DICOM or NIfTI, or image file.", show_default=False
     ),
 ]
-Device = Annotated[
-    str, typer.Option(help="auto, cpu, cuda, cuda:N or mps; one that is not there is an error.")
-]
-Workers = Annotated[
-    int, typer.Option(min=0, help="Processes that prepare data beside the main one; 0 always works.")
-]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps; one that is not there is an error.")]
+Workers = Annotated[int, typer.Option(min=0, help="Processes that prepare data beside the main one; 0 always works.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only errors.")]
-Json = Annotated[
-    bool, typer.Option("--json", help="One JSON object on stdout; text for people goes to stderr.")
-]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout; text for people goes to stderr.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Keep what an interrupted run finished.")]
 

@@ -26,9 +26,7 @@ def run(
         96,
         96,
     ),
-    init: Annotated[
-        Path | None, typer.Option(help="Start from these encoder weights (.safetensors).")
-    ] = None,
+    init: Annotated[Path | None, typer.Option(help="Start from these encoder weights (.safetensors).")] = None,
     device: Device = "auto",
     workers: Workers = 1,
     seed: Seed = 0,

@@ -20,9 +20,7 @@ def run(
     studies: Studies,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for masks, tables and previews.")],
     model: Annotated[str, typer.Option(help="Name of a shipped model, or a bundle folder.")] = "knee-small",
-    view: Annotated[
-        View | None, typer.Option(help="Read every series as this view (isotropic volumes).")
-    ] = None,
+    view: Annotated[View | None, typer.Option(help="Read every series as this view (isotropic volumes).")] = None,
     no_preview: Annotated[bool, typer.Option("--no-preview", help="Write no pictures.")] = False,
     device: Device = "auto",
     quiet: Quiet = False,

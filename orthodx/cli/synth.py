@@ -15,12 +15,8 @@ def run(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.")],
     joint: Annotated[str, typer.Option(help="Which joint.")] = "knee",
     studies: Annotated[int, typer.Option("--studies", "-n", help="Patients, three series each.")] = 3,
-    bank: Annotated[
-        bool, typer.Option("--bank", help="Write anatomies for training instead of studies.")
-    ] = False,
-    center: Annotated[
-        list[str] | None, typer.Option(help="Only these synthetic centers (repeatable).")
-    ] = None,
+    bank: Annotated[bool, typer.Option("--bank", help="Write anatomies for training instead of studies.")] = False,
+    center: Annotated[list[str] | None, typer.Option(help="Only these synthetic centers (repeatable).")] = None,
     seed: Seed = 0,
     quiet: Quiet = False,
     json: Json = False,

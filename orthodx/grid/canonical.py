@@ -55,9 +55,7 @@ def canonical_axes(
     keep = abs(cosines[row_axis, a]) + abs(cosines[column_axis, b])
     swap = abs(cosines[row_axis, b]) + abs(cosines[column_axis, a])
     axes = (depth, a, b) if keep >= swap else (depth, b, a)
-    flips = tuple(
-        bool(cosines[world, array] * sign < 0) for array, (world, sign) in zip(axes, AXES[view], strict=True)
-    )
+    flips = tuple(bool(cosines[world, array] * sign < 0) for array, (world, sign) in zip(axes, AXES[view], strict=True))
     return axes, flips  # type: ignore[return-value]
 
 
@@ -82,9 +80,7 @@ def to_grid(volume: Volume, spec: GridSpec, view: View) -> GridImage:
     image = normalise(image)
     padding = [(-n) % spec.multiple for n in size[1:]]
     before = [p // 2 for p in padding]
-    image = functional.pad(
-        image, (before[1], padding[1] - before[1], before[0], padding[0] - before[0]), value=-1.0
-    )
+    image = functional.pad(image, (before[1], padding[1] - before[1], before[0], padding[0] - before[0]), value=-1.0)
     to_input = np.zeros((4, 4))  # grid index (d, h, w) -> input voxel index (i, j, k)
     to_input[3, 3] = 1
     for g, (array, flip) in enumerate(zip(axes, flips, strict=True)):
@@ -102,8 +98,11 @@ def _resample(image: Tensor, axis: int, n: int, step: float) -> Tensor:
         return image
     moved = image.movedim(axis, -1)
     flat = moved.reshape(1, -1, 1, moved.shape[-1])
-    mode = {"mode": "bilinear", "antialias": True, "align_corners": False}
-    out = torch.cat([functional.interpolate(part, size=(1, n), **mode) for part in flat.split(1 << 18, 1)], 1)
+    parts = [
+        functional.interpolate(part, size=(1, n), mode="bilinear", antialias=True, align_corners=False)
+        for part in flat.split(1 << 18, 1)
+    ]
+    out = torch.cat(parts, 1)
     return out.reshape(*moved.shape[:-1], n).movedim(-1, axis)
 
 
@@ -125,9 +124,7 @@ def from_grid(probabilities: Tensor, grid: GridImage) -> np.ndarray:
         if part > 1e-6:
             plane = torch.lerp(plane, inner[:, min(low + 1, d - 1)].float(), part)
         if shape[1:] != (h, w):
-            plane = functional.interpolate(plane[None], size=shape[1:], mode="bilinear", align_corners=False)[
-                0
-            ]
+            plane = functional.interpolate(plane[None], size=shape[1:], mode="bilinear", align_corners=False)[0]
         labels[i] = plane.argmax(0).to(torch.uint8).numpy()
     labels = labels[tuple(slice(None, None, -1 if f else 1) for f in grid.flips)]
     return np.ascontiguousarray(np.transpose(labels, np.argsort(grid.axes)))

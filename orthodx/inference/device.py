@@ -16,9 +16,7 @@ def pick_device(name: str = "auto") -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise UsageError(
-            f"no device is called '{name}'", hint="use auto, cpu, cuda, cuda:N or mps"
-        ) from error
+        raise UsageError(f"no device is called '{name}'", hint="use auto, cpu, cuda, cuda:N or mps") from error
     there = {
         "cpu": True,
         "cuda": torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),

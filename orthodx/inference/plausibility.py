@@ -43,9 +43,7 @@ def keep_largest(labels: np.ndarray, structures: dict[int, str], share: float = 
     return out
 
 
-def volumes_ml(
-    labels: np.ndarray, voxel_mm3: float, structures: dict[int, str]
-) -> dict[int, tuple[int, float]]:
+def volumes_ml(labels: np.ndarray, voxel_mm3: float, structures: dict[int, str]) -> dict[int, tuple[int, float]]:
     """Structure value -> (voxels, mL)."""
     counts = np.bincount(labels.ravel(), minlength=256)
     return {value: (int(counts[value]), float(counts[value]) * voxel_mm3 / 1000) for value in structures}

@@ -24,9 +24,7 @@ _OTHERS = {
 }
 
 
-def write_preview(
-    path: Path, volume: Volume, labels: np.ndarray, view: View, joint: Joint, title: str
-) -> None:
+def write_preview(path: Path, volume: Volume, labels: np.ndarray, view: View, joint: Joint, title: str) -> None:
     """Montage of six acquired slices, and one cut in each of the other planes, as PNG; written atomically."""
     axes, flips = canonical_axes(volume.affine, volume.shape, view)
     turn = tuple(slice(None, None, -1 if f else 1) for f in flips)
@@ -72,7 +70,8 @@ def write_preview(
     present = [s for s in joint.structures if (labels == s.value).any()]
     handles = [Patch(color=s.colour, label=s.name.replace("_", " ")) for s in present]
     if handles:
-        figure.legend(handles=handles, loc="outside lower center", ncols=6, labelcolor="white", facecolor="black", edgecolor="black", fontsize=10)  # fmt: skip
+        style = {"labelcolor": "white", "facecolor": "black", "edgecolor": "black", "fontsize": 10}
+        figure.legend(handles=handles, loc="outside lower center", ncols=6, **style)
     figure.suptitle(title, color="white", fontsize=12)
     with atomic(path) as temporary:
         figure.savefig(temporary, dpi=80, format="png")

@@ -43,6 +43,12 @@ class PlaneConv(nn.Conv2d):
         return y.view(b, d, *y.shape[1:]).transpose(1, 2)
 
 
+def zero(module: nn.Module) -> None:
+    """Start a residual branch at nothing."""
+    for parameter in module.parameters():
+        nn.init.zeros_(parameter)
+
+
 def channels_last(module: nn.Module) -> None:
     """Store the convolution weights channels-last, the format the activations are kept in."""
     for parameter in module.parameters():
@@ -67,8 +73,7 @@ class ResBlock(nn.Module):
         self.norm_2 = nn.GroupNorm(groups, c)
         self.time = nn.Linear(time, 2 * c)
         self.conv_2 = nn.Conv3d(c, c, 3, padding=1) if volumetric else PlaneConv(c, c)
-        nn.init.zeros_(self.conv_2.weight)
-        nn.init.zeros_(self.conv_2.bias)
+        zero(self.conv_2)
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
         h = self.conv_1(functional.silu(self.norm_1(x)))
@@ -85,8 +90,7 @@ class Attention(nn.Module):
         self.heads = heads
         self.norm = nn.GroupNorm(groups, c)
         self.qkv, self.out = nn.Linear(c, 3 * c), nn.Linear(c, c)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
+        zero(self.out)
 
     def forward(self, x: Tensor) -> Tensor:
         b, c, *space = x.shape
@@ -123,8 +127,7 @@ class OrthoEncoder(ViewEncoder):
         self.up = nn.ModuleList([ResBlock(c[i], time, g, volumetric=i > 0) for i in range(3)])
         self.out_norm = nn.GroupNorm(g, c[0])
         self.out = PlaneConv(c[0], 4)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
+        zero(self.out)
         names = {"down_0": 0, "down_1": 1, "down_2": 2, "mid": 3, "up_2": 2, "up_1": 1, "up_0": 0}
         self.block_channels = {name: c[level] for name, level in names.items()}
         strides = [(1, 2, 2), (1, 4, 4), (1, 8, 8), (2, 16, 16)]
@@ -133,9 +136,7 @@ class OrthoEncoder(ViewEncoder):
 
     def run(self, x: Tensor, t: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         if x.shape[-1] % 16 or x.shape[-2] % 16:
-            raise ValueError(
-                f"height and width must be multiples of 16, not {tuple(x.shape[-2:])}: pad first"
-            )
+            raise ValueError(f"height and width must be multiples of 16, not {tuple(x.shape[-2:])}: pad first")
         depth = x.shape[2]
         emb = self.time_mlp(time_embedding(t, self.config.time_channels))
         h = self.stem(_unshuffle(x))
@@ -150,9 +151,7 @@ class OrthoEncoder(ViewEncoder):
         h = self.mid[1](self.attention(self.mid[0](h, emb)), emb)
         blocks["mid"] = h
         for i in (2, 1, 0):
-            h = functional.interpolate(
-                self.grow[i](h), scale_factor=(2 if i == 2 else 1, 2, 2), mode="nearest"
-            )
+            h = functional.interpolate(self.grow[i](h), scale_factor=(2 if i == 2 else 1, 2, 2), mode="nearest")
             h = blocks[f"up_{i}"] = self.up[i](h[:, :, :depth] + blocks[f"down_{i}"], emb)
         return blocks, h
 

@@ -29,9 +29,7 @@ class Registry(Generic[T]):
 
         def add(cls: type[T]) -> type[T]:
             if name in self._items and self._items[name] is not cls:
-                raise OrthodxError(
-                    f"the {self.kind} '{name}' is registered twice", hint="rename one of the two"
-                )
+                raise OrthodxError(f"the {self.kind} '{name}' is registered twice", hint="rename one of the two")
             self._items[name] = cls
             return cls
 

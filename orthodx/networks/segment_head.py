@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from orthodx.networks.head import Head, register_head
-from orthodx.networks.ortho import PlaneConv, channels_last, shuffle
+from orthodx.networks.ortho import PlaneConv, channels_last, shuffle, zero
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +41,7 @@ class SkipSegmentHead(Head):
         self.norm = nn.GroupNorm(8, config.block_channels)
         self.coarse = PlaneConv(config.block_channels, 4 * k)
         self.refine_1, self.refine_2 = PlaneConv(k + 1, config.width), PlaneConv(config.width, k)
-        nn.init.zeros_(self.refine_2.weight)
-        nn.init.zeros_(self.refine_2.bias)
+        zero(self.refine_2)
         channels_last(self)
 
     def forward(self, features: Mapping[str, Tensor], image: Tensor) -> Tensor:

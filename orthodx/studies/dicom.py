@@ -44,9 +44,7 @@ def read_header(path: Path) -> Dataset | None:
     try:
         with path.open("rb") as file:
             start = file.read(132)
-        if start[128:132] != b"DICM" and not (
-            start[:2] == b"\x08\x00" and path.suffix.lower() in ("", ".dcm", ".ima")
-        ):
+        if start[128:132] != b"DICM" and not (start[:2] == b"\x08\x00" and path.suffix.lower() in ("", ".dcm", ".ima")):
             return None
         return pydicom.dcmread(path, stop_before_pixels=True, force=start[128:132] != b"DICM")
     except (InvalidDicomError, OSError, EOFError, ValueError):
@@ -89,9 +87,7 @@ def group(paths: Iterable[Path]) -> tuple[dict[tuple[Any, ...], list[Slice]], li
 def _unfit(header: Dataset) -> str | None:
     """Why a file cannot be part of a volume, or None."""
     if str(header.get("SOPClassUID", "")) not in _IMAGE_CLASSES:
-        return (
-            f"not a classic MR image ({header.get('SOPClassUID', 'no class')!s}): convert it to NIfTI first"
-        )
+        return f"not a classic MR image ({header.get('SOPClassUID', 'no class')!s}): convert it to NIfTI first"
     if "LOCALIZER" in [str(v).upper() for v in header.get("ImageType", [])]:
         return "a localizer"
     if "MOSAIC" in [str(v).upper() for v in header.get("ImageType", [])]:
@@ -130,7 +126,7 @@ def load_stack(slices: list[Slice], name: str) -> Volume:
             f"against {typical:.2f} mm elsewhere",
             hint="a slice is missing: export the series again",
         )
-    datasets = []
+    datasets: list[Dataset] = []
     for i in order:
         try:
             dataset = pydicom.dcmread(slices[i].path)
@@ -162,9 +158,7 @@ def _convert(datasets: list[Dataset], name: str) -> tuple[np.ndarray, np.ndarray
         AttributeError,
         ValueError,
     ) as error:
-        raise StudyError(
-            f"{name}: dicom2nifti refused the series ({error})", hint="export it again"
-        ) from error
+        raise StudyError(f"{name}: dicom2nifti refused the series ({error})", hint="export it again") from error
     return np.asarray(image.dataobj, dtype=np.float32), np.asarray(image.affine, float)
 
 
@@ -188,9 +182,7 @@ def verify(data: np.ndarray, affine: np.ndarray, datasets: list[Dataset], name: 
             )
         o, c, r = (w.astype(int) for w in whole)
         if min(map(int, (*o, *c, *r))) < 0 or (np.stack([o, c, r]) >= data.shape).any():
-            raise StudyError(
-                f"{name}: a slice lies outside the converted volume", hint="convert with another tool"
-            )
+            raise StudyError(f"{name}: a slice lies outside the converted volume", hint="convert with another tool")
         step_c, step_r = (c - o) // max(columns - 1, 1), (r - o) // max(rows - 1, 1)
         grid = o + np.arange(rows)[:, None, None] * step_r + np.arange(columns)[None, :, None] * step_c
         found = data[grid[..., 0], grid[..., 1], grid[..., 2]]
@@ -200,14 +192,10 @@ def verify(data: np.ndarray, affine: np.ndarray, datasets: list[Dataset], name: 
         )
         wanted = dataset.pixel_array.astype(np.float32) * np.float32(slope) + np.float32(intercept)
         if not np.allclose(found, wanted, rtol=1e-4, atol=1e-3 * max(1.0, abs(slope))):
-            raise StudyError(
-                f"{name}: converted voxels differ from the stored ones", hint="convert with another tool"
-            )
+            raise StudyError(f"{name}: converted voxels differ from the stored ones", hint="convert with another tool")
         seen.add(int(o @ np.abs(np.cross(step_c, step_r))))
     if len(seen) != len(datasets) or len(datasets) != np.prod(data.shape) // (rows * columns):
-        raise StudyError(
-            f"{name}: {len(datasets)} files became another number of slices", hint="split the series"
-        )
+        raise StudyError(f"{name}: {len(datasets)} files became another number of slices", hint="split the series")
 
 
 def series_in(paths: Iterable[Path]) -> tuple[list[Series], list[tuple[str, str]], int]:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -64,7 +65,8 @@ def _files(root: Path) -> Iterator[Path]:
 
 
 def _from_files(root: Path) -> tuple[list[Series], list[tuple[str, str]], int]:
-    images, rest = [], []
+    images: list[Path] = []
+    rest: list[Path] = []
     for path in _files(root):
         (images if is_nifti(path) else rest).append(path)
     series, refused, other = dicom.series_in(rest)
@@ -87,7 +89,7 @@ def nifti_series(path: Path, study_id: str | None = None) -> Series:
     name = safe_name(re.sub(r"\.nii(\.gz)?$", "", path.name, flags=re.IGNORECASE))
     study = study_id or safe_name(path.resolve().parent.name) or "study"
     try:
-        image = nib.load(path)
+        image: Any = nib.load(path)
         view, angle = view_of(np.asarray(image.affine, float), image.shape)
         oblique = bool(angle > OBLIQUE_DEGREES)
     except Exception:  # whatever is wrong is said in full, and once, when the volume is read
@@ -115,9 +117,7 @@ def _from_manifest(table: Path) -> tuple[list[Series], list[tuple[str, str]]]:
     for row in read_manifest(table):
         path = (root / str(row["path"])).resolve()
         if not path.is_relative_to(root):
-            refused.append(
-                (str(row["path"]), f"leads out of the folder of {table.name}; move the images below it")
-            )
+            refused.append((str(row["path"]), f"leads out of the folder of {table.name}; move the images below it"))
             continue
         if not path.exists():
             refused.append((str(row["path"]), f"named in {table.name} but not there"))

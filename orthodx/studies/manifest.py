@@ -56,17 +56,13 @@ def read_manifest(path: Path) -> list[dict[str, Any]]:
         raise StudyError(f"{path.name}: has no column '{missing[0]}'", hint=f"needed: {', '.join(REQUIRED)}")
     repeated = table["series_id"][table["series_id"].duplicated()]
     if len(repeated):
-        raise StudyError(
-            f"{path.name}: series_id '{repeated.iloc[0]}' stands twice", hint="make the ids unique"
-        )
+        raise StudyError(f"{path.name}: series_id '{repeated.iloc[0]}' stands twice", hint="make the ids unique")
     return [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
 
 
 def write_table(path: Path, rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
     """Write rows as CSV atomically; text that a spreadsheet would run as a formula gets a leading quote."""
-    table = pd.DataFrame(
-        [{c: _harmless(row.get(c, "")) for c in columns} for row in rows], columns=list(columns)
-    )
+    table = pd.DataFrame([{c: _harmless(row.get(c, "")) for c in columns} for row in rows], columns=list(columns))
     with atomic(path) as temporary:
         table.to_csv(temporary, index=False)
 

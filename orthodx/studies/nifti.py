@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -29,15 +30,13 @@ def read_volume(path: Path) -> Volume:
     size or without a trustworthy place in the world. A trailing fourth axis of one is dropped.
     """
     try:
-        image = nib.load(path)
+        image: Any = nib.load(path)
         header, shape = image.header, tuple(image.shape)
         if len(shape) > 3 and set(shape[3:]) == {1}:
             shape = shape[:3]
         check_shape(shape, path.name)
         if np.prod(shape, dtype=np.float64) > MAX_VOXELS:
-            raise StudyError(
-                f"{path.name}: the header claims {shape} voxels", hint="check the file; it may be damaged"
-            )
+            raise StudyError(f"{path.name}: the header claims {shape} voxels", hint="check the file; it may be damaged")
         dtype = header.get_data_dtype()
         if dtype.fields is not None or dtype.kind == "c":
             kind = "colour" if dtype.fields is not None else "complex"
@@ -48,13 +47,11 @@ def read_volume(path: Path) -> Volume:
         raise StudyError(f"{path}: no such file", hint="check the path") from error
     except (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, zlib.error) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise StudyError(
-            f"{path.name}: not a whole NIfTI image ({reason})", hint="copy or export it again"
-        ) from error
+        raise StudyError(f"{path.name}: not a whole NIfTI image ({reason})", hint="copy or export it again") from error
     return Volume(data, affine, path.name, codes)
 
 
-def _place(image: nib.Nifti1Image, name: str) -> tuple[np.ndarray, tuple[int, int]]:
+def _place(image: Any, name: str) -> tuple[np.ndarray, tuple[int, int]]:
     """The affine, and the qform and sform codes; refuses none, and two that disagree."""
     header = image.header
     if not hasattr(header, "get_qform"):
@@ -67,17 +64,13 @@ def _place(image: nib.Nifti1Image, name: str) -> tuple[np.ndarray, tuple[int, in
         )
     raw = np.asarray(header["pixdim"][1:4], float)
     if not np.isfinite(raw).all() or (scode == 0 and (raw <= 0).any()):
-        raise StudyError(
-            f"{name}: the voxel size {raw} is impossible", hint="repair the header or export again"
-        )
+        raise StudyError(f"{name}: the voxel size {raw} is impossible", hint="repair the header or export again")
     if scode:
         affine = np.asarray(header.get_sform(), float)
         check_affine(affine, name)
         if qcode and (raw > 0).all():
             corner = np.array([*[n - 1 for n in image.shape[:3]], 1.0])
-            gap = max(
-                np.abs((affine - header.get_qform()) @ c).max() for c in (corner, np.array([0, 0, 0, 1.0]))
-            )
+            gap = max(np.abs((affine - header.get_qform()) @ c).max() for c in (corner, np.array([0, 0, 0, 1.0])))
             if gap > 1.0:
                 raise StudyError(
                     f"{name}: sform and qform disagree by {gap:.1f} mm",

@@ -26,16 +26,12 @@ class Volume:
     def __post_init__(self) -> None:
         check_shape(self.data.shape, self.source)
         if self.data.dtype.fields is not None or self.data.dtype.kind not in "iufb":
-            raise StudyError(
-                f"{self.source}: voxels are {self.data.dtype}, not numbers", hint="export grey values"
-            )
+            raise StudyError(f"{self.source}: voxels are {self.data.dtype}, not numbers", hint="export grey values")
         object.__setattr__(self, "affine", np.asarray(self.affine, np.float64))
         check_affine(self.affine, self.source)
         if self.data.dtype.kind == "f" and not np.isfinite(self.data).all():
             bad = int((~np.isfinite(self.data)).sum())
-            raise StudyError(
-                f"{self.source}: {bad} voxels are NaN or infinite", hint="replace them, for example by 0"
-            )
+            raise StudyError(f"{self.source}: {bad} voxels are NaN or infinite", hint="replace them, for example by 0")
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -57,9 +53,7 @@ def check_shape(shape: tuple[int, ...], source: str) -> None:
     """Raise `StudyError` unless `shape` is three-dimensional and not empty."""
     if len(shape) != 3:
         known = {2: "export the whole stack", 4: "split it into its volumes and give the one to read"}
-        raise StudyError(
-            f"{source}: the image has {len(shape)} dimensions, not 3", hint=known.get(len(shape))
-        )
+        raise StudyError(f"{source}: the image has {len(shape)} dimensions, not 3", hint=known.get(len(shape)))
     if min(shape) < 1:
         raise StudyError(f"{source}: the image is empty, its shape is {shape}", hint="export it again")
     if min(sorted(shape)[1:]) < 8:
@@ -69,15 +63,11 @@ def check_shape(shape: tuple[int, ...], source: str) -> None:
 def check_affine(affine: np.ndarray, source: str) -> None:
     """Raise `StudyError` unless `affine` is (4, 4), finite, not flat, unsheared, with plausible voxels."""
     if affine.shape != (4, 4) or not np.isfinite(affine).all():
-        raise StudyError(
-            f"{source}: the affine has NaN or infinite entries", hint="repair the header or export again"
-        )
+        raise StudyError(f"{source}: the affine has NaN or infinite entries", hint="repair the header or export again")
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     if spacing.min() < 0.01 or spacing.max() > 100:
         sizes = " x ".join(f"{s:.3g}" for s in spacing)
-        raise StudyError(
-            f"{source}: a voxel of {sizes} mm is impossible", hint="repair the header or export again"
-        )
+        raise StudyError(f"{source}: a voxel of {sizes} mm is impossible", hint="repair the header or export again")
     cosines = affine[:3, :3] / spacing
     off = np.abs(cosines.T @ cosines - np.eye(3)).max()
     if off > 0.01:

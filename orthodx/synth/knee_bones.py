@@ -93,9 +93,7 @@ def patella(p: np.ndarray, centre: np.ndarray, s: Mapping[str, float]) -> Field:
     width, height, depth = s["patella_width"], s["patella_height"], s["patella_depth"]
     taper = 1 - 0.38 * np.clip(-z / height, 0, 1) ** 1.5
     body = (
-        (np.abs(x / (width * taper)) ** 2.3 + np.abs(y / depth) ** 2.3 + np.abs(z / height) ** 2.3)
-        ** (1 / 2.3)
-        - 1
+        (np.abs(x / (width * taper)) ** 2.3 + np.abs(y / depth) ** 2.3 + np.abs(z / height) ** 2.3) ** (1 / 2.3) - 1
     ) * depth
     ridge = -(y + depth * 0.95) + s["facet"] * np.abs(x - 1.5)
     return smooth_intersection(body, ridge, 3.0)

@@ -43,9 +43,7 @@ def _fade(x: np.ndarray, low: float, high: float) -> np.ndarray:
     return np.clip((x - low) / (high - low), 0, 1)
 
 
-def articulate(
-    bones: Bones, normals: Masks, s: Mapping[str, float], rng: np.random.Generator, mm: float
-) -> Masks:
+def articulate(bones: Bones, normals: Masks, s: Mapping[str, float], rng: np.random.Generator, mm: float) -> Masks:
     """Masks (X, Y, Z) bool of every structure in and round the joint."""
     shape = bones.femur.shape
     rough = 1 + 0.12 * smooth_noise(rng, shape, mm, 12.0)
@@ -60,14 +58,10 @@ def articulate(
     thick_f = s["femoral_cartilage"] * rough * covered * (1 + 0.25 * (turn > -50))
     femoral = (bones.femur >= 0) & (bones.femur < thick_f) & (thick_f > 0.5)
 
-    px, py, pz = bones.patella_points - np.asarray(bones.patella_centre, np.float32).reshape(3, 1, 1, 1)
+    px, _, pz = bones.patella_points - np.asarray(bones.patella_centre, np.float32).reshape(3, 1, 1, 1)
     facet = _fade(-normals["patella"][1], 0.35, 0.55) * _fade(pz + 0.55 * s["patella_height"], 0, 3)
-    thick_p = (
-        s["patellar_cartilage"] * rough * facet * np.clip(1.15 - (np.abs(px) / s["patella_width"]) ** 2, 0, 1)
-    )
-    patellar = (
-        (bones.patella >= 0) & (bones.patella < thick_p) & (thick_p > 0.6) & ~femoral & (bones.femur > 0)
-    )
+    thick_p = s["patellar_cartilage"] * rough * facet * np.clip(1.15 - (np.abs(px) / s["patella_width"]) ** 2, 0, 1)
+    patellar = (bones.patella >= 0) & (bones.patella < thick_p) & (thick_p > 0.6) & ~femoral & (bones.femur > 0)
 
     rho, compartments = {}, {"medial": (-20.5, -4.5, 17.5, 22.5), "lateral": (20.5, -5.5, 17.0, 19.5)}
     grow = s["plateau_width"] * 0.5
@@ -80,12 +74,10 @@ def articulate(
 
     free = ~(femoral | tibial | patellar) & (bones.any > 0)
     out: Masks = {"femoral_cartilage": femoral, "tibial_cartilage": tibial, "patellar_cartilage": patellar}
-    for name, (xc, yc, rx, ry) in compartments.items():
+    for name, (xc, yc, rx, _) in compartments.items():
         inward = np.sign(-xc) * (tx - xc) / rx  # towards the midline
         gap = _fade(inward / np.maximum(rho[name], 0.2), 0.72 if name == "medial" else 0.86, 0.97)
-        width = (
-            s["meniscus_width"] * (1.15 if name == "lateral" else 1.0) * (1 + 0.15 * _fade(-(ty - yc), 0, 15))
-        )
+        width = s["meniscus_width"] * (1.15 if name == "lateral" else 1.0) * (1 + 0.15 * _fade(-(ty - yc), 0, 15))
         inner = 1.02 - width
         along = (rho[name] - inner) / width
         height = 0.6 + s["meniscus_height"] * np.clip(along, 0, 1)
@@ -103,26 +95,16 @@ def articulate(
         taken |= out[name]
 
     film = s["fluid_film"] * np.clip(rough, 0.4, 1.8)
-    near = ((bones.femur < thick_f + film) & (thick_f > 0.8)) | (
-        (bones.patella < thick_p + film) & (thick_p > 0.8)
-    )
+    near = ((bones.femur < thick_f + film) & (thick_f > 0.8)) | ((bones.patella < thick_p + film) & (thick_p > 0.8))
     near |= (bones.tibia < thick_t + film) & (thick_t > 0.8)
     recess = np.abs(fy - 31.5 - 0.06 * (fz - 50)) < s["recess"] * np.clip(rough, 0.3, 2) / 2
     recess &= (fz > 44) & (fz < 44 + 9 * s["recess"]) & (np.abs(fx) < 22)
-    gutters = (
-        (np.abs(fx) > 34)
-        & (np.abs(fx) < 36 + 0.6 * s["recess"])
-        & (np.abs(fz - 30) < 14)
-        & (fy > -2)
-        & (fy < 18)
-    )
+    gutters = (np.abs(fx) > 34) & (np.abs(fx) < 36 + 0.6 * s["recess"]) & (np.abs(fz - 30) < 14) & (fy > -2) & (fy < 18)
     out["fluid"] = (near | recess | (gutters & (bones.femur < 3))) & free & ~taken
     return out
 
 
-def _place(
-    points: np.ndarray, path: np.ndarray, radii: np.ndarray, flat: tuple[float, float, float]
-) -> np.ndarray:
+def _place(points: np.ndarray, path: np.ndarray, radii: np.ndarray, flat: tuple[float, float, float]) -> np.ndarray:
     """Inside a tube given in the frame of `points`."""
     return tube(points, path, radii, flat) < 0
 
@@ -133,12 +115,8 @@ def _ligaments(bones: Bones, s: Mapping[str, float], rng: np.random.Generator) -
     p = bones.tibia_points
     acl, pcl = s["acl_radius"], s["pcl_radius"]
     cruciate = np.linspace(0, 1, 9)
-    acl_path = bezier(
-        np.array([9.0, -17, 21]) + j[0], np.array([2.5, -5, 10]) + j[1], np.array([-1.0, 8, -2]) + j[2]
-    )
-    pcl_path = bezier(
-        np.array([-7.5, 0, 15]) + j[3], np.array([-4, -22, 16]) + j[4], np.array([0.0, -27, -9]) + j[5]
-    )
+    acl_path = bezier(np.array([9.0, -17, 21]) + j[0], np.array([2.5, -5, 10]) + j[1], np.array([-1.0, 8, -2]) + j[2])
+    pcl_path = bezier(np.array([-7.5, 0, 15]) + j[3], np.array([-4, -22, 16]) + j[4], np.array([0.0, -27, -9]) + j[5])
     mcl_path = bezier((-40, -3, 28), (-43.5, 0, 2), (-31, 6, -48))
     lcl_path = bezier((38, -7, 27), (42, -14, 6), (36 + s["plateau_width"], -20, -14 + s["fibula_height"]))
     flat = (1.0, 1.35, 1.0)

@@ -48,9 +48,7 @@ def _closed(core: Field, mm: float, radius: float) -> Field:
             solid[tuple(ends)] = False
     grown = ndimage.distance_transform_edt(~solid, sampling=mm) < radius
     closed = ndimage.distance_transform_edt(grown, sampling=mm) > radius
-    signed = ndimage.distance_transform_edt(~closed, sampling=mm) - ndimage.distance_transform_edt(
-        closed, sampling=mm
-    )
+    signed = ndimage.distance_transform_edt(~closed, sampling=mm) - ndimage.distance_transform_edt(closed, sampling=mm)
     smooth = ndimage.gaussian_filter(signed.astype(np.float32), 3.0 / mm)
     return smooth[(slice(pad, -pad),) * 3]
 
@@ -106,9 +104,7 @@ def wrap(
         & (np.abs(fz - 26) < 22)
         & (np.abs(fx) > 18)
     )
-    posterior = (
-        (np.abs(np.minimum(bones.femur, bones.tibia) - 4.6) < 0.5) & (fy < -16) & (fz < 30) & (tz > -12)
-    )
+    posterior = (np.abs(np.minimum(bones.femur, bones.tibia) - 4.6) < 0.5) & (fy < -16) & (fz < 30) & (tz > -12)
     tissues[(retinaculum | posterior) & (skin < -2)] = TISSUES["capsule"]
     pad = (
         (ty > 6)
@@ -133,8 +129,8 @@ def _tendons(bones: Bones, s: Mapping[str, float]) -> dict[str, Field]:
     apex = np.array([c[0], c[1] + 2, c[2] - s["patella_height"] + 5])
     base = np.array([c[0], c[1] + 2, c[2] + s["patella_height"] - 5])
     tuberosity = np.array([3.0, 25.5 + s["tuberosity"], -36.0])
-    lower = bezier(apex, (apex + tuberosity) / 2 + (0, 2.0, 0), tuberosity, 6)
-    upper = bezier(base, base + (0, -3, 22), (0, base[1] - 10, 112), 6)
+    lower = bezier(apex, (apex + tuberosity) / 2 + np.array([0, 2.0, 0]), tuberosity, 6)
+    upper = bezier(base, base + np.array([0, -3, 22]), (0, base[1] - 10, 112), 6)
     band = (1.0, 4.6, 1.0)
     return {
         "patellar_tendon": tube(pf, lower, np.linspace(13, 11, 6), band) / band[1],

@@ -84,9 +84,7 @@ def _box(affine: np.ndarray, low: Point, high: Point) -> tuple[slice, ...]:
     return tuple(slice(max(int(a), 0), max(int(b), 1)) for a, b in zip(*to_index, strict=True))
 
 
-def _distance(
-    shape: tuple[int, ...], box: tuple[slice, ...], field: Field, mm: float
-) -> tuple[Field, np.ndarray]:
+def _distance(shape: tuple[int, ...], box: tuple[slice, ...], field: Field, mm: float) -> tuple[Field, np.ndarray]:
     """`true_distance` of a field known in `box` only; elsewhere 60 mm away."""
     distance, normal = np.full(shape, 60, np.float32), np.zeros((3, *shape), np.float32)
     distance[box], normal[(slice(None), *box)] = true_distance(field, mm)
@@ -120,9 +118,7 @@ def build_knee(shape: dict[str, float], spacing_mm: float = 0.8, side: str = "ri
         "joint": _box(affine, (-58, -52, -66), (58, 70, 88)),
     }
     every = {name: (slice(None), *box) for name, box in boxes.items()}
-    tibia, tibia_normal = _distance(
-        grid_shape, boxes["tibia"], knee_bones.tibia(pt[every["tibia"]], shape), spacing_mm
-    )
+    tibia, tibia_normal = _distance(grid_shape, boxes["tibia"], knee_bones.tibia(pt[every["tibia"]], shape), spacing_mm)
     wanted = shape["femoral_cartilage"] + shape["tibial_cartilage"] + shape["joint_space"]
     plateaus = _box(affine, (-60, -60, -25), (60, 60, 40))
     step = (slice(None, None, 2),) * 3
@@ -132,12 +128,8 @@ def build_knee(shape: dict[str, float], spacing_mm: float = 0.8, side: str = "ri
             knee_bones.femur(pf[(slice(None), *plateaus)][(slice(None), *step)], shape), 2 * spacing_mm
         )
         pf[2] -= wanted - _gap(rough, off_spine)
-    femur, femur_normal = _distance(
-        grid_shape, boxes["femur"], knee_bones.femur(pf[every["femur"]], shape), spacing_mm
-    )
-    fibula, _ = _distance(
-        grid_shape, boxes["fibula"], knee_bones.fibula(pt[every["fibula"]], shape), spacing_mm
-    )
+    femur, femur_normal = _distance(grid_shape, boxes["femur"], knee_bones.femur(pf[every["femur"]], shape), spacing_mm)
+    fibula, _ = _distance(grid_shape, boxes["fibula"], knee_bones.fibula(pt[every["fibula"]], shape), spacing_mm)
     fibula = np.maximum(fibula, 1.6 - tibia)
     tibia = np.maximum(tibia, 0.4 - femur)
 

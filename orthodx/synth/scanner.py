@@ -104,18 +104,13 @@ def tissue_indices(
     counts = [max(2, int(np.ceil(n * s / 14)) + 1) for n, s in zip(plane.shape, _spacing(plane), strict=True)]
     axes = [torch.linspace(0, n - 1, c) for n, c in zip(plane.shape, counts, strict=True)]
     index = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1)
-    world = (
-        index @ torch.from_numpy(plane.affine[:3, :3].T).float()
-        + torch.from_numpy(plane.affine[:3, 3]).float()
-    )
+    world = index @ torch.from_numpy(plane.affine[:3, :3].T).float() + torch.from_numpy(plane.affine[:3, 3]).float()
     inverse = torch.from_numpy(np.linalg.inv(affine)).float()
     coarse = deformation(world) @ inverse[:3, :3].T + inverse[:3, 3]
     coarse = coarse.permute(3, 0, 1, 2)[None].to(device)
     fine = functional.interpolate(coarse, size=(d, h, w), mode="trilinear", align_corners=True)[0]
     normal = plane.affine[:3, 0] / np.linalg.norm(plane.affine[:3, 0])
-    return fine, torch.from_numpy(np.linalg.inv(affine)[:3, :3] @ deformation.matrix @ normal).float().to(
-        device
-    )
+    return fine, torch.from_numpy(np.linalg.inv(affine)[:3, :3] @ deformation.matrix @ normal).float().to(device)
 
 
 def _spacing(plane: Plane) -> np.ndarray:
@@ -133,9 +128,7 @@ def look_up(tissues: Tensor, at: Tensor) -> Tensor:
     return tissues.view(-1)[flat.long()] * inside
 
 
-def render(
-    tissues: Tensor, affine: np.ndarray, params: ScanParams, deformation: Deformation
-) -> tuple[Tensor, Tensor]:
+def render(tissues: Tensor, affine: np.ndarray, params: ScanParams, deformation: Deformation) -> tuple[Tensor, Tensor]:
     """Image (D, H, W) float32 >= 0 and structures (D, H, W) uint8 of one acquisition.
 
     tissues: (X, Y, Z) uint8 anatomy on any device; affine: its voxel -> world mm.
@@ -155,16 +148,15 @@ def render(
         if i == SUB_SLICES // 2:
             truth = torch.from_numpy(STRUCTURE_OF).to(device)[tissue]
             rough = torch.from_numpy(ROUGHNESS).to(device)[tissue]
-    assert truth is not None and rough is not None
+    assert truth is not None
+    assert rough is not None
     if params.fat_shift_px:
         fat = fat.roll(params.fat_shift_px, 2)
     image = (water + fat) / SUB_SLICES
     generator = torch.Generator(device=device).manual_seed(params.seed)
     grain = torch.randn(plane.shape, generator=generator, device=device)
     d, h, w = plane.shape
-    patches = torch.randn(
-        (max(2, d // 2), max(4, h // 8), max(4, w // 8)), generator=generator, device=device
-    )
+    patches = torch.randn((max(2, d // 2), max(4, h // 8), max(4, w // 8)), generator=generator, device=device)
     grain = 1.6 * artefacts.blur(grain, (1.1, 0.8)) + 0.6 * artefacts.smooth_field(plane.shape, patches)
     image = image * (1 + params.texture * rough * grain).clamp_min(0)
     image = artefacts.blur(image, params.blur_px)

@@ -91,9 +91,7 @@ def sequence_signal(
             e1, a = np.exp(-tr / t1), np.deg2rad(25)
             signal = np.sin(a) * (1 - e1) / (1 - np.cos(a) * e1) * np.exp(-te / tissue.t2_star) * 3
         elif sequence == "DESS":  # FISP + PSIF echoes, to first order in TE (Welsch 2009)
-            signal = 0.35 * np.exp(-te / tissue.t2) + 0.9 * np.exp(-2 * (tr - te) / tissue.t2) * np.sqrt(
-                tissue.t2 / t1
-            )
+            signal = 0.35 * np.exp(-te / tissue.t2) + 0.9 * np.exp(-2 * (tr - te) / tissue.t2) * np.sqrt(tissue.t2 / t1)
         else:
             # the echo train refocuses J-coupling: fat stays bright on fast spin echo
             signal = (1 - np.exp(-tr / t1)) * np.exp(-te / tissue.t2)

@@ -42,9 +42,7 @@ def tube(p: np.ndarray, path: np.ndarray, radii: np.ndarray, flatness: Point = (
         ab = ((b - a) * scale).astype(np.float32)
         ap = [(p[i] - np.float32(a[i])) * scale[i] for i in range(3)]
         t = np.clip(sum(ap[i] * ab[i] for i in range(3)) * np.float32(1 / max(float(ab @ ab), 1e-6)), 0, 1)
-        d = np.sqrt(sum((ap[i] - t * ab[i]) ** 2 for i in range(3))) - (
-            np.float32(ra) + np.float32(rb - ra) * t
-        )
+        d = np.sqrt(sum((ap[i] - t * ab[i]) ** 2 for i in range(3))) - (np.float32(ra) + np.float32(rb - ra) * t)
         np.minimum(best, d, out=best)
     return best
 
@@ -90,9 +88,7 @@ def upsample(field: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return functional.interpolate(tensor, size=shape, mode="trilinear", align_corners=True)[0, 0].numpy()
 
 
-def smooth_noise(
-    rng: np.random.Generator, shape: tuple[int, ...], spacing: float, scale_mm: float
-) -> np.ndarray:
+def smooth_noise(rng: np.random.Generator, shape: tuple[int, ...], spacing: float, scale_mm: float) -> np.ndarray:
     """Unit-variance smooth random field (X, Y, Z) whose features are about `scale_mm` wide."""
     middle = tuple(max(4, int(np.ceil(n * spacing / scale_mm * 3))) for n in shape)
     coarse = ndimage.gaussian_filter(rng.standard_normal(middle).astype(np.float32), 1.3)

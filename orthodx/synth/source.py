@@ -40,9 +40,7 @@ class AnatomyBank:
     def __getitem__(self, i: int) -> tuple[np.ndarray, np.ndarray]:
         """Tissues (X, Y, Z) uint8, memory-mapped, and their affine (4, 4)."""
         name = self.names[i]
-        return np.load(self.folder / f"{name}.npy", mmap_mode="r"), np.load(
-            self.folder / f"{name}.affine.npy"
-        )
+        return np.load(self.folder / f"{name}.npy", mmap_mode="r"), np.load(self.folder / f"{name}.affine.npy")
 
 
 @dataclass(frozen=True)
@@ -63,9 +61,7 @@ class SyntheticSource:
 
     def __post_init__(self) -> None:
         if len(self.anatomies) == 0:
-            raise UsageError(
-                "the synthetic source has no anatomy", hint="build a bank with 'orthodx synth' first"
-            )
+            raise UsageError("the synthetic source has no anatomy", hint="build a bank with 'orthodx synth' first")
 
     def __getitem__(self, key: tuple[int, View]) -> tuple[Tensor, Tensor]:
         i, view = key

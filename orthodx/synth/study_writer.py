@@ -41,9 +41,7 @@ def write_cohort(
         raise UsageError(f"{studies} studies cannot be made", hint="use --studies 1 or more")
     manifest = out / "manifest.csv"
     if manifest.exists() and not resume:
-        raise UsageError(
-            f"{out} already holds a cohort", hint="choose another folder, or go on with --resume"
-        )
+        raise UsageError(f"{out} already holds a cohort", hint="choose another folder, or go on with --resume")
     rows: list[dict[str, Any]] = []
     for i in range(studies):
         name = f"knee-{seed:04d}-{i:04d}"

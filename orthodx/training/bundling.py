@@ -22,9 +22,7 @@ def starting_weights(folder: Path, views: tuple[View, ...]) -> tuple[dict[View, 
     encoders = {view: folder / f"encoder_{view}.safetensors" for view in views}
     for view, path in encoders.items():
         if not path.is_file():
-            raise UsageError(
-                f"{path}: missing", hint=f"pretrain it with --view {view}, or train with --from-scratch"
-            )
+            raise UsageError(f"{path}: missing", hint=f"pretrain it with --view {view}, or train with --from-scratch")
     head = folder / "segment.safetensors"
     return encoders, head if head.is_file() else None
 

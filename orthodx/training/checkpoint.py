@@ -29,9 +29,7 @@ def save(
         tensors |= {f"opt/{i}/{k}": torch.as_tensor(v) for k, v in state.items()}
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
     with atomic(path) as temporary:
-        save_file(
-            tensors, temporary, metadata={"step": str(step), "config": json.dumps(config, sort_keys=True)}
-        )
+        save_file(tensors, temporary, metadata={"step": str(step), "config": json.dumps(config, sort_keys=True)})
 
 
 def load(
@@ -60,9 +58,7 @@ def load(
         )
     for name, module in modules.items():
         prefix = f"live/{name}."
-        module.load_state_dict(
-            {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-        )
+        module.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
     for k in ema.tensors:
         ema.tensors[k].copy_(tensors[f"ema/{k}"])
     state: dict[int, dict[str, Tensor]] = {}

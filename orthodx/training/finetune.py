@@ -63,15 +63,11 @@ def finetune_segment(
         modules[f"encoder_{view}"] = encoder(encoder.presets[config.preset]).to(device)
         if view in encoders:
             modules[f"encoder_{view}"].load_state_dict(load_file(encoders[view]))
-    reader = {
-        view: modules.get(f"encoder_{view}", modules[f"encoder_{config.views[0]}"]) for view in config.views
-    }
+    reader = {view: modules.get(f"encoder_{view}", modules[f"encoder_{config.views[0]}"]) for view in config.views}
     modules["segment"] = head_cls(head_cls.Config()).to(device)
     if head is not None:
         modules["segment"].load_state_dict(load_file(head))
-    rates = {
-        name: config.peak_rate * (config.encoder_share if name != "segment" else 1.0) for name in modules
-    }
+    rates = {name: config.peak_rate * (config.encoder_share if name != "segment" else 1.0) for name in modules}
     # a view's encoder is stepped on its own batches only: no gradient, no decay, no momentum drift
     optimizer = torch.optim.AdamW(
         [{"params": list(m.parameters()), "name": name} for name, m in modules.items()], weight_decay=0.01
@@ -141,9 +137,7 @@ def _validate(
             found: Tensor = logits.argmax(1)[0].cpu()
             truth = truth.long()
             overlap += torch.bincount(truth[found == truth].flatten(), minlength=256)
-            size += torch.bincount(truth.flatten(), minlength=256) + torch.bincount(
-                found.flatten(), minlength=256
-            )
+            size += torch.bincount(truth.flatten(), minlength=256) + torch.bincount(found.flatten(), minlength=256)
         for value, name in KNEE.names.items():
             if size[value] > 0:
                 out[f"dice_{view}_{name}"] = float(2 * overlap[value] / size[value])

@@ -51,8 +51,7 @@ def feed(
     """Batches for steps start..steps-1, the views in turn: (view, images (B,1,D,H,W), truth (B,D,H,W))."""
     order = [views[step % len(views)] for step in range(start, steps)]
     keys = [
-        [(step * batch + i, view) for i in range(batch)]
-        for step, view in zip(range(start, steps), order, strict=True)
+        [(step * batch + i, view) for i in range(batch)] for step, view in zip(range(start, steps), order, strict=True)
     ]
     loader = DataLoader(
         source,

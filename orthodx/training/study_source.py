@@ -43,17 +43,13 @@ class StudySource:
             grid = to_grid(volume, spec, one.view)
             labels = torch.zeros(grid.image.shape, dtype=torch.uint8)
             if truth is not None:
-                labels = _labels_on_grid(
-                    truth / f"{one.series_id}.nii.gz", volume, grid.affine, grid.image.shape
-                )
+                labels = _labels_on_grid(truth / f"{one.series_id}.nii.gz", volume, grid.affine, grid.image.shape)
             self.items[one.view].append((grid.image.half(), labels))
 
     def __getitem__(self, key: tuple[int, View]) -> tuple[Tensor, Tensor]:
         i, view = key
         if not self.items[view]:
-            raise UsageError(
-                f"no {view} series among the studies", hint="give studies of that view or another --view"
-            )
+            raise UsageError(f"no {view} series among the studies", hint="give studies of that view or another --view")
         rng = np.random.default_rng([self.seed, i, list(View).index(view)])
         image, labels = self.items[view][int(rng.integers(len(self.items[view])))]
         image, labels = image.float(), labels
@@ -73,9 +69,7 @@ def _labels_on_grid(path: Path, volume: Volume, affine: np.ndarray, shape: torch
     """A mask, nearest-neighbour, on the grid of `affine` (index (d, h, w) -> RAS mm)."""
     mask = read_volume(path)
     if mask.shape != volume.shape or not np.allclose(mask.affine, volume.affine, atol=1e-2):
-        raise StudyError(
-            f"{path.name}: not on the grid of its image", hint="resample the mask onto the image"
-        )
+        raise StudyError(f"{path.name}: not on the grid of its image", hint="resample the mask onto the image")
     to_voxel = np.linalg.inv(mask.affine) @ affine
     index = np.indices(tuple(shape)).reshape(3, -1)
     at = np.rint(to_voxel[:3, :3] @ index + to_voxel[:3, 3:]).astype(int)
@@ -107,6 +101,4 @@ def open_source(
             have = [s for s in found.series if (root / "truth" / f"{s.series_id}.nii.gz").is_file()]
             if have:
                 return StudySource(have, spec, crop, seed, root / "truth")
-    raise UsageError(
-        f"no masks for the series of {studies[0]}", hint="put them into truth/<series_id>.nii.gz"
-    )
+    raise UsageError(f"no masks for the series of {studies[0]}", hint="put them into truth/<series_id>.nii.gz")

@@ -52,7 +52,8 @@ def _shape(t):
 
 
 @pytest.mark.parametrize(
-    ("change", "reason"), [(_nan, "NaN"), (_lost, "lacks tensor"), (_more, "unknown tensor 'zzz'"), (_shape, r"is \(3,\)")]
+    ("change", "reason"),
+    [(_nan, "NaN"), (_lost, "lacks tensor"), (_more, "unknown tensor 'zzz'"), (_shape, r"is \(3,\)")],
 )
 def test_wrong_tensors_are_named(bundle, tmp_path, change, reason):
     folder = copy(bundle, tmp_path)

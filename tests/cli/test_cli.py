@@ -75,7 +75,15 @@ def test_pretrain_then_finetune_makes_a_model_that_segments(cohort, tmp_path):
     done = orthodx("pretrain", cohort, "--view", "axial", "--out", tmp_path / "pre", *small)
     assert done.returncode == 0, done.stderr
     done = orthodx(
-        "finetune", cohort, "--view", "axial", "--encoders", tmp_path / "pre", "--out", tmp_path / "fit", *small
+        "finetune",
+        cohort,
+        "--view",
+        "axial",
+        "--encoders",
+        tmp_path / "pre",
+        "--out",
+        tmp_path / "fit",
+        *small,
     )
     assert done.returncode == 0, done.stderr
     image = next(cohort.glob("*/*-axial.nii.gz"))

@@ -46,7 +46,10 @@ def test_a_bad_case_is_reported_and_the_others_go_on(bundle, cohort, tmp_path):
     image = next(cohort.glob("*/*-axial.nii.gz"))
     shutil.copy(image, study / "good.nii.gz")
     (study / "cut.nii.gz").write_bytes(image.read_bytes()[:5000])
-    nib.save(nib.Nifti1Image(np.full((20, 20, 9), 7.0, np.float32), np.diag([0.5, 0.5, 3, 1])), study / "flat.nii.gz")
+    nib.save(
+        nib.Nifti1Image(np.full((20, 20, 9), 7.0, np.float32), np.diag([0.5, 0.5, 3, 1])),
+        study / "flat.nii.gz",
+    )
     segment([study], tmp_path / "out", model=bundle.path, device="cpu", preview=False)
     status = {row["series_id"]: row for row in table(tmp_path / "out/status.csv")}
     assert status["good"]["status"] in ("ok", "warned")

@@ -31,7 +31,9 @@ def test_the_slice_normal_decides(permutation, signs):
 def test_an_oblique_series_tells_its_angle():
     a = np.deg2rad(40)
     affine = np.eye(4)
-    affine[:3, :3] = np.array([[np.cos(a), 0, np.sin(a)], [0, 1, 0], [-np.sin(a), 0, np.cos(a)]]) @ np.diag([0.5, 0.5, 4])
+    affine[:3, :3] = np.array([[np.cos(a), 0, np.sin(a)], [0, 1, 0], [-np.sin(a), 0, np.cos(a)]]) @ np.diag(
+        [0.5, 0.5, 4]
+    )
     view, angle = view_of(affine, (100, 100, 20))
     assert view is View.AXIAL
     assert angle == pytest.approx(40)
