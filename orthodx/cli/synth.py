@@ -16,6 +16,12 @@ def run(
     joint: Annotated[str, typer.Option(help="Which joint.")] = "knee",
     studies: Annotated[int, typer.Option("--studies", "-n", help="Patients, three series each.")] = 3,
     bank: Annotated[bool, typer.Option("--bank", help="Write anatomies for training instead of studies.")] = False,
+    anatomy: Annotated[
+        Path | None, typer.Option(help="Folder of knee label maps (.nii.gz) instead of procedural knees.")
+    ] = None,
+    label_map: Annotated[
+        list[str] | None, typer.Option("--map", help="Only this map of the folder (repeatable).")
+    ] = None,
     center: Annotated[list[str] | None, typer.Option(help="Only these synthetic centers (repeatable).")] = None,
     seed: Seed = 0,
     quiet: Quiet = False,
@@ -26,15 +32,21 @@ def run(
     """Make synthetic studies with their truth: sagittal, coronal and axial series of each patient's knee."""
     voice = Voice(quiet, json)
     with exits.handled(debug):
+        from orthodx.errors import UsageError
+        from orthodx.synth.labelmaps import LabelMapSource
+        from orthodx.synth.procedural import random_knee
         from orthodx.synth.protocols import CENTERS
 
         def tell(name: str, done: int, total: int) -> None:
             voice.say(f"[{done}/{total}] {name}")
 
+        if label_map and anatomy is None:
+            raise UsageError("--map picks from a folder of label maps", hint="give the folder with --anatomy")
+        draw = random_knee if anatomy is None else LabelMapSource.open(anatomy, label_map)
         if bank:
             from orthodx.synth.bank import write_bank
 
-            result = write_bank(out, joint=joint, anatomies=studies, seed=seed, tell=tell)
+            result = write_bank(out, joint=joint, anatomies=studies, seed=seed, anatomy=draw, tell=tell)
         else:
             from orthodx.synth.study_writer import write_cohort
 
@@ -44,6 +56,7 @@ def run(
                 studies=studies,
                 seed=seed,
                 centers=tuple(center or CENTERS),
+                anatomy=draw,
                 resume=resume,
                 tell=tell,
             )

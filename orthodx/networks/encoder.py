@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from orthodx.errors import UsageError
 from orthodx.networks.registry import Registry
 
 
@@ -22,6 +23,13 @@ class ViewEncoder(nn.Module, ABC):
     presets: ClassVar[dict[str, Any]] = {}
     block_channels: dict[str, int]
     block_strides: dict[str, tuple[int, int, int]]
+
+    @classmethod
+    def preset(cls, name: str) -> Any:
+        """The `Config` of that name; raises `UsageError` with the known ones otherwise."""
+        if name not in cls.presets:
+            raise UsageError(f"{cls.__name__} has no preset '{name}'", hint=f"known: {', '.join(cls.presets)}")
+        return cls.presets[name]
 
     @abstractmethod
     def run(self, x: Tensor, t: Tensor) -> tuple[dict[str, Tensor], Tensor]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from orthodx.networks.encoder import ViewEncoder
 from orthodx.networks.registry import Registry
 
 
@@ -17,6 +18,11 @@ class Head(nn.Module, ABC):
     Config: ClassVar[type]
     task: ClassVar[str]
     blocks: tuple[str, ...]
+
+    @classmethod
+    def config_for(cls, encoder: ViewEncoder) -> Any:
+        """The `Config` that fits this encoder; the defaults unless a head reads the encoder's widths."""
+        return cls.Config()
 
     @abstractmethod
     def forward(self, features: Mapping[str, Tensor], image: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ A third-party package adds one by naming its module under the entry-point group 
 from __future__ import annotations
 
 import difflib
+import warnings
 from collections.abc import Callable
 from importlib import metadata
 from typing import Generic, TypeVar
@@ -23,6 +24,7 @@ class Registry(Generic[T]):
         self.kind, self.group = kind, group
         self._items: dict[str, type[T]] = {}
         self._loaded = False
+        self._broken: dict[str, str] = {}
 
     def register(self, name: str) -> Callable[[type[T]], type[T]]:
         """Class decorator that makes the class available under `name`."""
@@ -39,7 +41,11 @@ class Registry(Generic[T]):
         if not self._loaded:
             self._loaded = True
             for point in metadata.entry_points(group=self.group):
-                point.load()
+                try:
+                    point.load()
+                except Exception as error:  # a plug-in can fail in any way, and must not stop the others
+                    self._broken[point.name] = f"{type(error).__name__}: {error}"
+                    warnings.warn(f"{self.kind} plug-in '{point.name}' left out: {error}", stacklevel=3)
 
     def names(self) -> list[str]:
         """All registered names, plug-ins included, sorted."""
@@ -48,7 +54,13 @@ class Registry(Generic[T]):
 
     def get(self, name: str) -> type[T]:
         """The class registered as `name`; raises `OrthodxError` with the nearest name otherwise."""
-        self._load_plugins()
+        if name not in self._items:
+            self._load_plugins()
+        if name in self._broken and name not in self._items:
+            raise OrthodxError(
+                f"the {self.kind} plug-in '{name}' could not be loaded ({self._broken[name]})",
+                hint="update or uninstall the package it comes from",
+            )
         if name not in self._items:
             near = difflib.get_close_matches(name, self._items, n=1)
             hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(self.names())}"

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from orthodx.errors import UsageError
+from orthodx.networks.encoder import ViewEncoder
 from orthodx.networks.head import Head, register_head
 from orthodx.networks.ortho import PlaneConv, channels_last, shuffle, zero
 
@@ -43,6 +45,17 @@ class SkipSegmentHead(Head):
         self.refine_1, self.refine_2 = PlaneConv(k + 1, config.width), PlaneConv(config.width, k)
         zero(self.refine_2)
         channels_last(self)
+
+    @classmethod
+    def config_for(cls, encoder: ViewEncoder) -> SkipSegmentConfig:
+        """As wide as the encoder's finest block; raises `UsageError` where that is not at half resolution."""
+        block = SkipSegmentConfig.block
+        if encoder.block_strides.get(block) != (1, 2, 2):
+            raise UsageError(
+                f"{type(encoder).__name__} has no block '{block}' at half the in-plane resolution",
+                hint="use the encoder 'ortho', or a head made for this encoder",
+            )
+        return SkipSegmentConfig(block_channels=encoder.block_channels[block])
 
     def forward(self, features: Mapping[str, Tensor], image: Tensor) -> Tensor:
         h = shuffle(self.coarse(functional.silu(self.norm(features[self.config.block]))))

@@ -84,7 +84,8 @@ def wrap(
     skin, fascia = upsample(fascia_c - fat, shape), upsample(fascia_c, shape)
 
     # whatever the smoothing did, skin and some fat cover every bone, tendon and muscle
-    skin = np.minimum(skin, np.minimum(np.minimum(bones.any - 7.0, tendon - 4.0), belly - 4.0))
+    from_tendon = ndimage.distance_transform_edt(_coarse(tendon, step) > 0, sampling=mm * step).astype(np.float32)
+    skin = np.minimum(skin, np.minimum(np.minimum(bones.any - 7.0, upsample(from_tendon, shape) - 5.0), belly - 4.0))
 
     tissues = np.zeros(shape, np.uint8)
     tissues[skin < 0] = TISSUES["skin"]

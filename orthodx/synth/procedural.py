@@ -78,7 +78,7 @@ def _gap(field_a: Field, field_b: Field) -> float:
     return 2 * float(np.maximum(field_a, field_b).min())
 
 
-def _box(affine: np.ndarray, low: Point, high: Point) -> tuple[slice, ...]:
+def box_of(affine: np.ndarray, low: Point, high: Point) -> tuple[slice, ...]:
     """Index slices of the world box from `low` to `high` (mm)."""
     to_index = [(np.array(c) - affine[:3, 3]) / affine[0, 0] for c in (low, high)]
     return tuple(slice(max(int(a), 0), max(int(b), 1)) for a, b in zip(*to_index, strict=True))
@@ -111,16 +111,16 @@ def build_knee(shape: dict[str, float], spacing_mm: float = 0.8, side: str = "ri
     to_tibia = to_tibia @ rotation(2, shape["tibial_rotation"])
     pf, pt = move(q, to_femur, FLEXION_AXIS), move(q, to_tibia, FLEXION_AXIS)
     boxes = {
-        "femur": _box(affine, (-60, -60, -25), (60, 60, 200)),
-        "tibia": _box(affine, (-60, -65, -200), (60, 50, 25)),
-        "fibula": _box(affine, (10, -65, -200), (60, 30, 15)),
-        "patella": _box(affine, (-50, 15, -15), (50, 200, 85)),
-        "joint": _box(affine, (-58, -52, -66), (58, 70, 88)),
+        "femur": box_of(affine, (-60, -60, -25), (60, 60, 200)),
+        "tibia": box_of(affine, (-60, -65, -200), (60, 50, 25)),
+        "fibula": box_of(affine, (10, -65, -200), (60, 30, 15)),
+        "patella": box_of(affine, (-50, 15, -15), (50, 200, 85)),
+        "joint": box_of(affine, (-58, -52, -66), (58, 70, 88)),
     }
     every = {name: (slice(None), *box) for name, box in boxes.items()}
     tibia, tibia_normal = _distance(grid_shape, boxes["tibia"], knee_bones.tibia(pt[every["tibia"]], shape), spacing_mm)
     wanted = shape["femoral_cartilage"] + shape["tibial_cartilage"] + shape["joint_space"]
-    plateaus = _box(affine, (-60, -60, -25), (60, 60, 40))
+    plateaus = box_of(affine, (-60, -60, -25), (60, 60, 40))
     step = (slice(None, None, 2),) * 3
     off_spine = np.where(np.abs(pt[0][plateaus][step]) < 11, 60, tibia[plateaus][step])
     for _ in range(3):
@@ -153,7 +153,7 @@ def build_knee(shape: dict[str, float], spacing_mm: float = 0.8, side: str = "ri
     for name, mask in local.items():
         joint[name][boxes["joint"]] = mask
     tissues = knee_soft.wrap(q, bones, joint, shape, rng, spacing_mm)
-    _bones_into(tissues, bones, shape, rng, spacing_mm)
+    bones_into(tissues, bones, shape, rng, spacing_mm)
     for name in ("femoral_cartilage", "tibial_cartilage", "patellar_cartilage"):
         tissues[joint[name]] = TISSUES[name]
     if side == "left":
@@ -164,7 +164,7 @@ def build_knee(shape: dict[str, float], spacing_mm: float = 0.8, side: str = "ri
     return Anatomy(np.ascontiguousarray(tissues), affine, side, "procedural", params)
 
 
-def _bones_into(
+def bones_into(
     tissues: np.ndarray, bones: knee_joint.Bones, s: dict[str, float], rng: np.random.Generator, mm: float
 ) -> None:
     """Write marrow, cortical shell (thin under cartilage, 3-4 mm in the shaft) and physeal scars."""

@@ -34,19 +34,19 @@ def bundle_run(
 ) -> Bundle:  # fmt: skip
     """Write the averaged weights of a fine-tuning as a bundle."""
     encoder, head = ENCODERS.get(config.encoder), HEADS.get(config.head)
+    preset = encoder.preset(config.preset)
     record = {"stage": "finetune segment", "crop": list(crop), "versions": versions()}
-    record |= {k: v if isinstance(v, (int, float, bool)) else str(v) for k, v in asdict(config).items()}
+    record |= {
+        k: v if isinstance(v, (int, float, bool)) else str(v) for k, v in asdict(config).items() if v is not None
+    }
     info = BundleInfo(
         name=name,
         version=version,
         joint=KNEE.name,
         structures=KNEE.names,
         grid=spec,
-        encoders={
-            view: Part(config.encoder, asdict(encoder.presets[config.preset]), f"encoder_{view}.safetensors")
-            for view in config.views
-        },
-        heads={"segment": Part(config.head, asdict(head.Config()), "segment.safetensors")},
+        encoders={view: Part(config.encoder, asdict(preset), f"encoder_{view}.safetensors") for view in config.views},
+        heads={"segment": Part(config.head, asdict(head.config_for(encoder(preset))), "segment.safetensors")},
         training=training or [record],
         licence=licence,
         sources=sources or [],

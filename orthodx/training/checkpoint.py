@@ -3,17 +3,47 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from orthodx.errors import BundleError
+from orthodx.bundles.bundle import fill
+from orthodx.errors import BundleError, UsageError
 from orthodx.studies.writing import atomic
 from orthodx.training.ema import Ema
+
+MAY_CHANGE = {"peak_rate", "save_every", "log_every", "validate_every"}  # between two parts of one run
+
+
+def keep_or_refuse(path: Path, resume: bool) -> bool:
+    """Whether to go on from `path`; raises `UsageError` rather than start over an earlier run."""
+    if path.exists() and not resume:
+        raise UsageError(f"{path.parent} already holds a run", hint="go on with --resume, or give another --out")
+    return path.exists()
+
+
+def options(config: Any) -> dict[str, str]:
+    """A run's configuration as plain text, for the checkpoint; fields left unset (None) are left out."""
+    return {k: str(v) for k, v in asdict(config).items() if v is not None}
+
+
+def start_from(module: nn.Module, path: Path) -> None:
+    """Fill a network with the weights of another run or bundle, every name and shape checked.
+
+    Raises `BundleError` for an unreadable file or weights of another network.
+    """
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise BundleError(f"{path}: not a safetensors file ({error})", hint="give the weights of a finished run") from (
+            error
+        )
+    fill(module, tensors, str(path))
 
 
 def save(
@@ -51,7 +81,7 @@ def load(
         raise BundleError(
             f"{path} is not a readable checkpoint ({error})", hint="start again without --resume"
         ) from error
-    if json.loads(meta["config"]) != json.loads(json.dumps(config)):
+    if _fixed(json.loads(meta["config"])) != _fixed(json.loads(json.dumps(config))):
         raise BundleError(
             f"{path} was made with other options",
             hint="resume with the options of the first run, or use a new --out",
@@ -68,3 +98,7 @@ def load(
             state.setdefault(int(i), {})[name] = v
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     return int(meta["step"])
+
+
+def _fixed(config: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in config.items() if k not in MAY_CHANGE}

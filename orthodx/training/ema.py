@@ -29,6 +29,8 @@ class Ema:
             p.data, self.tensors[k] = self.tensors[k], p.data
 
     def of(self, module: str) -> dict[str, Tensor]:
-        """Averaged state dict of one module (these networks have no buffers)."""
+        """State dict of one module: averaged parameters, and its buffers as they are."""
         prefix = f"{module}."
-        return {k.removeprefix(prefix): v for k, v in self.tensors.items() if k.startswith(prefix)}
+        return self.modules[module].state_dict() | {
+            k.removeprefix(prefix): v for k, v in self.tensors.items() if k.startswith(prefix)
+        }

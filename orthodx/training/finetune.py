@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from orthodx.joints import KNEE, View
@@ -18,14 +18,18 @@ from orthodx.studies.writing import atomic
 from orthodx.training import checkpoint
 from orthodx.training.ema import Ema
 from orthodx.training.metrics_log import MetricsLog
-from orthodx.training.optimise import DivergedError, autocast, feed, guarded_step, learning_rate
+from orthodx.training.optimise import DivergedError, autocast, feed, guarded_step, learning_rate, view_order
 
 VALIDATION_OFFSET = 1_000_000_000  # sample numbers that training never reaches
 
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneConfig:
-    """One segmentation fine-tuning. `encoder_share` scales the encoders' learning rate."""
+    """One segmentation fine-tuning.
+
+    encoder_share: scales the encoders' learning rate. view_shares: how often each of `views` is drawn;
+    without them the views take turns.
+    """
 
     views: tuple[View, ...] = (View.SAGITTAL, View.CORONAL, View.AXIAL)
     encoder: str = "ortho"
@@ -35,6 +39,7 @@ class FinetuneConfig:
     batch: int = 2
     peak_rate: float = 6e-4
     encoder_share: float = 1.0
+    view_shares: tuple[float, ...] | None = None
     shared_encoder: bool = False  # one encoder for all views: a warm start where compute is scarce
     warmup: int = 60
     ema: float = 0.998
@@ -43,6 +48,11 @@ class FinetuneConfig:
     log_every: int = 20
     validate_every: int = 400
     validation_samples: int = 4
+
+    def __post_init__(self) -> None:
+        shares = self.view_shares
+        if shares is not None and (len(shares) != len(self.views) or min(shares) < 0 or sum(shares) <= 0):
+            raise ValueError(f"view_shares must be one share a view, not {shares} for {len(self.views)} views")
 
 
 def finetune_segment(
@@ -56,30 +66,36 @@ def finetune_segment(
     encoders: pretrained weights a view; a view without any starts from noise (from scratch).
     """
     out.mkdir(parents=True, exist_ok=True)
+    state = out / "checkpoint.safetensors"
+    resume = checkpoint.keep_or_refuse(state, resume)
     torch.manual_seed(config.seed)
     encoder, head_cls = ENCODERS.get(config.encoder), HEADS.get(config.head)
     modules: dict[str, nn.Module] = {}
     for view in config.views[:1] if config.shared_encoder else config.views:
-        modules[f"encoder_{view}"] = encoder(encoder.presets[config.preset]).to(device)
+        modules[f"encoder_{view}"] = encoder(encoder.preset(config.preset)).to(device)
         if view in encoders:
-            modules[f"encoder_{view}"].load_state_dict(load_file(encoders[view]))
-    reader = {view: modules.get(f"encoder_{view}", modules[f"encoder_{config.views[0]}"]) for view in config.views}
-    modules["segment"] = head_cls(head_cls.Config()).to(device)
+            checkpoint.start_from(modules[f"encoder_{view}"], encoders[view])
+    reader: dict[View, Any] = {
+        view: modules.get(f"encoder_{view}", modules[f"encoder_{config.views[0]}"]) for view in config.views
+    }
+    modules["segment"] = head_cls(head_cls.config_for(reader[config.views[0]])).to(device)
     if head is not None:
-        modules["segment"].load_state_dict(load_file(head))
+        checkpoint.start_from(modules["segment"], head)
     rates = {name: config.peak_rate * (config.encoder_share if name != "segment" else 1.0) for name in modules}
     # a view's encoder is stepped on its own batches only: no gradient, no decay, no momentum drift
     optimizer = torch.optim.AdamW(
         [{"params": list(m.parameters()), "name": name} for name, m in modules.items()], weight_decay=0.01
     )
     ema = Ema(modules, config.ema)
-    state, record = out / "checkpoint.safetensors", {k: str(v) for k, v in asdict(config).items()}
-    start = checkpoint.load(state, modules, ema, optimizer, record) if resume and state.exists() else 0
+    record = checkpoint.options(config)
+    start = checkpoint.load(state, modules, ema, optimizer, record) if resume else 0
     dice = [f"dice_{view}_{name}" for view in config.views for name in KNEE.names.values()]
     log = MetricsLog(out / "metrics.csv", ["step", "loss", "gradient", "rate", "volumes_per_s", *dice], start)
     total, count, began = 0.0, 0, time.perf_counter()
-    batches = feed(source, start, config.steps, config.batch, config.views, workers)
+    order = view_order(config.views, config.steps, config.view_shares, config.seed)
+    batches = feed(source, start, config.steps, config.batch, order, workers)
     for step, (view, images, truth) in enumerate(batches, start):
+        torch.manual_seed(config.seed * 1_000_003 + step)  # each step's randomness is its own: exact resume
         images, truth = images.to(device), truth.to(device)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, config.steps, rates[group["name"]], config.warmup)
@@ -93,18 +109,20 @@ def finetune_segment(
             raise
         ema.update(step)
         total, count, done = total + float(loss.detach()), count + 1, step + 1
-        if done % config.log_every == 0 or done == config.steps:
+        last = done == config.steps
+        validates = validation is not None and (done % config.validate_every == 0 or last)
+        if done % config.log_every == 0 or validates or last:
             speed = count * config.batch / (time.perf_counter() - began)
             row = {"step": done, "loss": total / count, "gradient": norm, "volumes_per_s": speed}
             row["rate"] = optimizer.param_groups[0]["lr"]
-            if validation is not None and (done % config.validate_every == 0 or done == config.steps):
+            if validates:
                 row |= _validate(config, reader, modules["segment"], ema, validation, device)
             log.add(row)
             scores = [v for k, v in row.items() if k.startswith("dice_")]
             tail = f"  validation Dice {sum(scores) / len(scores):.3f}" if scores else ""
             say(f"step {done}/{config.steps}  loss {row['loss']:.4f}  {speed:.2f} volumes/s{tail}")
             total, count, began = 0.0, 0, time.perf_counter()
-        if done % config.save_every == 0 or done == config.steps:
+        if done % config.save_every == 0 or last:
             checkpoint.save(state, modules, ema, optimizer, done, record)
     parts = {}
     for name in (*(f"encoder_{view}" for view in config.views), "segment"):

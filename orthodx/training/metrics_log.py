@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+from orthodx.studies.writing import atomic
+
 
 class MetricsLog:
     """Append rows of named numbers; on resume, rows after `step` are dropped first."""
@@ -15,7 +17,7 @@ class MetricsLog:
         if step and path.exists():
             with path.open(newline="") as file:
                 kept = [row for row in csv.DictReader(file) if int(row["step"]) <= step]
-        with path.open("w", newline="") as file:
+        with atomic(path) as temporary, temporary.open("w", newline="") as file:
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
             writer.writerows(kept)

@@ -34,22 +34,36 @@ def guarded_step(loss: Tensor, optimizer: torch.optim.Optimizer, clip: float = 1
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     norm = torch.nn.utils.clip_grad_norm_(parameters, clip)
     if not (torch.isfinite(loss) and torch.isfinite(norm)):
-        raise DivergedError(f"the loss became {float(loss.detach())}", hint="resume with a lower --learning-rate")
+        raise DivergedError(
+            f"training diverged: loss {float(loss.detach()):.4g}, gradient {float(norm):.4g}",
+            hint="go on with --resume and a lower --learning-rate",
+        )
     optimizer.step()
     return float(norm)
 
 
 def autocast(device: torch.device) -> contextlib.AbstractContextManager[Any]:
     """bf16 where the hardware multiplies it natively (CUDA, AMX); elsewhere it would be far slower than fp32."""
-    native = device.type == "cuda" or (device.type == "cpu" and torch.cpu._is_amx_tile_supported())
+    native = (device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)) or (
+        device.type == "cpu" and torch.cpu._is_amx_tile_supported()
+    )
     return torch.autocast(device.type, torch.bfloat16) if native else contextlib.nullcontext()
 
 
+def view_order(views: Sequence[View], steps: int, shares: Sequence[float] | None, seed: int) -> list[View]:
+    """The view of each of `steps` steps: in turn, or drawn with the given shares (any positive numbers)."""
+    if shares is None:
+        return [views[step % len(views)] for step in range(steps)]
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.multinomial(torch.tensor(shares, dtype=torch.float64), steps, True, generator=generator)
+    return [views[i] for i in drawn.tolist()]
+
+
 def feed(
-    source: Any, start: int, steps: int, batch: int, views: Sequence[View], workers: int
+    source: Any, start: int, steps: int, batch: int, order: Sequence[View], workers: int
 ) -> Iterator[tuple[View, Tensor, Tensor]]:
-    """Batches for steps start..steps-1, the views in turn: (view, images (B,1,D,H,W), truth (B,D,H,W))."""
-    order = [views[step % len(views)] for step in range(start, steps)]
+    """Batches for steps start..steps-1, of the view order[step]: (view, images (B,1,D,H,W), truth (B,D,H,W))."""
+    order = order[start:]
     keys = [
         [(step * batch + i, view) for i in range(batch)] for step, view in zip(range(start, steps), order, strict=True)
     ]

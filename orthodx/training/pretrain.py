@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from orthodx.joints import View
 from orthodx.networks import ENCODERS, ViewEncoder
@@ -51,24 +51,26 @@ def pretrain(
     the last good state saved.
     """
     out.mkdir(parents=True, exist_ok=True)
+    state = out / "checkpoint.safetensors"
+    resume = checkpoint.keep_or_refuse(state, resume)
     torch.manual_seed(config.seed)
     cls = ENCODERS.get(config.encoder)
-    model: ViewEncoder = cls(cls.presets[config.preset]).to(device)
+    model: ViewEncoder = cls(cls.preset(config.preset)).to(device)
     if init is not None:
-        model.load_state_dict(load_file(init))
+        checkpoint.start_from(model, init)
     modules = {"encoder": model}
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.peak_rate, weight_decay=0.01)
     ema, abar = Ema(modules, config.ema), cosine_abar().to(device)
-    state, record = out / "checkpoint.safetensors", {k: str(v) for k, v in asdict(config).items()}
-    start = checkpoint.load(state, modules, ema, optimizer, record) if resume and state.exists() else 0
+    record = checkpoint.options(config)
+    start = checkpoint.load(state, modules, ema, optimizer, record) if resume else 0
     bins = [f"loss_t{i * T // BINS}" for i in range(BINS)]
     log = MetricsLog(out / "metrics.csv", ["step", "loss", "gradient", "rate", "volumes_per_s", *bins], start)
     sums, began = torch.zeros(BINS + 1, 2), time.perf_counter()
-    batches = feed(source, start, config.steps, config.batch, [config.view], workers)
+    batches = feed(source, start, config.steps, config.batch, [config.view] * config.steps, workers)
     for step, (_, images, _) in enumerate(batches, start):
-        generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
-        t = torch.randint(0, T, (len(images),), generator=generator).to(device)
-        noise = torch.randn(images.shape, generator=generator).to(device)
+        torch.manual_seed(config.seed * 1_000_003 + step)  # each step's randomness is its own: exact resume
+        t = torch.randint(0, T, (len(images),)).to(device)
+        noise = torch.randn(images.shape).to(device)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, config.steps, config.peak_rate, config.warmup)
         with autocast(device):

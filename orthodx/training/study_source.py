@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,19 +15,22 @@ from torch.nn import functional
 from orthodx.errors import NoInputError, StudyError, UsageError
 from orthodx.grid.canonical import to_grid
 from orthodx.grid.spec import GridSpec
-from orthodx.joints import View
+from orthodx.joints import KNEE, View
 from orthodx.studies.discover import find_series
 from orthodx.studies.nifti import read_volume
 from orthodx.studies.series import Series
 from orthodx.studies.volume import Volume
+from orthodx.studies.writing import atomic
 from orthodx.synth.source import AnatomyBank, SyntheticSource
 
 
 class StudySource:
     """Random crops of series; `source[i, view]` -> image (1, D, H, W) in [-1, 1], structures (D, H, W) uint8.
 
-    Each series is read once and kept on the model's grid as float16 and uint8. truth: folder of masks
-    named `<series_id>.nii.gz`; without it the structures are all 0.
+    Each series is read once and kept on the model's grid as float16 and uint8: in memory, or memory-mapped
+    in the folder `cache`, where a later run finds it again. truth: folder of masks named
+    `<series_id>.nii.gz`; without it the structures are all 0. A series that cannot be used is passed over
+    and listed in `refused` with the reason; raises `NoInputError` if none is left.
     """
 
     def __init__(
@@ -35,24 +40,29 @@ class StudySource:
         crop: tuple[int, int, int],
         seed: int,
         truth: Path | None,
+        cache: Path | None = None,
     ) -> None:
         self.crop, self.seed = crop, seed
-        self.items: dict[View, list[tuple[Tensor, Tensor]]] = {view: [] for view in View}
+        self.items: dict[View, list[tuple[np.ndarray, np.ndarray]]] = {view: [] for view in View}
+        self.refused: list[tuple[str, str]] = []
         for one in series:
-            volume = one.load()
-            grid = to_grid(volume, spec, one.view)
-            labels = torch.zeros(grid.image.shape, dtype=torch.uint8)
-            if truth is not None:
-                labels = _labels_on_grid(truth / f"{one.series_id}.nii.gz", volume, grid.affine, grid.image.shape)
-            self.items[one.view].append((grid.image.half(), labels))
+            mask = None if truth is None else truth / f"{one.series_id}.nii.gz"
+            try:
+                self.items[one.view].append(
+                    _on_grid(one, spec, mask) if cache is None else _cached(one, spec, mask, cache)
+                )
+            except StudyError as error:
+                self.refused.append((one.series_id, str(error)))
+        if not any(self.items.values()):
+            reason = f": {self.refused[0][0]}: {self.refused[0][1]}" if self.refused else ""
+            raise NoInputError(f"no series to train on{reason}", hint="give series that 'orthodx segment' can read")
 
     def __getitem__(self, key: tuple[int, View]) -> tuple[Tensor, Tensor]:
         i, view = key
         if not self.items[view]:
             raise UsageError(f"no {view} series among the studies", hint="give studies of that view or another --view")
         rng = np.random.default_rng([self.seed, i, list(View).index(view)])
-        image, labels = self.items[view][int(rng.integers(len(self.items[view])))]
-        image, labels = image.float(), labels
+        image, labels = map(_tensor, self.items[view][int(rng.integers(len(self.items[view])))])
         for axis, want in enumerate(self.crop):
             have = image.shape[axis]
             if have < want:
@@ -62,29 +72,75 @@ class StudySource:
                 labels = functional.pad(labels, pad)
             start = int(rng.integers(0, max(have - want, 0) + 1))
             image, labels = image.narrow(axis, start, want), labels.narrow(axis, start, want)
-        return image[None].contiguous(), labels.contiguous()
+        return image[None].float().contiguous(), labels.contiguous()
 
 
-def _labels_on_grid(path: Path, volume: Volume, affine: np.ndarray, shape: torch.Size) -> Tensor:
+def _tensor(array: np.ndarray) -> Tensor:
+    """A view of an array, memory-mapped ones included; nothing is written through it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.from_numpy(array)
+
+
+def _on_grid(series: Series, spec: GridSpec, mask: Path | None) -> tuple[np.ndarray, np.ndarray]:
+    """Image (D, H, W) float16 and structures (D, H, W) uint8 on the model's grid."""
+    volume = series.load()
+    grid = to_grid(volume, spec, series.view)
+    labels = np.zeros(tuple(grid.image.shape), np.uint8)
+    if mask is not None:
+        labels = _labels_on_grid(mask, volume, grid.affine, grid.image.shape)
+    return grid.image.half().numpy(), labels
+
+
+def _cached(series: Series, spec: GridSpec, mask: Path | None, folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """As `_on_grid`, memory-mapped; kept under the inputs' state on disk, so that a changed input is read anew."""
+    paths = sorted(p for p in series.path.rglob("*") if p.is_file()) if series.path.is_dir() else [series.path]
+    state = [(str(p.resolve()), (s := p.stat()).st_size, s.st_mtime_ns) for p in [*paths, *([mask] if mask else [])]]
+    key = hashlib.sha256(repr((series.series_id, series.view, spec, state)).encode()).hexdigest()[:20]
+    files = folder / f"{key}.image.npy", folder / f"{key}.truth.npy"
+    if not all(file.is_file() for file in files):
+        for file, array in zip(files, _on_grid(series, spec, mask), strict=True):
+            with atomic(file) as temporary, temporary.open("wb") as out:
+                np.save(out, array)
+    image, labels = (np.load(file, mmap_mode="r") for file in files)
+    return image, labels
+
+
+def _labels_on_grid(path: Path, volume: Volume, affine: np.ndarray, shape: torch.Size) -> np.ndarray:
     """A mask, nearest-neighbour, on the grid of `affine` (index (d, h, w) -> RAS mm)."""
     mask = read_volume(path)
     if mask.shape != volume.shape or not np.allclose(mask.affine, volume.affine, atol=1e-2):
         raise StudyError(f"{path.name}: not on the grid of its image", hint="resample the mask onto the image")
+    unknown = sorted(set(np.unique(mask.data).tolist()) - {0, *KNEE.names})
+    if unknown:
+        raise StudyError(
+            f"{path.name}: holds the value {unknown[0]:g}, which is no structure",
+            hint=f"use 0 and {min(KNEE.names)}-{max(KNEE.names)} as 'orthodx segment' writes them",
+        )
     to_voxel = np.linalg.inv(mask.affine) @ affine
-    index = np.indices(tuple(shape)).reshape(3, -1)
-    at = np.rint(to_voxel[:3, :3] @ index + to_voxel[:3, 3:]).astype(int)
-    inside = ((at >= 0) & (at < np.array(mask.shape)[:, None])).all(0)
-    out = np.zeros(index.shape[1], np.uint8)
-    out[inside] = mask.data[tuple(at[:, inside])].astype(np.uint8)
-    return torch.from_numpy(out.reshape(tuple(shape)))
+    out = np.zeros(tuple(shape), np.uint8)
+    rows, columns = np.indices(out.shape[1:]).reshape(2, -1)
+    for d in range(len(out)):  # slice by slice, to stay small on large grids
+        index = np.stack([np.full_like(rows, d), rows, columns])
+        at = np.rint(to_voxel[:3, :3] @ index + to_voxel[:3, 3:]).astype(int)
+        inside = ((at >= 0) & (at < np.array(mask.shape)[:, None])).all(0)
+        out[d].reshape(-1)[inside] = mask.data[tuple(at[:, inside])].astype(np.uint8)
+    return out
 
 
 def open_source(
-    studies: Sequence[Path], spec: GridSpec, crop: tuple[int, int, int], seed: int, *, truth: bool
+    studies: Sequence[Path],
+    spec: GridSpec,
+    crop: tuple[int, int, int],
+    seed: int,
+    *,
+    truth: bool,
+    cache: Path | None = None,
 ) -> SyntheticSource | StudySource:
     """An anatomy bank gives endless synthetic images; anything else is read as studies.
 
-    truth: masks are needed, in the folder `truth/` beside the manifest or the images.
+    truth: masks are needed, in the folder `truth/` beside the manifest or the images. cache: a folder for
+    series on the model's grid, needed where they do not fit in memory.
     """
     if len(studies) == 1 and len(bank := AnatomyBank(studies[0])) > 0:
         return SyntheticSource(bank, spec, crop, seed)
@@ -95,10 +151,10 @@ def open_source(
             hint="give studies, or a bank made by 'orthodx synth --bank'",
         )
     if not truth:
-        return StudySource(found.series, spec, crop, seed, None)
+        return StudySource(found.series, spec, crop, seed, None, cache)
     for root in (studies[0], studies[0].parent):
         if (root / "truth").is_dir():
             have = [s for s in found.series if (root / "truth" / f"{s.series_id}.nii.gz").is_file()]
             if have:
-                return StudySource(have, spec, crop, seed, root / "truth")
+                return StudySource(have, spec, crop, seed, root / "truth", cache)
     raise UsageError(f"no masks for the series of {studies[0]}", hint="put them into truth/<series_id>.nii.gz")

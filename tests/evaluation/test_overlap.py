@@ -1,0 +1,53 @@
+"""Dice against MONAI and by hand; patients, not series, are resampled."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from monai.metrics import compute_dice
+
+from orthodx.errors import StudyError
+from orthodx.evaluation.overlap import dice_by_structure, same_grid
+from orthodx.evaluation.resampling import patient_mean
+from orthodx.studies.volume import Volume
+
+
+def test_dice_agrees_with_monai():
+    rng = np.random.default_rng(0)
+    found, truth = rng.integers(0, 4, (2, 5, 6, 7))
+    one_hot = [torch.nn.functional.one_hot(torch.tensor(x), 4).movedim(-1, 0)[None] for x in (found, truth)]
+    wanted = compute_dice(*one_hot)[0].tolist()
+    assert list(dice_by_structure(found, truth, range(4)).values()) == pytest.approx(wanted, abs=1e-6)
+
+
+def test_empty_structures_are_told_apart():
+    a, b = np.zeros((2, 2, 2), int), np.zeros((2, 2, 2), int)
+    a[0, 0, 0], b[1, 1, 1] = 1, 2
+    dice = dice_by_structure(a, b, (1, 2, 3))
+    assert (dice[1], dice[2]) == (0.0, 0.0)
+    assert math.isnan(dice[3])
+
+
+def test_a_mask_on_another_grid_is_refused():
+    shifted = np.eye(4)
+    shifted[0, 3] = 1.0
+    one, two = (Volume(np.zeros((9, 10, 11), np.uint8), a, "x.nii.gz") for a in (np.eye(4), shifted))
+    same_grid(one, one, "case")
+    with pytest.raises(StudyError, match="case"):
+        same_grid(one, two, "case")
+
+
+def test_two_series_of_a_patient_count_once_and_nan_is_left_out():
+    values, patients = [1.0, 0.0, 0.5, float("nan")], ["a", "a", "b", "c"]
+    estimate = patient_mean(values, patients)
+    assert estimate.value == 0.5
+    assert estimate.patients == 2
+    assert estimate.low == estimate.high == 0.5
+    assert math.isnan(patient_mean([0.3], ["a"]).low)
+
+
+def test_the_interval_has_the_width_of_theory():
+    values = np.random.default_rng(1).normal(0, 1, 400)
+    estimate = patient_mean(list(values), [str(i) for i in range(400)])
+    assert (estimate.high - estimate.low) / 2 == pytest.approx(1.96 / 20, rel=0.12)
