@@ -23,6 +23,7 @@ def run(
         list[str] | None, typer.Option("--map", help="Only this map of the folder (repeatable).")
     ] = None,
     center: Annotated[list[str] | None, typer.Option(help="Only these synthetic centers (repeatable).")] = None,
+    formats: Annotated[str, typer.Option("--format", help="nifti, dicom or nifti,dicom.")] = "nifti",
     seed: Seed = 0,
     quiet: Quiet = False,
     json: Json = False,
@@ -57,6 +58,7 @@ def run(
                 seed=seed,
                 centers=tuple(center or CENTERS),
                 anatomy=draw,
+                formats=tuple(formats.split(",")),
                 resume=resume,
                 tell=tell,
             )

@@ -16,27 +16,35 @@ from orthodx.studies.nifti import write_image
 from orthodx.studies.run_record import write_json
 from orthodx.synth.anatomy import Anatomy
 from orthodx.synth.deformation import random_deformation
+from orthodx.synth.dicom_writer import write_dicom_series
 from orthodx.synth.procedural import random_knee
 from orthodx.synth.protocols import CENTERS, Protocol
 from orthodx.synth.scanner import Plane, ScanParams, make_plane, render, sample_scan
 from orthodx.synth.signals import sequence_signal
 
+FORMATS = {"nifti", "dicom"}
+
 
 def write_cohort(
     out: Path, *, joint: str = "knee", studies: int = 3, seed: int = 0, centers: tuple[str, ...] = tuple(CENTERS),
-    anatomy: Callable[[np.random.Generator], Anatomy] = random_knee, resume: bool = False,
+    anatomy: Callable[[np.random.Generator], Anatomy] = random_knee,
+    formats: tuple[str, ...] = ("nifti",), resume: bool = False,
     tell: Callable[[str, int, int], None] = lambda name, done, total: None,
 ) -> Path:  # fmt: skip
     """Write `studies` synthetic patients, each as three series of one anatomy, and return the manifest's path.
 
     Makes `<study>/<series>.nii.gz`, `truth/<series>.nii.gz` and `manifest.csv`; study i of a seed is always
-    the same. resume keeps studies whose record is there. Raises `UsageError` for a joint or center unknown here.
+    the same. formats: "nifti" and/or "dicom" (`dicom/<study>/<series>/IM0001.dcm`...; manifest and truth then
+    come as before). resume keeps studies whose record is there. Raises `UsageError` for a joint, center or
+    format unknown here.
     """
     if joint != "knee":
         raise UsageError(f"no synthetic {joint} yet", hint="use --joint knee")
     unknown = [c for c in centers if c not in CENTERS]
     if unknown:
         raise UsageError(f"no center is called '{unknown[0]}'", hint=f"known: {', '.join(CENTERS)}")
+    if not formats or set(formats) - FORMATS:
+        raise UsageError(f"unknown format in '{','.join(formats)}'", hint=f"known: {', '.join(sorted(FORMATS))}")
     if studies < 1:
         raise UsageError(f"{studies} studies cannot be made", hint="use --studies 1 or more")
     manifest = out / "manifest.csv"
@@ -47,7 +55,7 @@ def write_cohort(
         name = f"knee-{seed:04d}-{i:04d}"
         record = out / name / "study.json"
         kept = json.loads(record.read_text())["rows"] if resume and record.exists() else None
-        rows += kept or _write_study(out, name, seed, i, centers, anatomy)
+        rows += kept or _write_study(out, name, seed, i, centers, anatomy, formats)
         tell(name, i + 1, studies)
     write_table(manifest, rows, COLUMNS)
     return manifest
@@ -60,21 +68,28 @@ def _write_study(
     i: int,
     centers: tuple[str, ...],
     anatomy: Callable[[np.random.Generator], Anatomy],
+    formats: tuple[str, ...],
 ) -> list[dict[str, Any]]:
     rng = np.random.default_rng([seed, i])
     knee = anatomy(rng)
     shape = random_deformation(rng, mirror=False, scale_sd=0.03, warp_mm=1.0)
     centre = rng.normal(0, 3, 3)
     rows = []
-    for protocol in CENTERS[centers[int(rng.integers(len(centers)))]]:
+    for number, protocol in enumerate(CENTERS[centers[int(rng.integers(len(centers)))]], 1):
         series = f"{name}-{protocol.view}"
         params = scan_params(protocol, centre, rng)
         image, truth = render(torch.from_numpy(knee.tissues), knee.affine, params, shape)
         image = (image * 1000).round().clamp(0, 32767).to(torch.int16)
         data, affine = _as_file(image, params.plane)
-        write_image(out / name / f"{series}.nii.gz", data, affine)
+        row = _row(name, series, protocol, knee, data.shape)
+        if "nifti" in formats:
+            write_image(out / name / f"{series}.nii.gz", data, affine)
+        else:
+            row["path"] = f"dicom/{name}/{series}"
+        if "dicom" in formats:
+            write_dicom_series(out / "dicom" / name / series, data, affine, row, number)
         write_image(out / "truth" / f"{series}.nii.gz", _as_file(truth, params.plane)[0], affine)
-        rows.append(_row(name, series, protocol, knee, data.shape))
+        rows.append(row)
     write_json(
         out / name / "study.json",
         {"rows": rows, "anatomy": knee.params, "source": knee.source, "side": knee.side, "seed": [seed, i]},

@@ -54,3 +54,34 @@ def test_wrong_wishes_are_named(tmp_path):
     for wish in ({"joint": "elbow"}, {"centers": ("Atlantis",)}, {"studies": 0}):
         with pytest.raises(UsageError):
             write_cohort(tmp_path, **wish)
+
+
+def test_dicom_and_nifti_of_a_series_are_one_image(tmp_path):
+    write_cohort(tmp_path, studies=1, seed=5, centers=("Outpost",), formats=("nifti", "dicom"))
+    found = find_series([tmp_path / "dicom"])
+    assert not found.refused
+    rows = {r["view"]: r for r in read_manifest(tmp_path / "manifest.csv")}
+    assert sorted(rows) == sorted(str(s.view) for s in found.series)
+    for series in found.series:
+        row, volume = rows[str(series.view)], series.load()
+        data, affine = load(tmp_path / row["path"])
+        index = np.linalg.inv(affine) @ volume.affine
+        corner = np.array(volume.shape) - 1
+        for ijk in ([0, 0, 0], [1, 2, 3], corner):
+            there = (index @ [*ijk, 1])[:3]
+            np.testing.assert_allclose(there, np.rint(there), atol=0.01)
+            assert volume.data[tuple(ijk)] == data[tuple(np.rint(there).astype(int))]
+        assert float(series.row["field_strength"]) == 0.3
+        assert series.row["center"] == "Outpost"
+
+
+def test_a_dicom_only_cohort_segments_from_its_manifest(tmp_path):
+    write_cohort(tmp_path, studies=1, seed=6, centers=("Outpost",), formats=("dicom",))
+    assert not list(tmp_path.glob("knee-*/*.nii.gz"))
+    found = find_series([tmp_path / "manifest.csv"])
+    assert not found.refused
+    assert sorted(s.series_id for s in found.series) == sorted(
+        r["series_id"] for r in read_manifest(tmp_path / "manifest.csv")
+    )
+    with pytest.raises(UsageError, match="format"):
+        write_cohort(tmp_path / "x", formats=("bmp",))
