@@ -15,6 +15,7 @@ import numpy as np
 from orthodx.bundles.bundle import open_bundle
 from orthodx.errors import NoInputError, OrthodxError
 from orthodx.grid.canonical import from_grid, to_grid
+from orthodx.inference.compartments import settle_menisci
 from orthodx.inference.device import pick_device
 from orthodx.inference.plausibility import keep_largest, volumes_ml, warnings_for
 from orthodx.inference.predict import Segmenter
@@ -107,7 +108,8 @@ def _segment_one(series: Series, segmenter: Segmenter, out: Path, preview: bool)
         volume = series.load()
         grid = to_grid(volume, info.grid, series.view)
         prediction = segmenter(grid)
-        labels = keep_largest(from_grid(prediction.probabilities, grid), info.structures)
+        labels = from_grid(prediction.probabilities, grid)
+        labels = keep_largest(settle_menisci(labels, volume.affine, info.structures), info.structures)
         voxel_mm3 = float(abs(np.linalg.det(volume.affine[:3, :3])))
         sizes = volumes_ml(labels, voxel_mm3, info.structures)
         notes = warnings_for(sizes, prediction.agreement, info.structures)
