@@ -70,7 +70,7 @@ class SyntheticSource:
         slice_mm = rng.uniform(2.4, 4.6) if rng.random() < 0.75 else rng.uniform(self.spec.min_slice_mm, 6.0)
         pixel = self.spec.pixel_mm
         depth = axis_matrix(view)[:, 0]
-        centre = rng.normal(0, [10.0, 12.0, 26.0])
+        centre = rng.normal((0.0, 10.0, 4.0), (11.0, 24.0, 26.0))
         reach = max(48 - slice_mm * self.crop[0] / 2, 6.0) + 8
         centre = centre * (1 - np.abs(depth)) + depth * rng.uniform(-reach, reach)
         if rng.random() < 0.12:  # somewhere in the limb, where there may be no joint at all

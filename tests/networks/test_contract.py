@@ -13,7 +13,7 @@ from orthodx.networks.segment_head import SkipSegmentConfig, SkipSegmentHead
 def encoder_of(name):
     torch.manual_seed(0)
     cls = ENCODERS.get(name)
-    return cls(cls.presets["small"]).eval()
+    return cls(next(iter(cls.presets.values()))).eval()
 
 
 @pytest.mark.parametrize("name", ENCODERS.names())
@@ -21,7 +21,7 @@ def test_encoders_keep_their_published_geometry(name):
     encoder, x = encoder_of(name), torch.randn(2, 1, 6, 32, 48)
     for block, tensor in encoder.features(x).items():
         d, h, w = encoder.block_strides[block]
-        assert tensor.shape == (2, encoder.block_channels[block], 6 // d, 32 // h, 48 // w), block
+        assert tensor.shape == (2, encoder.block_channels[block], -(-6 // d), 32 // h, 48 // w), block
     assert encoder(x, torch.tensor([3, 900])).shape == x.shape
 
 

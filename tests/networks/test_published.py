@@ -1,0 +1,97 @@
+"""The published encoder reproduces the published definitions; the numbers come from ../shared/golden."""
+
+import json
+import math
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from orthodx.networks.diffusion import cosine_abar, q_sample
+from orthodx.networks.published import PublishedConfig, PublishedEncoder
+
+GOLDEN = Path(__file__).parents[2].parent / "shared/golden"
+needs_golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason="needs ../shared/golden")
+
+MID_2 = {0: -1.755680, 777: 0.919230, 2048: 1.644454, 4095: -0.411618}
+
+
+def closed_form(name, shape):
+    """The weight rule of the golden values."""
+    phase = (zlib.crc32(name.encode()) % 10007) / 10007 * 2 * math.pi
+    scale = 1.4 / math.sqrt(math.prod(shape[1:])) if len(shape) >= 2 else 0.1
+    v = np.sin(phase + 0.7391 * np.arange(math.prod(shape), dtype=np.float64)) * scale
+    if len(shape) == 1 and name.endswith("weight"):
+        v = 1 + v
+    return torch.from_numpy(v.reshape(shape).astype(np.float32))
+
+
+def grid(shape, a, b):
+    return torch.from_numpy(np.sin(a * np.arange(math.prod(shape)) + b).astype(np.float32).reshape(shape))
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    model = PublishedEncoder(PublishedConfig()).eval()
+    model.load_state_dict({k: closed_form(k, tuple(v.shape)) for k, v in model.state_dict().items()})
+    return model
+
+
+@needs_golden
+def test_names_and_shapes_are_those_of_the_released_files(encoder):
+    wanted = json.loads((GOLDEN / "state_dict_shapes.json").read_text())["unet"]
+    assert {k: list(v.shape) for k, v in encoder.state_dict().items()} == wanted
+    assert sum(p.numel() for p in encoder.parameters()) == pytest.approx(34.52e6, rel=1e-3)
+
+
+@needs_golden
+def test_the_cosine_schedule():
+    with np.load(GOLDEN / "golden.npz") as golden:
+        abar = cosine_abar()[golden["alphas_cumprod_t"].astype(int)]
+        np.testing.assert_allclose(abar.numpy(), golden["alphas_cumprod"], rtol=1e-5, atol=1e-9)
+
+
+@needs_golden
+@pytest.mark.parametrize("t", [50, 100, 200])
+def test_every_block_and_the_output(encoder, t):
+    shape = (1, 1, 16, 64, 64)
+    x_t = q_sample(grid(shape, 0.013, 0.3), torch.tensor([t]), grid(shape, 1.7, 0.9), cosine_abar())
+    with torch.no_grad():
+        blocks, last = encoder.run(x_t, torch.tensor([t]))
+        blocks["final"] = encoder.out(last)
+    with np.load(GOLDEN / "golden.npz") as golden:
+        for name, block in blocks.items():
+            key = f"t{t}/{name}"
+            assert list(block.shape) == golden[f"{key}/shape"].tolist(), key
+            flat = block.flatten().double().numpy()
+            at = np.linspace(0, flat.size - 1, 64).astype(int)
+            scale = np.abs(golden[f"{key}/samples"]).max()
+            np.testing.assert_allclose(flat[at], golden[f"{key}/samples"], atol=1e-4 * scale, err_msg=key)
+            found = [flat.mean(), flat.std(ddof=1), flat.min(), flat.max()]
+            np.testing.assert_allclose(found, golden[f"{key}/stats"], atol=1e-4 * scale, err_msg=key)
+        if t == 100:
+            for name in ("mid_0", "mid_1", "mid_2"):
+                np.testing.assert_allclose(blocks[name].numpy(), golden[f"t100/{name}/full"], rtol=1e-4, atol=1e-4)
+            np.testing.assert_allclose(
+                blocks["final"][0, 0, 8].numpy(), golden["t100/final/crop"], rtol=1e-4, atol=1e-4
+            )
+
+
+def test_two_values_without_the_golden_folder(encoder):
+    """Two samples copied from the golden file, so that a clean clone checks something too."""
+    shape = (1, 1, 16, 64, 64)
+    x_t = q_sample(grid(shape, 0.013, 0.3), torch.tensor([100]), grid(shape, 1.7, 0.9), cosine_abar())
+    with torch.no_grad():
+        mid = encoder.run(x_t, torch.tensor([100]))[0]["mid_2"].flatten()
+    for index, value in MID_2.items():
+        assert float(mid[index]) == pytest.approx(value, rel=1e-3, abs=1e-4)
+
+
+def test_fewer_slices_than_sixteen_are_padded_and_cut_again(encoder):
+    with torch.no_grad():
+        blocks = encoder.features(torch.zeros(1, 1, 5, 32, 32))
+    assert blocks["in_0"].shape[2] == 5
+    assert blocks["in_3"].shape[2] == 3
+    assert blocks["mid_2"].shape == (1, 256, 1, 2, 2)
