@@ -172,14 +172,19 @@ def _read_info(path: Path) -> BundleInfo:
         raise BundleError(f"{path}: not a model description ({error})", hint="get the bundle again") from error
 
 
-def save_bundle(folder: Path, info: BundleInfo, weights: Mapping[str, Mapping[str, Tensor]]) -> Bundle:
-    """Write parts (file name -> tensors, stored as float16) and, last, `model.json` with their hashes."""
+def save_bundle(
+    folder: Path,
+    info: BundleInfo,
+    weights: Mapping[str, Mapping[str, Tensor]],
+    dtype: torch.dtype = torch.float16,
+) -> Bundle:
+    """Write parts (file name -> tensors, stored as `dtype`) and, last, `model.json` with their hashes."""
     folder.mkdir(parents=True, exist_ok=True)
     hashes = {}
     for file, tensors in weights.items():
-        half = {k: v.detach().to("cpu", torch.float16).contiguous() for k, v in tensors.items()}
+        stored = {k: v.detach().to("cpu", dtype).contiguous() for k, v in tensors.items()}
         with atomic(folder / file) as temporary:
-            save_file(half, temporary)
+            save_file(stored, temporary)
         hashes[file] = sha256(folder / file)
     info = dataclasses.replace(info, sha256=hashes)
     plain = dataclasses.asdict(info)

@@ -41,6 +41,10 @@ def run(
         112,
         112,
     ),
+    validation: Annotated[
+        Path | None, typer.Option(help="Held-out bank or studies with truth: Dice per view and structure.")
+    ] = None,
+    validate_every: Annotated[int, typer.Option(min=1, help="Steps between two validations.")] = 400,
     device: Device = "auto",
     workers: Workers = 1,
     seed: Seed = 0,
@@ -64,13 +68,14 @@ def run(
         spec, views = GridSpec(), tuple(view or View)
         config = FinetuneConfig(
             views=views, encoder=encoder, preset=preset, head=head, steps=steps, batch=batch, seed=seed,
-            peak_rate=learning_rate, shared_encoder=shared_encoder,
+            peak_rate=learning_rate, shared_encoder=shared_encoder, validate_every=validate_every,
         )  # fmt: skip
         source = open_source(studies, spec, crop, seed, truth=True)
+        held_out = None if validation is None else open_source([validation], spec, crop, seed, truth=True)
         start, start_head = starting_weights(encoders, views) if encoders else ({}, None)
         parts = finetune_segment(
             config, source, out, device=pick_device(device), encoders=start, head=start_head, workers=workers,
-            resume=resume, say=voice.say,
+            validation=held_out, resume=resume, say=voice.say,
         )  # fmt: skip
         bundle = bundle_run(out / name, name, config, parts, spec, crop)
         voice.say(f"-> {bundle.path}  (use it with --model {bundle.path})")

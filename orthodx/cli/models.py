@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -56,3 +57,28 @@ def verify(name: Name, debug: Debug = False) -> None:
         bundle = open_bundle(name)
         for line in check(bundle):
             print(f"ok  {line}")
+
+
+@app.command("import")
+def import_models(
+    checkpoints: Annotated[
+        list[str], typer.Argument(metavar="VIEW=FILE...", help="sagittal=a.pt coronal=b.pt axial=c.pt")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the new bundle.")],
+    name: Annotated[str, typer.Option(help="Name of the bundle.")] = "published-knee",
+    debug: Debug = False,
+) -> None:
+    """Read released OrthoDiffusion checkpoints into a bundle; no code in them runs, every tensor is checked."""
+    with exits.handled(debug):
+        from orthodx.bundles.released import import_released
+        from orthodx.errors import UsageError
+        from orthodx.joints import View
+
+        files: dict[View, Path] = {}
+        for item in checkpoints:
+            view, equals, path = item.partition("=")
+            if not equals or view not in set(View) or View(view) in files:
+                raise UsageError(f"'{item}' is not VIEW=FILE", hint="each of sagittal=, coronal=, axial= once")
+            files[View(view)] = Path(path)
+        bundle = import_released(files, out, name=name)
+        print(f"-> {bundle.path}  ({', '.join(map(str, files))})")

@@ -47,7 +47,8 @@ class AnatomyBank:
 class SyntheticSource:
     """Sample i of a view, for any i: image (1, D, H, W) in [-1, 1] and structures (D, H, W) uint8.
 
-    anatomies: pairs of tissues and affine. crop: (D, H, W) of a sample on the model's grid.
+    anatomies: pairs of tissues and affine. crop: (D, H, W) of a sample on the model's grid. fully_random:
+    share of samples whose tissues have random signals instead of an MR sequence's.
     `source[i, view]` depends on `seed`, i and view only, so that a training resumes exactly; it is a
     map-style dataset for `torch.utils.data.DataLoader`.
     """
@@ -56,7 +57,7 @@ class SyntheticSource:
     spec: GridSpec
     crop: tuple[int, int, int] = (16, 112, 112)
     seed: int = 0
-    fully_random: float = 0.3
+    fully_random: float = 0.12
     device: str = "cpu"
 
     def __post_init__(self) -> None:
