@@ -1,6 +1,6 @@
 """nn.Modules and the registry: importing this room registers the encoders and heads in the box."""
 
-from orthodx.networks import ortho, published, segment_head
+from orthodx.networks import ortho, published, published_head, segment_head
 from orthodx.networks.encoder import ENCODERS, ViewEncoder, register_encoder
 from orthodx.networks.head import HEADS, Head, register_head
 
@@ -11,6 +11,7 @@ __all__ = [
     "ViewEncoder",
     "ortho",
     "published",
+    "published_head",
     "register_encoder",
     "register_head",
     "segment_head",

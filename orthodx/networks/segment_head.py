@@ -63,13 +63,21 @@ class SkipSegmentHead(Head):
         return h + self.refine_2(fine)
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Soft Dice over the structures present in the batch + cross-entropy; target (B, D, H, W) integer."""
-        logits, target = logits.float(), target.long()
-        cross_entropy = functional.cross_entropy(logits, target)
-        p = logits.softmax(1)
-        truth = functional.one_hot(target, self.config.classes).permute(0, 4, 1, 2, 3).to(p.dtype)
-        space = (0, 2, 3, 4)
-        overlap, total = (p * truth).sum(space), p.sum(space) + truth.sum(space)
-        present = truth.sum(space) > 0
-        dice = (2 * overlap + 1) / (total + 1)
-        return 1 - dice[1:][present[1:]].mean() + cross_entropy if present[1:].any() else cross_entropy
+        """Soft Dice + cross-entropy; target (B, D, H, W) integer."""
+        return dice_and_cross_entropy(logits, target)
+
+
+def dice_and_cross_entropy(logits: Tensor, target: Tensor, cross_entropy_share: float = 1.0) -> Tensor:
+    """Soft Dice over the structures present in the batch + share x cross-entropy.
+
+    logits: (B, K, D, H, W), class 0 the background. target: (B, D, H, W) integer.
+    """
+    logits, target = logits.float(), target.long()
+    cross_entropy = cross_entropy_share * functional.cross_entropy(logits, target)
+    p = logits.softmax(1)
+    truth = functional.one_hot(target, logits.shape[1]).permute(0, 4, 1, 2, 3).to(p.dtype)
+    space = (0, 2, 3, 4)
+    overlap, total = (p * truth).sum(space), p.sum(space) + truth.sum(space)
+    present = truth.sum(space) > 0
+    dice = (2 * overlap + 1) / (total + 1)
+    return 1 - dice[1:][present[1:]].mean() + cross_entropy if present[1:].any() else cross_entropy

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from orthodx.errors import OrthodxError
+from orthodx.errors import OrthodxError, UsageError
 from orthodx.networks import ENCODERS, HEADS
 from orthodx.networks.ortho import OrthoConfig, OrthoEncoder, shuffle
 from orthodx.networks.registry import Registry
@@ -63,11 +63,24 @@ def test_the_time_step_matters_and_the_size_is_checked():
         OrthoConfig(channels=(30, 64, 112, 160))
 
 
+def fitting(head):
+    """The first encoder that a head can read, and the head's configuration for it."""
+    for name in ENCODERS.names():
+        encoder = encoder_of(name)
+        try:
+            return encoder, head.config_for(encoder)
+        except UsageError:
+            continue
+    raise AssertionError(f"no encoder fits {head}")
+
+
 @pytest.mark.parametrize("name", HEADS.names())
 def test_segment_heads_give_logits_and_learn(name):
-    head = HEADS.get(name)(HEADS.get(name).Config())
-    encoder, image = encoder_of("ortho"), torch.randn(1, 1, 4, 32, 32)
-    logits = head(encoder.features(image), image)
+    encoder, config = fitting(HEADS.get(name))
+    head, image = HEADS.get(name)(config), torch.randn(1, 1, 4, 32, 32)
+    with torch.no_grad():
+        features = encoder.features(image)
+    logits = head(features, image)
     assert logits.shape == (1, 12, 4, 32, 32)
     head.loss(logits, torch.randint(0, 12, (1, 4, 32, 32))).backward()
     assert all(p.grad is not None for p in head.parameters())

@@ -1,0 +1,110 @@
+"""Poolings, fusions, record branch and decoder reproduce the published definitions; and take missing views."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from orthodx.networks.fusion import FUSIONS, GatedLogits
+from orthodx.networks.pooling import POOLINGS, GlobalLocalPooling
+from orthodx.networks.published_head import PublishedSegmentConfig, PublishedSegmentHead
+from orthodx.networks.tabular import LateFusion
+
+spec = importlib.util.spec_from_file_location("published_rule", Path(__file__).parent / "test_published.py")
+rule = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(rule)
+closed_form, grid, GOLDEN, needs_golden = rule.closed_form, rule.grid, rule.GOLDEN, rule.needs_golden
+
+ALL = torch.ones(3, 3, dtype=torch.bool)
+
+
+def filled(module):
+    module.load_state_dict({k: closed_form(k, tuple(v.shape)) for k, v in module.state_dict().items()})
+    return module.eval()
+
+
+def check(found, name):
+    with np.load(GOLDEN / "golden.npz") as golden:
+        wanted = golden[f"head/{name}"]
+        assert list(found.shape) == list(wanted.shape)
+        np.testing.assert_allclose(found.detach().numpy(), wanted, atol=1e-5 * np.abs(wanted).max())
+
+
+@needs_golden
+@pytest.mark.parametrize(("name", "golden"), [("sap", "SelfAttnPooling3D"), ("global_local", "GlobalLocalPooling3D")])
+def test_poolings(name, golden):
+    found = filled(POOLINGS.get(name)(256))(grid((2, 256, 1, 16, 16), 0.011, 0.2))
+    check(found, golden)
+
+
+def vectors():
+    return torch.stack([grid((3, 512), 0.017 * (i + 1), 0.1 * i) for i in range(3)], 1)
+
+
+@needs_golden
+@pytest.mark.parametrize(
+    ("name", "golden"),
+    [("linear_concat", "LinearFusion_concat"), ("linear_add", "LinearFusion_add"),
+     ("cross_attention", "CrossAttn_concat")],
+)  # fmt: skip
+def test_fusions(name, golden):
+    check(filled(FUSIONS.get(name)(512, 8))(vectors(), ALL), golden)
+
+
+@needs_golden
+@pytest.mark.parametrize(("stacking", "golden"), [(False, "Gating_plain"), (True, "Gating_stacking")])
+def test_gating(stacking, golden):
+    gate = filled(GatedLogits(8, stacking=stacking))
+    check(gate(grid((3, 3, 8), 0.31, 0.2), ALL), golden)
+
+
+@needs_golden
+def test_the_record_branch():
+    late = filled(LateFusion(1536))
+    rows = [grid((3, 3), a, 0) for a in (0.5, 0.7, 0.9)]
+    check(late(grid((3, 1536), 0.01, 0), *rows, torch.tensor([0, 5, 19])), "LateFusion")
+
+
+@needs_golden
+def test_the_decoder():
+    head = filled(PublishedSegmentHead(PublishedSegmentConfig(classes=11)))
+    with torch.no_grad():
+        found = head({"mid_2": grid((2, 256, 1, 16, 16), 0.011, 0.2)[:1]}, torch.zeros(1, 1, 16, 256, 256))
+    flat = found.flatten()
+    with np.load(GOLDEN / "golden.npz") as golden:
+        assert list(found.shape) == golden["head/SegHead3D/shape"].tolist()
+        wanted = golden["head/SegHead3D/samples"]
+        at = np.linspace(0, flat.numel() - 1, 256).astype(int)
+        np.testing.assert_allclose(flat.numpy()[at], wanted, atol=1e-4 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("name", FUSIONS.names())
+def test_a_missing_view_changes_nothing_whatever_stands_in_its_place(name):
+    torch.manual_seed(0)
+    fusion, views, present = FUSIONS.get(name)(32, 4).eval(), torch.randn(2, 3, 32), torch.ones(2, 3, dtype=torch.bool)
+    present[0, 1] = False
+    spoiled = views.clone()
+    spoiled[0, 1] = 1e6
+    assert torch.equal(fusion(views, present), fusion(spoiled, present))
+    assert not torch.allclose(fusion(views, present)[0], fusion(views, ALL[:2])[0])
+    assert torch.isfinite(fusion(views, present)).all()
+
+
+def test_view_weights_sum_to_one_over_the_views_there_are():
+    torch.manual_seed(0)
+    gate, logits, present = GatedLogits(4).eval(), torch.randn(2, 3, 4), torch.ones(2, 3, dtype=torch.bool)
+    present[0, 2] = False
+    weights = gate.weights(logits, present)
+    torch.testing.assert_close(weights.sum(-1), torch.ones(2, 4))
+    assert (weights[0, :, 2] == 0).all()
+    logits[0, 2] = float("nan")
+    assert torch.isfinite(gate(logits, present)).all()
+
+
+def test_the_attention_of_a_pooling_is_a_map_of_the_image():
+    torch.manual_seed(0)
+    weights = GlobalLocalPooling(16).weights(torch.randn(2, 16, 2, 3, 4))
+    assert weights.shape == (2, 2, 3, 4)
+    torch.testing.assert_close(weights.sum((1, 2, 3)), torch.ones(2))
