@@ -25,8 +25,3 @@ def pick_device(name: str = "auto") -> torch.device:
     if not there.get(device.type, False):
         raise UsageError(f"the device '{name}' is not there", hint="use --device auto or --device cpu")
     return device
-
-
-def native_bf16(device: torch.device) -> bool:
-    """Whether bf16 products run in hardware (CUDA, or a CPU with AMX); elsewhere they are far slower."""
-    return device.type == "cuda" or (device.type == "cpu" and torch.cpu._is_amx_tile_supported())

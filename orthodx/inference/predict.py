@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 
 import torch
@@ -11,8 +10,8 @@ from torch import Tensor
 from orthodx.bundles.bundle import Bundle
 from orthodx.grid.canonical import GridImage
 from orthodx.grid.windows import blend, windows
-from orthodx.inference.device import native_bf16
 from orthodx.joints import View
+from orthodx.networks.precision import autocast
 
 
 class Segmenter:
@@ -36,12 +35,7 @@ class Segmenter:
         weight = torch.zeros(image.shape[0])
         for part in windows(image.shape[0], spec.slices, spec.overlap):
             x = image[part][None, None].to(self.device)
-            cast = (
-                torch.autocast(self.device.type, torch.bfloat16)
-                if native_bf16(self.device)
-                else contextlib.nullcontext()
-            )
-            with cast:
+            with autocast(self.device):
                 logits = self.head(encoder.features(x), x)
             p = logits[0].float().softmax(0).cpu()
             w = blend(p.shape[1])

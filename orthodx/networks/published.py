@@ -81,14 +81,14 @@ class _Up(nn.Module):
 
 
 class _Stem(nn.Conv3d):
-    def forward(self, x: Tensor, emb: Tensor) -> Tensor:
+    def forward(self, x: Tensor, emb: Tensor) -> Tensor:  # type: ignore[override]
         return super().forward(x)
 
 
 class _Stage(nn.Sequential):
     """Layers that all take the time embedding."""
 
-    def forward(self, x: Tensor, emb: Tensor) -> Tensor:
+    def forward(self, x: Tensor, emb: Tensor) -> Tensor:  # type: ignore[override]
         for layer in self:
             x = layer(x, emb)
         return x

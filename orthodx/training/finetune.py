@@ -14,11 +14,12 @@ from torch import Tensor, nn
 
 from orthodx.joints import KNEE, View
 from orthodx.networks import ENCODERS, HEADS
+from orthodx.networks.precision import autocast
 from orthodx.studies.writing import atomic
 from orthodx.training import checkpoint
 from orthodx.training.ema import Ema
 from orthodx.training.metrics_log import MetricsLog
-from orthodx.training.optimise import DivergedError, autocast, feed, guarded_step, learning_rate, view_order
+from orthodx.training.optimise import DivergedError, feed, guarded_step, learning_rate, view_order
 
 VALIDATION_OFFSET = 1_000_000_000  # sample numbers that training never reaches
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -40,14 +39,6 @@ def guarded_step(loss: Tensor, optimizer: torch.optim.Optimizer, clip: float = 1
         )
     optimizer.step()
     return float(norm)
-
-
-def autocast(device: torch.device) -> contextlib.AbstractContextManager[Any]:
-    """bf16 where the hardware multiplies it natively (CUDA, AMX); elsewhere it would be far slower than fp32."""
-    native = (device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)) or (
-        device.type == "cpu" and torch.cpu._is_amx_tile_supported()
-    )
-    return torch.autocast(device.type, torch.bfloat16) if native else contextlib.nullcontext()
 
 
 def view_order(views: Sequence[View], steps: int, shares: Sequence[float] | None, seed: int) -> list[View]:

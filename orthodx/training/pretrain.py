@@ -14,11 +14,12 @@ from safetensors.torch import save_file
 from orthodx.joints import View
 from orthodx.networks import ENCODERS, ViewEncoder
 from orthodx.networks.diffusion import T, cosine_abar, noise_loss
+from orthodx.networks.precision import autocast
 from orthodx.studies.writing import atomic
 from orthodx.training import checkpoint
 from orthodx.training.ema import Ema
 from orthodx.training.metrics_log import MetricsLog
-from orthodx.training.optimise import DivergedError, autocast, feed, guarded_step, learning_rate
+from orthodx.training.optimise import DivergedError, feed, guarded_step, learning_rate
 
 BINS = 4  # the loss is also logged by quarters of the timestep range
 

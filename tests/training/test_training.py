@@ -9,10 +9,8 @@ import torch
 from orthodx.errors import BundleError
 from orthodx.grid.spec import GridSpec
 from orthodx.joints import View
-from orthodx.networks import ENCODERS
 from orthodx.networks.ortho import OrthoConfig, OrthoEncoder
 from orthodx.synth.source import SyntheticSource
-from orthodx.training import optimise
 from orthodx.training.finetune import FinetuneConfig, finetune_segment
 from orthodx.training.optimise import DivergedError, learning_rate
 from orthodx.training.pretrain import PretrainConfig, pretrain
@@ -131,13 +129,3 @@ def test_the_rate_warms_up_and_falls():
     assert max(rates) == pytest.approx(1.0)
     assert rates[-1] < 0.03
     assert all(a >= b for a, b in itertools.pairwise(rates[10:]))
-
-
-def test_bf16_is_used_only_where_hardware_has_it(monkeypatch):
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
-    with optimise.autocast(CPU):
-        assert not torch.is_autocast_enabled("cpu")
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
-    with optimise.autocast(CPU):
-        assert torch.is_autocast_enabled("cpu")
-    assert "ortho" in ENCODERS.names()
