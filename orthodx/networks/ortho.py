@@ -43,6 +43,19 @@ class PlaneConv(nn.Conv2d):
         return y.view(b, d, *y.shape[1:]).transpose(1, 2)
 
 
+class VolumeConv(nn.Conv3d):
+    """3 x 3 x 3 convolution of one size in and out: (B, C, D, H, W) -> (B, C, D, H, W)."""
+
+    def __init__(self, c: int) -> None:
+        super().__init__(c, c, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[2] != 2:
+            return super().forward(x)
+        # oneDNN's bf16 weight gradient is infinite at a depth of two on AVX512-BF16 (torch 2.13): one more zero slice
+        return super().forward(functional.pad(x, (0, 0, 0, 0, 0, 1)))[:, :, :2]
+
+
 def zero(module: nn.Module) -> None:
     """Start a residual branch at nothing."""
     for parameter in module.parameters():
@@ -72,7 +85,7 @@ class ResBlock(nn.Module):
         self.norm_1, self.conv_1 = nn.GroupNorm(groups, c), PlaneConv(c, c)
         self.norm_2 = nn.GroupNorm(groups, c)
         self.time = nn.Linear(time, 2 * c)
-        self.conv_2 = nn.Conv3d(c, c, 3, padding=1) if volumetric else PlaneConv(c, c)
+        self.conv_2 = VolumeConv(c) if volumetric else PlaneConv(c, c)
         zero(self.conv_2)
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:

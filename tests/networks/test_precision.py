@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from orthodx.networks.ortho import VolumeConv
 from orthodx.networks.precision import autocast, native_bf16
 
 CPU = torch.device("cpu")
@@ -17,3 +18,22 @@ def test_bf16_is_used_only_where_hardware_has_it(monkeypatch, amx, avx512):
 
 def test_other_devices_stay_in_full_precision():
     assert not native_bf16(torch.device("mps"))
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3, 8])
+def test_weight_gradients_in_bf16_are_those_of_fp32(depth):
+    torch.manual_seed(0)
+    conv, x, upstream = VolumeConv(16), torch.randn(2, 16, depth, 4, 4), torch.randn(2, 16, depth, 4, 4)
+    conv(x).backward(upstream)
+    exact, conv.weight.grad = conv.weight.grad, None
+    with autocast(CPU):
+        y = conv(x)
+    y.backward(upstream.to(y.dtype))
+    assert torch.linalg.vector_norm(conv.weight.grad - exact) < 0.02 * torch.linalg.vector_norm(exact)
+
+
+def test_a_depth_of_two_is_convolved_as_any_other():
+    torch.manual_seed(0)
+    conv, x = VolumeConv(4), torch.randn(1, 4, 2, 5, 5)
+    plain = torch.nn.functional.conv3d(x, conv.weight, conv.bias, padding=1)
+    torch.testing.assert_close(conv(x), plain)
