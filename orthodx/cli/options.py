@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -33,3 +35,22 @@ class Voice:
         """Print one line."""
         if not self.quiet:
             print(text, file=self.file, flush=True)
+
+    @contextlib.contextmanager
+    def progress(self) -> Iterator[Callable[[str, int, int], None]]:
+        """Gives tell(line, done, total): `[done/total] line`, and on a terminal a bar with the time left below."""
+        if self.quiet or not self.file.isatty():
+            yield lambda line, done, total: self.say(f"[{done}/{total}] {line}")
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
+
+        columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=Console(file=self.file), transient=True) as bar:
+            task = bar.add_task("", total=None)
+
+            def tell(line: str, done: int, total: int) -> None:
+                bar.console.print(line, markup=False, highlight=False)
+                bar.update(task, completed=done, total=total)
+
+            yield tell

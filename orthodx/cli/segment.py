@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orthodx.cli import exits
-from orthodx.cli.options import Debug, Device, Json, Quiet, Resume, Studies, Voice
+from orthodx.cli.options import Debug, Device, Json, Quiet, Resume, Studies, Voice, Workers
 from orthodx.joints import View
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ def run(
     view: Annotated[View | None, typer.Option(help="Read every series as this view (isotropic volumes).")] = None,
     no_preview: Annotated[bool, typer.Option("--no-preview", help="Write no pictures.")] = False,
     device: Device = "auto",
+    workers: Workers = 1,
     quiet: Quiet = False,
     json: Json = False,
     debug: Debug = False,
@@ -31,21 +32,23 @@ def run(
     """Segment knee structures: one mask per series, on exactly the image's grid."""
     voice = Voice(quiet, json)
 
-    def tell(case: Case, done: int, total: int) -> None:
-        name = case.series_id or case.source
-        if case.status == "failed":
-            exits.say_error(f"{name}: {case.reason}" if name not in case.reason else case.reason)
-        else:
-            note = f"  warning: {case.reason}" if case.status == "warned" else ""
-            voice.say(f"[{done}/{total}] {name}  {case.seconds:.1f} s{note}")
-
     with exits.handled(debug):
         from orthodx.inference.segment import segment
 
-        cases = segment(
-            studies, out, model=model, device=device, view=view, preview=not no_preview, resume=resume, tell=tell,
-            command=sys.argv,
-        )  # fmt: skip
+        with voice.progress() as line:
+
+            def tell(case: Case, done: int, total: int) -> None:
+                name = case.series_id or case.source
+                if case.status == "failed":
+                    exits.say_error(f"{name}: {case.reason}" if name not in case.reason else case.reason)
+                else:
+                    note = f"  warning: {case.reason}" if case.status == "warned" else ""
+                    line(f"{name}  {case.seconds:.1f} s{note}", done, total)
+
+            cases = segment(
+                studies, out, model=model, device=device, view=view, preview=not no_preview, resume=resume,
+                workers=workers, tell=tell, command=sys.argv,
+            )  # fmt: skip
         failed = sum(case.status == "failed" for case in cases)
         voice.say(f"{len(cases) - failed} of {len(cases)} series segmented -> {out}")
         if json:

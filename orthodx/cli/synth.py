@@ -38,30 +38,21 @@ def run(
         from orthodx.synth.procedural import random_knee
         from orthodx.synth.protocols import CENTERS
 
-        def tell(name: str, done: int, total: int) -> None:
-            voice.say(f"[{done}/{total}] {name}")
-
         if label_map and anatomy is None:
             raise UsageError("--map picks from a folder of label maps", hint="give the folder with --anatomy")
         draw = random_knee if anatomy is None else LabelMapSource.open(anatomy, label_map)
-        if bank:
-            from orthodx.synth.bank import write_bank
+        with voice.progress() as tell:
+            if bank:
+                from orthodx.synth.bank import write_bank
 
-            result = write_bank(out, joint=joint, anatomies=studies, seed=seed, anatomy=draw, tell=tell)
-        else:
-            from orthodx.synth.study_writer import write_cohort
+                result = write_bank(out, joint=joint, anatomies=studies, seed=seed, anatomy=draw, tell=tell)
+            else:
+                from orthodx.synth.study_writer import write_cohort
 
-            result = write_cohort(
-                out,
-                joint=joint,
-                studies=studies,
-                seed=seed,
-                centers=tuple(center or CENTERS),
-                anatomy=draw,
-                formats=tuple(formats.split(",")),
-                resume=resume,
-                tell=tell,
-            )
+                result = write_cohort(
+                    out, joint=joint, studies=studies, seed=seed, centers=tuple(center or CENTERS), anatomy=draw,
+                    formats=tuple(formats.split(",")), resume=resume, tell=tell,
+                )  # fmt: skip
         voice.say(f"-> {result}")
         if json:
             import json as encoder

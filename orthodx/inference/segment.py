@@ -24,8 +24,10 @@ from orthodx.joints import JOINTS, View
 from orthodx.studies.discover import find_series
 from orthodx.studies.manifest import write_table
 from orthodx.studies.nifti import write_mask
-from orthodx.studies.run_record import sha256, write_json, write_run
+from orthodx.studies.read_ahead import read_ahead
+from orthodx.studies.run_record import sha256, state_on_disk, write_json, write_run
 from orthodx.studies.series import Series
+from orthodx.studies.volume import Volume
 
 VOLUME_COLUMNS = ("study_id", "series_id", "view", "structure", "voxels", "ml", "quality")
 STATUS_COLUMNS = ("study_id", "series_id", "source", "status", "reason", "seconds")
@@ -46,15 +48,16 @@ class Case:
 
 def segment(
     studies: Sequence[Path], out: Path, *, model: str | Path = "knee-small", device: str = "auto",
-    view: View | None = None, preview: bool = True, resume: bool = False,
+    view: View | None = None, preview: bool = True, resume: bool = False, workers: int = 1,
     tell: Callable[[Case, int, int], None] = lambda case, done, total: None, command: Sequence[str] = (),
 ) -> list[Case]:  # fmt: skip
     """Segment every series found in `studies` and write the results under `out`.
 
     Writes masks `<series_id>.nii.gz` (uint8, exactly the input's grid), `volumes.csv`, `status.csv`,
     `previews/<series_id>.png` and `run.json`. view: read every series as this view. resume: keep finished
-    cases of an earlier run with the same model. tell: called after each case with (case, done, total).
-    Returns one `Case` a series; raises `NoInputError` when there was nothing to read at all.
+    cases of an earlier run with the same model and input. workers: images read in advance. tell: called after
+    each case with (case, done, total). Returns one `Case` a series; raises `NoInputError` when there was
+    nothing to read at all.
     """
     started = datetime.now(timezone.utc)
     found = find_series(studies, view)
@@ -70,13 +73,14 @@ def segment(
     total = len(cases) + len(found.series)
     for i, case in enumerate(cases):
         tell(case, i + 1, total)
-    for series in found.series:
-        receipt = out / ".done" / f"{series.series_id}.json"
-        case = _finished(receipt, bundle.digest, out / f"{series.series_id}.nii.gz") if resume else None
-        if case is None:
-            case = _segment_one(series, segmenter, out, preview)
-            if case.status != "failed":
-                write_json(receipt, {"model": bundle.digest, "case": case.__dict__})
+    kept = {s.series_id: _finished(s, bundle.digest, out) for s in found.series} if resume else {}
+    for case in filter(None, kept.values()):
+        cases.append(case)
+        tell(case, len(cases), total)
+    for series, read in read_ahead([s for s in found.series if not kept.get(s.series_id)], workers):
+        case = _segment_one(series, read, segmenter, out, preview)
+        if case.status != "failed":
+            write_json(_receipt(series, out), {**_made_from(series, bundle.digest), "case": case.__dict__})
         cases.append(case)
         tell(case, len(cases), total)
         _write_tables(out, cases)
@@ -100,12 +104,12 @@ def segment(
     return cases
 
 
-def _segment_one(series: Series, segmenter: Segmenter, out: Path, preview: bool) -> Case:
+def _segment_one(series: Series, read: Callable[[], Volume], segmenter: Segmenter, out: Path, preview: bool) -> Case:
     """The main path: open -> to grid -> features and head -> back to the input's grid -> write."""
     began, info = time.perf_counter(), segmenter.bundle.info
     case = Case(series.study_id, series.series_id, str(series.path), "ok", "", 0.0)
     try:
-        volume = series.load()
+        volume = read()
         grid = to_grid(volume, info.grid, series.view)
         prediction = segmenter(grid)
         labels = from_grid(prediction.probabilities, grid)
@@ -142,12 +146,21 @@ def _segment_one(series: Series, segmenter: Segmenter, out: Path, preview: bool)
     return case
 
 
-def _finished(receipt: Path, model: str, mask: Path) -> Case | None:
-    """The case of an earlier run, if its receipt is whole, from the same model, and its mask is there."""
+def _receipt(series: Series, out: Path) -> Path:
+    return out / ".done" / f"{series.series_id}.json"
+
+
+def _made_from(series: Series, model: str) -> dict[str, str]:
+    return {"model": model, "input": state_on_disk(series.path), "view": str(series.view)}
+
+
+def _finished(series: Series, model: str, out: Path) -> Case | None:
+    """The case of an earlier run, if its receipt is whole, model and input are the same, and its mask is there."""
     try:
-        kept = json.loads(receipt.read_text())
-        return Case(**kept["case"]) if kept["model"] == model and mask.is_file() else None
-    except (OSError, ValueError, KeyError, TypeError):
+        kept = json.loads(_receipt(series, out).read_text())
+        whole = kept.items() >= _made_from(series, model).items() and (out / f"{series.series_id}.nii.gz").is_file()
+        return Case(**kept["case"]) if whole else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 

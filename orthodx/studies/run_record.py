@@ -25,6 +25,13 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def state_on_disk(*paths: Path) -> str:
+    """A short hash of the names, sizes and modification times of files and of all files in folders."""
+    files = [f for p in paths for f in (sorted(q for q in p.rglob("*") if q.is_file()) if p.is_dir() else [p])]
+    state = [(str(f.resolve()), (s := f.stat()).st_size, s.st_mtime_ns) for f in files]
+    return hashlib.sha256(repr(state).encode()).hexdigest()[:20]
+
+
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that change results."""
     found = {"python": platform.python_version()}

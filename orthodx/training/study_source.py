@@ -18,6 +18,7 @@ from orthodx.grid.spec import GridSpec
 from orthodx.joints import KNEE, View
 from orthodx.studies.discover import find_series
 from orthodx.studies.nifti import read_volume
+from orthodx.studies.run_record import state_on_disk
 from orthodx.studies.series import Series
 from orthodx.studies.volume import Volume
 from orthodx.studies.writing import atomic
@@ -94,8 +95,7 @@ def _on_grid(series: Series, spec: GridSpec, mask: Path | None) -> tuple[np.ndar
 
 def _cached(series: Series, spec: GridSpec, mask: Path | None, folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """As `_on_grid`, memory-mapped; kept under the inputs' state on disk, so that a changed input is read anew."""
-    paths = sorted(p for p in series.path.rglob("*") if p.is_file()) if series.path.is_dir() else [series.path]
-    state = [(str(p.resolve()), (s := p.stat()).st_size, s.st_mtime_ns) for p in [*paths, *([mask] if mask else [])]]
+    state = state_on_disk(series.path, *([mask] if mask else []))
     key = hashlib.sha256(repr((series.series_id, series.view, spec, state)).encode()).hexdigest()[:20]
     files = folder / f"{key}.image.npy", folder / f"{key}.truth.npy"
     if not all(file.is_file() for file in files):

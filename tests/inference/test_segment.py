@@ -72,6 +72,16 @@ def test_resume_keeps_finished_cases_only_of_the_same_model(bundle, cohort, tmp_
     assert mask.stat().st_mtime_ns > before
 
 
+def test_resume_does_an_image_again_that_has_changed(bundle, cohort, tmp_path):
+    image = tmp_path / "knee.nii.gz"
+    axial, coronal = (next(cohort.glob(f"*/*-{view}.nii.gz")) for view in ("axial", "coronal"))
+    shutil.copy(axial, image)
+    segment([image], tmp_path / "out", model=bundle.path, device="cpu", preview=False)
+    shutil.copy(coronal, image)
+    segment([image], tmp_path / "out", model=bundle.path, device="cpu", preview=False, resume=True)
+    assert nib.load(tmp_path / "out/knee.nii.gz").shape == nib.load(coronal).shape
+
+
 def test_nothing_usable_is_an_error(bundle, tmp_path):
     (tmp_path / "notes.txt").write_text("no image here")
     with pytest.raises(NoInputError):
