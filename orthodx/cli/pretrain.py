@@ -20,12 +20,21 @@ def run(
     preset: Annotated[str, typer.Option(help="Size of the encoder: small or base.")] = "small",
     steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 20_000,
     batch: Annotated[int, typer.Option(min=1, help="Volumes a step.")] = 8,
+    accumulate: Annotated[int, typer.Option(min=1, help="Batches a process adds up before each step.")] = 1,
     learning_rate: Annotated[float, typer.Option(min=1e-7, max=1.0, help="Peak learning rate.")] = 4e-4,
     crop: Annotated[tuple[int, int, int], typer.Option(help="Slices, rows and columns of a sample.")] = (
         16,
         96,
         96,
     ),
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder for studies on the model's grid, memory-mapped; else in memory.")
+    ] = None,
+    sample_every: Annotated[int, typer.Option(min=0, help="Steps between pictures drawn from noise; 0: none.")] = 0,
+    probe_bank: Annotated[
+        Path | None, typer.Option("--probe", help="Held-out bank or studies with truth: keep what probes best.")
+    ] = None,
+    probe_every: Annotated[int, typer.Option(min=1, help="Steps between two probes.")] = 1000,
     init: Annotated[Path | None, typer.Option(help="Start from these encoder weights (.safetensors).")] = None,
     device: Device = "auto",
     workers: Workers = 1,
@@ -36,35 +45,27 @@ def run(
     resume: Resume = False,
 ) -> None:
     """Teach one view's encoder to predict noise, from unlabelled studies or an endless synthetic bank."""
-    voice = Voice(quiet, json)
     with exits.handled(debug):
         from orthodx.grid.spec import GridSpec
         from orthodx.inference.device import pick_device
+        from orthodx.training.distributed import join, leave
         from orthodx.training.pretrain import PretrainConfig, pretrain
         from orthodx.training.study_source import open_source
 
         config = PretrainConfig(
-            view=view,
-            encoder=encoder,
-            preset=preset,
-            steps=steps,
-            batch=batch,
-            peak_rate=learning_rate,
-            seed=seed,
-        )
-        source = open_source(studies, GridSpec(), crop, seed, truth=False)
+            view=view, encoder=encoder, preset=preset, steps=steps, batch=batch, accumulate=accumulate,
+            peak_rate=learning_rate, seed=seed, sample_every=sample_every, probe_every=probe_every if probe_bank else 0,
+        )  # fmt: skip
+        source = open_source(studies, GridSpec(), crop, seed, truth=False, cache=cache)
+        labelled = open_source([probe_bank], GridSpec(), crop, seed, truth=True) if probe_bank else None
+        team = join(pick_device(device))
+        voice = Voice(quiet or not team.chief, json)
         weights = pretrain(
-            config,
-            source,
-            out,
-            device=pick_device(device),
-            workers=workers,
-            init=init,
-            resume=resume,
-            say=voice.say,
+            config, source, out, team=team, workers=workers, init=init, labelled=labelled, resume=resume, say=voice.say
         )
+        leave(team)
         voice.say(f"-> {weights}")
-        if json:
+        if json and team.chief:
             import json as encoder_
 
             print(encoder_.dumps({"weights": str(weights), "metrics": str(out / "metrics.csv")}))

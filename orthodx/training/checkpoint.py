@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from orthodx.errors import BundleError, UsageError
 from orthodx.studies.writing import atomic
 from orthodx.training.ema import Ema
 
-MAY_CHANGE = {"peak_rate", "save_every", "log_every", "validate_every"}  # between two parts of one run
+PREVIOUS = "checkpoint-previous.safetensors"
+MAY_CHANGE = {"peak_rate", "save_every", "log_every", "validate_every", "sample_every"}  # between two parts of one run
 
 
 def keep_or_refuse(path: Path, resume: bool) -> bool:
@@ -50,7 +52,7 @@ def save(
     path: Path, modules: dict[str, nn.Module], ema: Ema, optimizer: torch.optim.Optimizer, step: int,
     config: dict[str, Any],
 ) -> None:  # fmt: skip
-    """Write everything needed to go on after `step` finished steps."""
+    """Write everything needed to go on after `step` finished steps; the state before stays as `PREVIOUS`."""
     tensors: dict[str, Tensor] = {}
     for name, module in modules.items():
         tensors |= {f"live/{name}.{k}": v for k, v in module.state_dict().items()}
@@ -58,8 +60,16 @@ def save(
     for i, state in optimizer.state_dict()["state"].items():
         tensors |= {f"opt/{i}/{k}": torch.as_tensor(v) for k, v in state.items()}
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
+    if path.exists():
+        copy(path, path.with_name(PREVIOUS))
     with atomic(path) as temporary:
         save_file(tensors, temporary, metadata={"step": str(step), "config": json.dumps(config, sort_keys=True)})
+
+
+def copy(path: Path, to: Path) -> None:
+    """Copy a file atomically."""
+    with atomic(to) as temporary:
+        shutil.copyfile(path, temporary)
 
 
 def load(
@@ -79,7 +89,8 @@ def load(
             tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise BundleError(
-            f"{path} is not a readable checkpoint ({error})", hint="start again without --resume"
+            f"{path} is not a readable checkpoint ({error})",
+            hint=f"put {PREVIOUS} in its place, or start again in a new --out",
         ) from error
     if _fixed(json.loads(meta["config"])) != _fixed(json.loads(json.dumps(config))):
         raise BundleError(

@@ -102,9 +102,11 @@ def finetune_segment(
             group["lr"] = learning_rate(step, config.steps, rates[group["name"]], config.warmup)
         with autocast(device):
             logits = modules["segment"](reader[view].features(images), images)
+        loss = modules["segment"].loss(logits, truth)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
         try:
-            loss = modules["segment"].loss(logits, truth)
-            norm = guarded_step(loss, optimizer)
+            norm = guarded_step(optimizer, float(loss.detach()))
         except DivergedError:
             checkpoint.save(state, modules, ema, optimizer, step, record)
             raise

@@ -22,6 +22,11 @@ class MetricsLog:
             writer.writeheader()
             writer.writerows(kept)
 
+    def best(self, column: str) -> float | None:
+        """The highest value of a column so far; None where it has none."""
+        with self.path.open(newline="") as file:
+            return max((float(row[column]) for row in csv.DictReader(file) if row.get(column)), default=None)
+
     def add(self, row: dict[str, float]) -> None:
         """Append one row; columns it lacks stay blank."""
         with self.path.open("a", newline="") as file:

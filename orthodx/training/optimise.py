@@ -26,15 +26,16 @@ def learning_rate(step: int, steps: int, peak: float, warmup: int) -> float:
     return peak * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(done, 1.0))))
 
 
-def guarded_step(loss: Tensor, optimizer: torch.optim.Optimizer, clip: float = 1.0) -> float:
-    """Backward, clip the gradient norm, step; raises `DivergedError` before touching any weight."""
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+def guarded_step(optimizer: torch.optim.Optimizer, loss: float, clip: float = 1.0) -> float:
+    """Clip the norm of the gradients that are there and step; returns the norm.
+
+    Raises `DivergedError` before touching any weight where a gradient is not finite.
+    """
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     norm = torch.nn.utils.clip_grad_norm_(parameters, clip)
-    if not (torch.isfinite(loss) and torch.isfinite(norm)):
+    if not torch.isfinite(norm):
         raise DivergedError(
-            f"training diverged: loss {float(loss.detach()):.4g}, gradient {float(norm):.4g}",
+            f"training diverged: loss {loss:.4g}, gradient {float(norm):.4g}",
             hint="go on with --resume and a lower --learning-rate",
         )
     optimizer.step()
@@ -51,12 +52,16 @@ def view_order(views: Sequence[View], steps: int, shares: Sequence[float] | None
 
 
 def feed(
-    source: Any, start: int, steps: int, batch: int, order: Sequence[View], workers: int
+    source: Any, start: int, steps: int, batch: int, order: Sequence[View], workers: int, rank: int = 0, size: int = 1
 ) -> Iterator[tuple[View, Tensor, Tensor]]:
-    """Batches for steps start..steps-1, of the view order[step]: (view, images (B,1,D,H,W), truth (B,D,H,W))."""
+    """Batches for steps start..steps-1, of the view order[step]: (view, images (B,1,D,H,W), truth (B,D,H,W)).
+
+    rank, size: this process's number among those that share every step; each gets samples of its own.
+    """
     order = order[start:]
     keys = [
-        [(step * batch + i, view) for i in range(batch)] for step, view in zip(range(start, steps), order, strict=True)
+        [((step * size + rank) * batch + i, view) for i in range(batch)]
+        for step, view in zip(range(start, steps), order, strict=True)
     ]
     loader = DataLoader(
         source,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
+from torch import Tensor
 
 from orthodx.joints import View
 from orthodx.networks import ENCODERS, ViewEncoder
@@ -17,92 +19,149 @@ from orthodx.networks.diffusion import T, cosine_abar, noise_loss
 from orthodx.networks.precision import autocast
 from orthodx.studies.writing import atomic
 from orthodx.training import checkpoint
+from orthodx.training.distributed import Team, unsynchronised
 from orthodx.training.ema import Ema
 from orthodx.training.metrics_log import MetricsLog
 from orthodx.training.optimise import DivergedError, feed, guarded_step, learning_rate
+from orthodx.training.probe import probe
+from orthodx.training.samples import write_samples
 
 BINS = 4  # the loss is also logged by quarters of the timestep range
 
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainConfig:
-    """One view's pretraining. Steps, batch and rate are what the run is repeated from."""
+    """One view's pretraining. Steps, batch and rate are what the run is repeated from.
+
+    batch: volumes a process takes at once. accumulate: batches a process adds up before each step.
+    sample_every, probe_every: steps between two sample pictures and two probes; 0 = none.
+    """
 
     view: View
     encoder: str = "ortho"
     preset: str = "small"
     steps: int = 20_000
     batch: int = 8
+    accumulate: int = 1
     peak_rate: float = 4e-4
     warmup: int = 100
     ema: float = 0.999
     seed: int = 0
     save_every: int = 200
     log_every: int = 20
+    sample_every: int = 0
+    probe_every: int = 0
 
 
 def pretrain(
-    config: PretrainConfig, source: Any, out: Path, *, device: torch.device, workers: int = 1,
-    init: Path | None = None, resume: bool = False, say: Callable[[str], None] = print,
+    config: PretrainConfig, source: Any, out: Path, *, team: Team, workers: int = 1, init: Path | None = None,
+    labelled: Any = None, resume: bool = False, say: Callable[[str], None] = print,
 ) -> Path:  # fmt: skip
     """Train and return the path of the averaged weights, `out/encoder_<view>.safetensors`.
 
     source: a dataset of `source[i, view]` -> (image (1, D, H, W) in [-1, 1], truth); truth is not used.
-    init: weights of another run of the same encoder to start from. Raises `DivergedError` on NaN, with
-    the last good state saved.
+    init: weights of another run of the same encoder to start from. labelled: a held-out dataset with truth for
+    the probe; the weights returned are then those that probed best, not the last. Raises `DivergedError` on
+    NaN, with the last good state saved. What is learned does not depend on how a step's volumes are split
+    over processes and batches (up to rounding).
     """
     out.mkdir(parents=True, exist_ok=True)
-    state = out / "checkpoint.safetensors"
+    state, best = out / "checkpoint.safetensors", out / "best.safetensors"
     resume = checkpoint.keep_or_refuse(state, resume)
     torch.manual_seed(config.seed)
     cls = ENCODERS.get(config.encoder)
-    model: ViewEncoder = cls(cls.preset(config.preset)).to(device)
+    model: ViewEncoder = cls(cls.preset(config.preset)).to(team.device)
     if init is not None:
         checkpoint.start_from(model, init)
     modules = {"encoder": model}
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.peak_rate, weight_decay=0.01)
-    ema, abar = Ema(modules, config.ema), cosine_abar().to(device)
-    record = checkpoint.options(config)
+    ema, abar, shared = Ema(modules, config.ema), cosine_abar().to(team.device), team.wrap(model)
+    record = checkpoint.options(config) | {"processes": str(team.size)}
     start = checkpoint.load(state, modules, ema, optimizer, record) if resume else 0
     bins = [f"loss_t{i * T // BINS}" for i in range(BINS)]
-    log = MetricsLog(out / "metrics.csv", ["step", "loss", "gradient", "rate", "volumes_per_s", *bins], start)
-    sums, began = torch.zeros(BINS + 1, 2), time.perf_counter()
-    batches = feed(source, start, config.steps, config.batch, [config.view] * config.steps, workers)
-    for step, (_, images, _) in enumerate(batches, start):
-        torch.manual_seed(config.seed * 1_000_003 + step)  # each step's randomness is its own: exact resume
-        t = torch.randint(0, T, (len(images),)).to(device)
-        noise = torch.randn(images.shape).to(device)
+    columns = ["step", "loss", "gradient", "rate", "volumes_per_s", *bins, "probe"]
+    log = MetricsLog(out / "metrics.csv", columns, start) if team.chief else None
+    best_score = log.best("probe") if log else None
+    sums, began, micro = torch.zeros(BINS + 1, 2), time.perf_counter(), config.accumulate
+    order = [config.view] * (config.steps * micro)
+    batches = feed(source, start * micro, len(order), config.batch, order, workers, team.rank, team.size)
+    for done in range(start + 1, config.steps + 1):
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, config.steps, config.peak_rate, config.warmup)
-        with autocast(device):
-            losses = noise_loss(model, images.to(device), t, noise, abar)
+            group["lr"] = learning_rate(done - 1, config.steps, config.peak_rate, config.warmup)
+        optimizer.zero_grad(set_to_none=True)
+        for part in range(micro):
+            _, images, _ = next(batches)
+            first = (((done - 1) * micro + part) * team.size + team.rank) * config.batch
+            t, noise = draw(config.seed, first, images)
+            with autocast(team.device):
+                losses = noise_loss(shared, images.to(team.device), t.to(team.device), noise.to(team.device), abar)
+            with unsynchronised(shared) if part < micro - 1 else contextlib.nullcontext():
+                (losses.mean() / micro).backward()
+            for one, when in zip(losses.detach().cpu(), t, strict=True):
+                for row in (int(when) * BINS // T, BINS):
+                    sums[row] += torch.stack([one, torch.tensor(1.0)])
         try:
-            norm = guarded_step(losses.mean(), optimizer)
+            norm = guarded_step(optimizer, float(losses.detach().mean()))
         except DivergedError:
-            checkpoint.save(state, modules, ema, optimizer, step, record)
+            if team.chief:
+                checkpoint.save(state, modules, ema, optimizer, done - 1, record)
             raise
-        ema.update(step)
-        for one, when in zip(losses.detach().cpu(), t.cpu(), strict=True):
-            for row in (int(when) * BINS // T, BINS):
-                sums[row] += torch.stack([one, torch.tensor(1.0)])
-        done = step + 1
-        if done % config.log_every == 0 or done == config.steps:
-            mean, rate = sums[:, 0] / sums[:, 1].clamp_min(1), optimizer.param_groups[0]["lr"]
-            speed = float(sums[BINS, 1]) / (time.perf_counter() - began)
-            row = {
-                "step": done,
-                "loss": float(mean[BINS]),
-                "gradient": norm,
-                "rate": rate,
-                "volumes_per_s": speed,
-            }
-            row |= {name: float(mean[i]) for i, name in enumerate(bins) if sums[i, 1]}
-            log.add(row)
-            say(f"step {done}/{config.steps}  loss {row['loss']:.4f}  {speed:.2f} volumes/s")
+        ema.update(done - 1)
+        last = done == config.steps
+        probes = config.probe_every > 0 and (done % config.probe_every == 0 or last)
+        score = _probe(config.view, model, ema, labelled, best, best_score, team) if probes and team.chief else None
+        best_score = max((s for s in (score, best_score) if s is not None), default=None)
+        if done % config.log_every == 0 or probes or last:
+            everyone = team.sum(sums)
+            mean = everyone[:, 0] / everyone[:, 1].clamp_min(1)
+            speed = float(everyone[BINS, 1]) / (time.perf_counter() - began)
+            row = {"step": done, "loss": float(mean[BINS]), "gradient": norm, "volumes_per_s": speed}
+            row |= {"rate": optimizer.param_groups[0]["lr"]} | ({} if score is None else {"probe": score})
+            row |= {name: float(mean[i]) for i, name in enumerate(bins) if everyone[i, 1]}
+            if log:
+                log.add(row)
+                tail = "" if score is None else f"  probe {score:.3f}"
+                say(f"step {done}/{config.steps}  loss {row['loss']:.4f}  {speed:.2f} volumes/s{tail}")
             sums, began = torch.zeros(BINS + 1, 2), time.perf_counter()
-        if done % config.save_every == 0 or done == config.steps:
+        if team.chief and config.sample_every and (done % config.sample_every == 0 or last):
+            ema.swap()
+            write_samples(
+                out / "samples" / f"step_{done:06d}.png", model, abar, tuple(images.shape[2:]), device=team.device
+            )
+            ema.swap()
+        if team.chief and (done % config.save_every == 0 or last):
             checkpoint.save(state, modules, ema, optimizer, done, record)
     weights = out / f"encoder_{config.view}.safetensors"
-    with atomic(weights) as temporary:
-        save_file({k: v.cpu().contiguous() for k, v in ema.of("encoder").items()}, temporary)
+    if team.chief:
+        _write(weights, ema) if best_score is None else checkpoint.copy(best, weights)
     return weights
+
+
+def draw(seed: int, first: int, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Timesteps (B,) and noise (as `images`) of the samples first, first + 1, ...: each sample's are its own."""
+    times, noises = [], []
+    for i in range(len(images)):
+        generator = torch.Generator().manual_seed((seed * 1_000_003 + first + i) % 2**63)
+        times.append(torch.randint(0, T, (), generator=generator))
+        noises.append(torch.randn(images.shape[1:], generator=generator))
+    return torch.stack(times), torch.stack(noises)
+
+
+def _probe(
+    view: View, model: ViewEncoder, ema: Ema, labelled: Any, best: Path, best_score: float | None, team: Team
+) -> float:
+    """The averaged weights' probe score; they are kept in `best` if it is the highest yet."""
+    ema.swap()
+    model.eval()
+    with autocast(team.device):
+        score = probe(model.features, labelled, view, device=team.device)
+    model.train()
+    ema.swap()
+    if best_score is None or score > best_score:
+        _write(best, ema)
+    return score
+
+
+def _write(path: Path, ema: Ema) -> None:
+    with atomic(path) as temporary:
+        save_file({k: v.cpu().contiguous() for k, v in ema.of("encoder").items()}, temporary)

@@ -11,12 +11,14 @@ from orthodx.grid.spec import GridSpec
 from orthodx.joints import View
 from orthodx.networks.ortho import OrthoConfig, OrthoEncoder
 from orthodx.synth.source import SyntheticSource
+from orthodx.training.distributed import Team
 from orthodx.training.finetune import FinetuneConfig, finetune_segment
 from orthodx.training.optimise import DivergedError, learning_rate
 from orthodx.training.pretrain import PretrainConfig, pretrain
 from orthodx.training.study_source import open_source
 
 CPU = torch.device("cpu")
+ALONE = Team(CPU)
 
 
 @pytest.fixture(autouse=True)
@@ -59,22 +61,22 @@ class Stops:
 
 
 def test_a_killed_pretraining_resumes_to_the_very_same_weights(tmp_path, source):
-    whole = pretrain(config(), source, tmp_path / "whole", device=CPU, workers=0, say=quiet)
+    whole = pretrain(config(), source, tmp_path / "whole", team=ALONE, workers=0, say=quiet)
     with pytest.raises(KeyboardInterrupt):
-        pretrain(config(), Stops(source, 9), tmp_path / "cut", device=CPU, workers=0, say=quiet)
-    resumed = pretrain(config(), source, tmp_path / "cut", device=CPU, workers=0, resume=True, say=quiet)
+        pretrain(config(), Stops(source, 9), tmp_path / "cut", team=ALONE, workers=0, say=quiet)
+    resumed = pretrain(config(), source, tmp_path / "cut", team=ALONE, workers=0, resume=True, say=quiet)
     assert whole.read_bytes() == resumed.read_bytes()
     with (tmp_path / "cut/metrics.csv").open() as file:
         assert [row["step"] for row in csv.DictReader(file)] == ["2", "4", "6"]
 
 
 def test_a_checkpoint_of_other_options_is_not_continued(tmp_path, source):
-    pretrain(config(), source, tmp_path, device=CPU, workers=0, say=quiet)
+    pretrain(config(), source, tmp_path, team=ALONE, workers=0, say=quiet)
     with pytest.raises(BundleError, match="other options"):
-        pretrain(config(peak_rate=1e-3), source, tmp_path, device=CPU, workers=0, resume=True, say=quiet)
+        pretrain(config(batch=3), source, tmp_path, team=ALONE, workers=0, resume=True, say=quiet)
     (tmp_path / "checkpoint.safetensors").write_bytes(b"garbage")
     with pytest.raises(BundleError, match="not a readable checkpoint"):
-        pretrain(config(), source, tmp_path, device=CPU, workers=0, resume=True, say=quiet)
+        pretrain(config(), source, tmp_path, team=ALONE, workers=0, resume=True, say=quiet)
 
 
 def test_nan_stops_with_the_last_good_state_saved(tmp_path, source):
@@ -84,7 +86,7 @@ def test_nan_stops_with_the_last_good_state_saved(tmp_path, source):
             return (image * float("nan") if key[0] >= 8 else image), truth
 
     with pytest.raises(DivergedError):
-        pretrain(config(), Poisoned(), tmp_path, device=CPU, workers=0, say=quiet)
+        pretrain(config(), Poisoned(), tmp_path, team=ALONE, workers=0, say=quiet)
     from safetensors.torch import load_file
 
     tensors = load_file(tmp_path / "checkpoint.safetensors")

@@ -1,0 +1,63 @@
+"""One process or many: what `torchrun` started, and the few things the processes of a run do together."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+
+@dataclass(frozen=True)
+class Team:
+    """The processes of one run: this one's number, how many there are, and the device it computes on."""
+
+    device: torch.device
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def chief(self) -> bool:
+        """The one process that writes files and talks."""
+        return self.rank == 0
+
+    def wrap(self, module: nn.Module) -> nn.Module:
+        """The module, with its gradients averaged over all processes in every backward pass."""
+        if self.size == 1:
+            return module
+        return DistributedDataParallel(module, device_ids=None if self.device.type == "cpu" else [self.device])
+
+    def sum(self, value: Tensor) -> Tensor:
+        """The sum of every process's `value`, in each of them; `value` stays as it is."""
+        if self.size == 1:
+            return value
+        total = value.to(self.device, copy=True)
+        distributed.all_reduce(total)
+        return total.to(value.device)
+
+
+def join(device: torch.device) -> Team:
+    """Join the processes that `torchrun` started (gloo on the CPU, NCCL on CUDA); alone without it."""
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        return Team(device)
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(device)
+    if not distributed.is_initialized():
+        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return Team(device, distributed.get_rank(), size)
+
+
+def leave(team: Team) -> None:
+    """Part from the other processes; nothing to do alone."""
+    if team.size > 1:
+        distributed.destroy_process_group()
+
+
+def unsynchronised(module: nn.Module) -> contextlib.AbstractContextManager[None]:
+    """A backward pass in here leaves its gradients for a later one to average (gradient accumulation)."""
+    return module.no_sync() if isinstance(module, DistributedDataParallel) else contextlib.nullcontext()
