@@ -34,6 +34,9 @@ def run(
     head: Annotated[str, typer.Option(help="Registered head.")] = "skip_segment",
     shared_encoder: Annotated[bool, typer.Option("--shared-encoder", help="One encoder for all views.")] = False,
     steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 10_000,
+    stop_at: Annotated[
+        int | None, typer.Option(min=1, help="End this part of the run after so many steps; --resume goes on.")
+    ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Volumes a step.")] = 2,
     learning_rate: Annotated[float, typer.Option(min=1e-7, max=1.0, help="Peak learning rate.")] = 6e-4,
     crop: Annotated[tuple[int, int, int], typer.Option(help="Slices, rows and columns of a sample.")] = (
@@ -67,8 +70,8 @@ def run(
             raise UsageError("where do the encoders start?", hint="give --encoders FOLDER or --from-scratch, not both")
         spec, views = GridSpec(), tuple(view or View)
         config = FinetuneConfig(
-            views=views, encoder=encoder, preset=preset, head=head, steps=steps, batch=batch, seed=seed,
-            peak_rate=learning_rate, shared_encoder=shared_encoder, validate_every=validate_every,
+            views=views, encoder=encoder, preset=preset, head=head, steps=steps, stop_at=stop_at, batch=batch,
+            seed=seed, peak_rate=learning_rate, shared_encoder=shared_encoder, validate_every=validate_every,
         )  # fmt: skip
         source = open_source(studies, spec, crop, seed, truth=True)
         held_out = None if validation is None else open_source([validation], spec, crop, seed, truth=True)

@@ -19,7 +19,14 @@ from orthodx.studies.writing import atomic
 from orthodx.training.ema import Ema
 
 PREVIOUS = "checkpoint-previous.safetensors"
-MAY_CHANGE = {"peak_rate", "save_every", "log_every", "validate_every", "sample_every"}  # between two parts of one run
+MAY_CHANGE = {
+    "peak_rate",
+    "stop_at",
+    "save_every",
+    "log_every",
+    "validate_every",
+    "sample_every",
+}  # between two parts of one run
 
 
 def keep_or_refuse(path: Path, resume: bool) -> bool:

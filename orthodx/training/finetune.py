@@ -29,7 +29,8 @@ class FinetuneConfig:
     """One segmentation fine-tuning.
 
     encoder_share: scales the encoders' learning rate. view_shares: how often each of `views` is drawn;
-    without them the views take turns.
+    without them the views take turns. stop_at: end this part of the run after so many steps, the schedule
+    unchanged; the weights are written all the same, and the run can be resumed.
     """
 
     views: tuple[View, ...] = (View.SAGITTAL, View.CORONAL, View.AXIAL)
@@ -37,6 +38,7 @@ class FinetuneConfig:
     preset: str = "small"
     head: str = "skip_segment"
     steps: int = 10_000
+    stop_at: int | None = None
     batch: int = 2
     peak_rate: float = 6e-4
     encoder_share: float = 1.0
@@ -93,8 +95,9 @@ def finetune_segment(
     dice = [f"dice_{view}_{name}" for view in config.views for name in KNEE.names.values()]
     log = MetricsLog(out / "metrics.csv", ["step", "loss", "gradient", "rate", "volumes_per_s", *dice], start)
     total, count, began = 0.0, 0, time.perf_counter()
-    order = view_order(config.views, config.steps, config.view_shares, config.seed)
-    batches = feed(source, start, config.steps, config.batch, order, workers)
+    end = min(config.steps, config.stop_at or config.steps)
+    order = view_order(config.views, config.steps, config.view_shares, config.seed)[:end]
+    batches = feed(source, start, end, config.batch, order, workers)
     for step, (view, images, truth) in enumerate(batches, start):
         torch.manual_seed(config.seed * 1_000_003 + step)  # each step's randomness is its own: exact resume
         images, truth = images.to(device), truth.to(device)
@@ -112,7 +115,7 @@ def finetune_segment(
             raise
         ema.update(step)
         total, count, done = total + float(loss.detach()), count + 1, step + 1
-        last = done == config.steps
+        last = done == end
         validates = validation is not None and (done % config.validate_every == 0 or last)
         if done % config.log_every == 0 or validates or last:
             speed = count * config.batch / (time.perf_counter() - began)

@@ -117,6 +117,20 @@ def test_a_shared_encoder_is_saved_for_every_view(tmp_path, source):
     assert parts["encoder_axial"].read_bytes() == parts["encoder_sagittal"].read_bytes()
 
 
+def test_a_run_stopped_on_the_way_writes_its_weights_and_goes_on_as_if_it_had_not(tmp_path, source):
+    def run(out, **more):
+        settings = FinetuneConfig(views=(View.AXIAL,), preset="tiny", steps=4, batch=1, warmup=1, log_every=1, **more)
+        parts = finetune_segment(
+            settings, source, out, device=CPU, encoders={}, workers=0, say=quiet, resume=out.exists()
+        )
+        return parts["segment"].read_bytes()
+
+    whole, half = run(tmp_path / "whole"), run(tmp_path / "parts", stop_at=2)
+    assert half != whole
+    assert run(tmp_path / "parts", stop_at=2) == half
+    assert run(tmp_path / "parts") == whole
+
+
 def test_studies_on_disk_are_a_source_too(cohort):
     source = open_source([cohort], GridSpec(), (6, 64, 64), 0, truth=True)
     image, truth = source[0, View.CORONAL]
