@@ -1,0 +1,201 @@
+"""One stack of DICOM frames becomes one verified volume, or is refused with a named reason.
+
+dicom2nifti (strict) goes first, dcm2niix second where it is installed; both are held to the same proof.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from importlib.metadata import version
+
+import numpy as np
+import pydicom
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from orthodx.errors import StudyError
+from orthodx.studies import dcm2niix
+from orthodx.studies.dicom_files import DicomFile
+from orthodx.studies.frames import Frame
+from orthodx.studies.grouping import Stack
+from orthodx.studies.verification import Slice, verify
+from orthodx.studies.volume import Volume
+
+_PIXEL_TAGS = [
+    "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored", "HighBit",
+    "PixelRepresentation", "NumberOfFrames", "PixelData", "FloatPixelData", "DoubleFloatPixelData",
+    "ExtendedOffsetTable", "ExtendedOffsetTableLengths",
+]  # fmt: skip
+_EVEN_MM, _EVEN_SHARE = 0.05, 0.02  # a gap may differ from the median by this much
+
+
+def convert_stack(stack: Stack, name: str) -> tuple[Volume, str]:
+    """The verified volume and the converter with its version; raises `StudyError` with the reason."""
+    check_geometry(stack, name)
+    slices = _read(stack, name)
+    try:
+        data, affine = _dicom2nifti(slices, name)
+        verify(data, affine, slices, name)
+        converter = f"dicom2nifti {version('dicom2nifti')}"
+    except StudyError as first:
+        if not dcm2niix.available():
+            raise
+        try:
+            data, affine = dcm2niix.convert(stack, name)
+            verify(data, affine, slices, name)
+            converter = f"dcm2niix {dcm2niix.version()}"
+        except StudyError as second:
+            raise StudyError(f"{first}; {str(second).removeprefix(f'{name}: ')}", hint=first.hint) from second
+    volume = Volume(data, affine, name)
+    volume.require_contrast()
+    return volume, converter
+
+
+def check_geometry(stack: Stack, name: str) -> None:
+    """Raise `StudyError` unless the frames lie one behind the other, evenly, each place once."""
+    if stack.fault:
+        where = f"{stack.faulty_file}: " if stack.faulty_file else ""
+        raise StudyError(f"{name}: {where}{stack.fault}")
+    frames = stack.frames
+    if len(frames) < 2:
+        raise StudyError(f"{name}: a single slice is no volume", hint="export the whole series")
+    positions = np.array([f.position for f in frames])
+    along = positions @ stack.normal
+    gaps = np.diff(along)
+    if gaps.min() < 0.01:
+        places = len(np.unique(np.round(along, 2)))
+        if len(frames) % places == 0 and len(frames) > places and np.ptp(_counts(along)) == 0:
+            raise StudyError(
+                f"{name}: 4D or repeated: {len(frames) // places} images at each of {places} positions",
+                hint="give a single 3D image",
+            )
+        raise StudyError(
+            f"{name}: two slices lie at the same position", hint="remove the duplicate or split the series"
+        )
+    typical = float(np.median(gaps))
+    if np.abs(gaps - typical).max() > max(_EVEN_MM, _EVEN_SHARE * typical):
+        i = int(np.argmax(np.abs(gaps - typical)))
+        raise StudyError(
+            f"{name}: slices are not evenly spaced, {gaps[i]:.2f} mm between {along[i]:.1f} and {along[i + 1]:.1f} mm "
+            f"against {typical:.2f} mm elsewhere",
+            hint="a slice is missing or misplaced: export the series again",
+        )
+    drift = positions - positions[0] - np.outer(along - along[0], stack.normal)
+    shift = float(np.linalg.norm(drift, axis=1).max())
+    if shift > 0.1:
+        raise StudyError(
+            f"{name}: sheared: its slices are shifted sideways by up to {shift:.1f} mm (gantry tilt?)",
+            hint="resample it to a rectangular grid with the scanner's software",
+        )
+    _check_announced(stack, typical, name)
+
+
+def _check_announced(stack: Stack, gap: float, name: str) -> None:
+    """Every second slice missing leaves even gaps: SpacingBetweenSlices tells, where it is a centre distance."""
+    try:
+        announced = float(stack.facts["SpacingBetweenSlices"])
+        thickness = float(stack.facts.get("SliceThickness", 0))
+    except (KeyError, TypeError, ValueError):
+        return
+    if announced < max(thickness - 0.01, 0.1):
+        return
+    if gap / announced > 1.9 and abs(gap / announced - round(gap / announced)) < 0.05:
+        raise StudyError(
+            f"{name}: slices lie {gap:.2f} mm apart, the header says {announced:.2f} mm",
+            hint="slices are missing: export the series again",
+        )
+
+
+def _counts(along: np.ndarray) -> np.ndarray:
+    return np.unique(np.round(along, 2), return_counts=True)[1]
+
+
+def _read(stack: Stack, name: str) -> list[Slice]:
+    """Decode every frame; each file is opened once."""
+    decoded: dict[DicomFile, np.ndarray] = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom's warnings quote values
+        for file in stack.files:
+            decoded[file] = decode(file, name)
+    slices = []
+    for frame in stack.frames:
+        pixels = decoded[frame.file]
+        image = pixels if frame.index < 0 else pixels.reshape(-1, *pixels.shape[-2:])[frame.index]
+        if image.shape != stack.kind.matrix:
+            raise StudyError(f"{name}: {frame.file.name} has another size than its header says", hint="export it again")
+        slices.append(Slice(frame, image))
+    return slices
+
+
+def decode(file: DicomFile, name: str) -> np.ndarray:
+    """Stored values of a file, sign-extended from BitsStored, unscaled."""
+    try:
+        with file.open() as stream:
+            ds = pydicom.dcmread(stream, force=True, specific_tags=list(_PIXEL_TAGS))
+            if "TransferSyntaxUID" not in ds.file_meta:
+                implicit = ds.original_encoding[0]
+                ds.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+            _check_length(ds)
+            return _sign_extended(ds.pixel_array, ds)
+    except Exception as error:  # decoders raise anything at all on damaged pixel data
+        raise StudyError(
+            f"{name}: {file.name} cannot be decoded ({type(error).__name__})", hint="export it again"
+        ) from error
+
+
+def _check_length(ds: Dataset) -> None:
+    if ds.file_meta.TransferSyntaxUID.is_compressed or "PixelData" not in ds:
+        return
+    bits = int(ds.Rows) * int(ds.Columns) * int(ds.get("NumberOfFrames") or 1) * int(ds.BitsAllocated)
+    if not 0 <= len(ds.PixelData) - bits // 8 <= 1:
+        raise ValueError("pixel data of another length")
+
+
+def _sign_extended(pixels: np.ndarray, ds: Dataset) -> np.ndarray:
+    """Bits above HighBit are no part of a value (PS3.5 8.1.1): cleared, or filled with the sign."""
+    if pixels.dtype.kind not in "iu":
+        return pixels
+    stored, width = int(ds.BitsStored), pixels.dtype.itemsize * 8
+    if int(ds.HighBit) != stored - 1:
+        raise ValueError("HighBit is not BitsStored - 1")
+    if stored == width:
+        return pixels
+    spare = width - stored
+    return (pixels << spare) >> spare
+
+
+def _dicom2nifti(slices: list[Slice], name: str) -> tuple[np.ndarray, np.ndarray]:
+    from dicom2nifti import convert_generic, settings
+
+    logging.getLogger("dicom2nifti").setLevel(logging.CRITICAL)
+    settings.enable_validate_slicecount()
+    settings.enable_validate_orientation()
+    settings.enable_validate_orthogonal()
+    settings.enable_validate_slice_increment()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image = convert_generic.dicom_to_nifti([_plain(s, k) for k, s in enumerate(slices)], None)["NII"]
+    except Exception as error:  # its own two exceptions, and whatever numpy and pydicom raise within
+        reason = str(error) if str(error).replace("_", "").replace("/", "").isupper() else type(error).__name__
+        raise StudyError(f"{name}: dicom2nifti refused the series ({reason})", hint="export it again") from error
+    return np.asarray(image.dataobj), np.asarray(image.affine, float)
+
+
+def _plain(one: Slice, number: int) -> Dataset:
+    """A frame as the classic single-frame object dicom2nifti reads, with nothing else in it."""
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    ds = FileDataset("", {}, file_meta=meta)
+    frame: Frame = one.frame
+    bits = one.stored.dtype.itemsize * 8
+    ds.Rows, ds.Columns = one.stored.shape
+    ds.ImagePositionPatient, ds.ImageOrientationPatient = list(frame.position), list(frame.orientation)
+    ds.PixelSpacing, ds.InstanceNumber, ds.Modality = list(frame.spacing), number + 1, "MR"
+    ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit = bits, bits, bits - 1
+    ds.PixelRepresentation = int(one.stored.dtype.kind == "i")
+    ds.RescaleSlope, ds.RescaleIntercept = frame.slope, frame.intercept
+    ds.PixelData = np.ascontiguousarray(one.stored.astype(one.stored.dtype.newbyteorder("<"))).tobytes()
+    return ds
