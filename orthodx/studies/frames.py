@@ -106,6 +106,8 @@ def read_header(file: DicomFile) -> Header | None:
         return Header(file, Uids("", "", ""), "", "a damaged DICOM file: copy or export it again", fault=True)
     if bare and not sop:
         return None
+    if not sop:
+        return Header(file, uids, "", "a damaged DICOM file without SOPClassUID: copy it again", fault=True)
     modality = CLASSIC.get(sop) or ENHANCED.get(sop) or ""
     try:
         reason = _no_image(ds, sop)
