@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from orthodx.bundles.bundle import open_bundle
-from orthodx.errors import NoInputError, OrthodxError
+from orthodx.errors import NoInputError, OrthodxError, UsageError
 from orthodx.grid.canonical import from_grid, to_grid
 from orthodx.inference.compartments import settle_menisci
 from orthodx.inference.device import pick_device
+from orthodx.inference.dicom_seg import require_highdicom, write_dicom_seg
 from orthodx.inference.plausibility import keep_largest, volumes_ml, warnings_for
 from orthodx.inference.predict import Segmenter
 from orthodx.inference.preview import write_preview
@@ -27,6 +28,7 @@ from orthodx.studies.nifti import write_mask
 from orthodx.studies.run_record import sha256, write_json, write_run
 from orthodx.studies.series import Series
 
+FORMATS = {"nifti": ".nii.gz", "dicom-seg": ".seg.dcm"}
 VOLUME_COLUMNS = ("study_id", "series_id", "view", "structure", "voxels", "ml", "quality")
 STATUS_COLUMNS = ("study_id", "series_id", "source", "status", "reason", "seconds")
 
@@ -46,17 +48,19 @@ class Case:
 
 def segment(
     studies: Sequence[Path], out: Path, *, model: str | Path = "knee-small", device: str = "auto",
-    view: View | None = None, preview: bool = True, resume: bool = False,
+    view: View | None = None, preview: bool = True, formats: Sequence[str] = ("nifti",), resume: bool = False,
     tell: Callable[[Case, int, int], None] = lambda case, done, total: None, command: Sequence[str] = (),
 ) -> list[Case]:  # fmt: skip
     """Segment every series found in `studies` and write the results under `out`.
 
     Writes masks `<series_id>.nii.gz` (uint8, exactly the input's grid), `volumes.csv`, `status.csv`,
-    `previews/<series_id>.png` and `run.json`. view: read every series as this view. resume: keep finished
+    `previews/<series_id>.png` and `run.json`. view: read every series as this view. formats: of the masks,
+    nifti and dicom-seg (`<series_id>.seg.dcm`, for series that are DICOM). resume: keep finished
     cases of an earlier run with the same model. tell: called after each case with (case, done, total).
     Returns one `Case` a series; raises `NoInputError` when there was nothing to read at all.
     """
     started = datetime.now(timezone.utc)
+    _check_formats(formats)
     found = find_series(studies, view)
     if not found.series and not found.refused:
         raise NoInputError(
@@ -72,9 +76,9 @@ def segment(
         tell(case, i + 1, total)
     for series in found.series:
         receipt = out / ".done" / f"{series.series_id}.json"
-        case = _finished(receipt, bundle.digest, out / f"{series.series_id}.nii.gz") if resume else None
+        case = _finished(receipt, bundle.digest, _masks(out, series, formats)) if resume else None
         if case is None:
-            case = _segment_one(series, segmenter, out, preview)
+            case = _segment_one(series, segmenter, out, preview, formats)
             if case.status != "failed":
                 write_json(receipt, {"model": bundle.digest, "case": case.__dict__})
         cases.append(case)
@@ -100,7 +104,20 @@ def segment(
     return cases
 
 
-def _segment_one(series: Series, segmenter: Segmenter, out: Path, preview: bool) -> Case:
+def _check_formats(formats: Sequence[str]) -> None:
+    unknown = [f for f in formats if f not in FORMATS]
+    if unknown or not formats:
+        raise UsageError(f"no format '{', '.join(unknown)}'", hint=f"formats are {', '.join(FORMATS)}")
+    if "dicom-seg" in formats:
+        require_highdicom()
+
+
+def _masks(out: Path, series: Series, formats: Sequence[str]) -> list[Path]:
+    """The mask files of one series, in the order of `formats`."""
+    return [out / f"{series.series_id}{FORMATS[f]}" for f in formats]
+
+
+def _segment_one(series: Series, segmenter: Segmenter, out: Path, preview: bool, formats: Sequence[str]) -> Case:
     """The main path: open -> to grid -> features and head -> back to the input's grid -> write."""
     began, info = time.perf_counter(), segmenter.bundle.info
     case = Case(series.study_id, series.series_id, str(series.path), "ok", "", 0.0)
@@ -115,7 +132,11 @@ def _segment_one(series: Series, segmenter: Segmenter, out: Path, preview: bool)
         notes = warnings_for(sizes, prediction.agreement, info.structures)
         if series.oblique:
             notes.append("oblique series: the view is uncertain")
-        write_mask(out / f"{series.series_id}.nii.gz", labels, volume)
+        for kind, path in zip(formats, _masks(out, series, formats), strict=True):
+            if kind == "nifti":
+                write_mask(path, labels, volume)
+            else:
+                write_dicom_seg(path, labels, volume.affine, series, info.structures, info.name)
         if preview:
             joint = JOINTS[info.joint]
             write_preview(
@@ -142,11 +163,11 @@ def _segment_one(series: Series, segmenter: Segmenter, out: Path, preview: bool)
     return case
 
 
-def _finished(receipt: Path, model: str, mask: Path) -> Case | None:
-    """The case of an earlier run, if its receipt is whole, from the same model, and its mask is there."""
+def _finished(receipt: Path, model: str, masks: list[Path]) -> Case | None:
+    """The case of an earlier run, if its receipt is whole, from the same model, and its masks are there."""
     try:
         kept = json.loads(receipt.read_text())
-        return Case(**kept["case"]) if kept["model"] == model and mask.is_file() else None
+        return Case(**kept["case"]) if kept["model"] == model and all(m.is_file() for m in masks) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
