@@ -172,11 +172,11 @@ def test_a_killed_run_leaves_only_whole_files_and_can_go_on(tmp_path):
     out = tmp_path / "out"
     code = "import sys, orthodx, pathlib; orthodx.convert([pathlib.Path(sys.argv[1])], pathlib.Path(sys.argv[2]))"
     process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "dcm"), str(out)])
-    while process.poll() is None and not list((out / ".done").glob("*.json")):
+    while process.poll() is None and not list((out / ".done").glob("[!.]*.json")):
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    finished = list((out / ".done").glob("*.json"))
+    finished = list((out / ".done").glob("[!.]*.json"))
     assert finished
     for path in out.rglob("*.nii.gz"):
         if not path.name.startswith("."):
