@@ -71,7 +71,7 @@ def fat_suppressed(facts: Mapping[str, Any]) -> tuple[str, str]:
 def center(facts: Mapping[str, Any]) -> str:
     """(0008,0080), unless it is empty or names a software; never guessed from a path or a patient."""
     text = re.sub(r"\s+", " ", str(facts.get("InstitutionName", "") or "")).strip()
-    software = re.search(r"\bv?\d+\.\d+|\bsyngo\b|\bsoftware\b|\brelease\b|\bversion\b", text, re.IGNORECASE)
+    software = re.search(r"\b[a-z]{0,3}\d+\.\d+|\bsyngo\b|\bsoftware\b|\brelease\b|\bversion\b", text, re.IGNORECASE)
     return text if text and not software else "unknown"
 
 
