@@ -8,16 +8,16 @@ from __future__ import annotations
 import logging
 import warnings
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 import pydicom
-from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from orthodx.errors import StudyError
 from orthodx.studies import dcm2niix
 from orthodx.studies.dicom_files import DicomFile
-from orthodx.studies.frames import Frame
 from orthodx.studies.grouping import Stack
 from orthodx.studies.verification import Slice, verify
 from orthodx.studies.volume import Volume
@@ -136,20 +136,29 @@ def decode(file: DicomFile, name: str) -> np.ndarray:
             if "TransferSyntaxUID" not in ds.file_meta:
                 implicit = ds.original_encoding[0]
                 ds.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
-            _check_length(ds)
-            return _sign_extended(ds.pixel_array, ds)
+            return _sign_extended(_native(ds) if _is_plain(ds) else ds.pixel_array, ds)
     except Exception as error:  # decoders raise anything at all on damaged pixel data
         raise StudyError(
             f"{name}: {file.name} cannot be decoded ({type(error).__name__})", hint="export it again"
         ) from error
 
 
-def _check_length(ds: Dataset) -> None:
-    if ds.file_meta.TransferSyntaxUID.is_compressed or "PixelData" not in ds:
-        return
-    bits = int(ds.Rows) * int(ds.Columns) * int(ds.get("NumberOfFrames") or 1) * int(ds.BitsAllocated)
-    if not 0 <= len(ds.PixelData) - bits // 8 <= 1:
+def _is_plain(ds: Dataset) -> bool:
+    """Uncompressed little-endian whole numbers, one a pixel: nearly every MR image."""
+    syntax = ds.file_meta.TransferSyntaxUID
+    if syntax.is_compressed or "PixelData" not in ds:
+        return False
+    return bool(syntax.is_little_endian and int(ds.BitsAllocated) in (8, 16, 32))
+
+
+def _native(ds: Dataset) -> np.ndarray:
+    kind = f"<{'i' if int(ds.PixelRepresentation) else 'u'}{int(ds.BitsAllocated) // 8}"
+    shape = (int(ds.get("NumberOfFrames") or 1), int(ds.Rows), int(ds.Columns))
+    raw, wanted = ds.PixelData, int(np.prod(shape)) * int(ds.BitsAllocated) // 8
+    if not 0 <= len(raw) - wanted <= 1:
         raise ValueError("pixel data of another length")
+    pixels = np.frombuffer(raw, kind, int(np.prod(shape))).reshape(shape)
+    return pixels if shape[0] > 1 else pixels[0]
 
 
 def _sign_extended(pixels: np.ndarray, ds: Dataset) -> np.ndarray:
@@ -176,26 +185,36 @@ def _dicom2nifti(slices: list[Slice], name: str) -> tuple[np.ndarray, np.ndarray
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            image = convert_generic.dicom_to_nifti([_plain(s, k) for k, s in enumerate(slices)], None)["NII"]
+            image = convert_generic.dicom_to_nifti([_PlainSlice(s, k) for k, s in enumerate(slices)], None)["NII"]
     except Exception as error:  # its own two exceptions, and whatever numpy and pydicom raise within
         reason = str(error) if str(error).replace("_", "").replace("/", "").isupper() else type(error).__name__
         raise StudyError(f"{name}: dicom2nifti refused the series ({reason})", hint="export it again") from error
     return np.asarray(image.dataobj), np.asarray(image.affine, float)
 
 
-def _plain(one: Slice, number: int) -> Dataset:
-    """A frame as the classic single-frame object dicom2nifti reads, with nothing else in it."""
-    meta = FileMetaDataset()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    ds = FileDataset("", {}, file_meta=meta)
-    frame: Frame = one.frame
-    bits = one.stored.dtype.itemsize * 8
-    ds.Rows, ds.Columns = one.stored.shape
-    ds.ImagePositionPatient, ds.ImageOrientationPatient = list(frame.position), list(frame.orientation)
-    ds.PixelSpacing, ds.InstanceNumber, ds.Modality = list(frame.spacing), number + 1, "MR"
-    ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"
-    ds.BitsAllocated, ds.BitsStored, ds.HighBit = bits, bits, bits - 1
-    ds.PixelRepresentation = int(one.stored.dtype.kind == "i")
-    ds.RescaleSlope, ds.RescaleIntercept = frame.slope, frame.intercept
-    ds.PixelData = np.ascontiguousarray(one.stored.astype(one.stored.dtype.newbyteorder("<"))).tobytes()
-    return ds
+class _PlainSlice:
+    """A frame as dicom2nifti sees a classic object: the few attributes its array conversion asks for.
+
+    A pydicom Dataset here would cost more time than the whole rest of the conversion.
+    """
+
+    Modality, PhotometricInterpretation, PixelData, file_meta = "MR", "MONOCHROME2", b"", ()
+
+    def __init__(self, one: Slice, number: int) -> None:
+        frame = one.frame
+        self.InstanceNumber = number + 1
+        self.ImagePositionPatient, self.ImageOrientationPatient = frame.position, frame.orientation
+        self.PixelSpacing, self.pixel_array = frame.spacing, one.stored
+        self.BitsAllocated = self.BitsStored = one.stored.dtype.itemsize * 8
+        self.HighBit, self.PixelRepresentation = self.BitsStored - 1, int(one.stored.dtype.kind == "i")
+        if not one.unscaled:
+            self.RescaleSlope, self.RescaleIntercept = frame.slope, frame.intercept
+
+    def __contains__(self, keyword: object) -> bool:
+        return isinstance(keyword, str) and hasattr(self, keyword)
+
+    def get(self, keyword: str, default: Any = None) -> Any:
+        return getattr(self, keyword, default)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _PlainSlice:
+        return self  # nothing in it is ever written to

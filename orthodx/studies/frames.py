@@ -88,8 +88,11 @@ class _UnfitError(Exception):
     """Internal: the file cannot be part of a volume."""
 
 
-def read_header(file: DicomFile) -> Header | None:
-    """The frames of one file, pixels unread, or None where it is no DICOM (or a DICOMDIR)."""
+def read_header(file: DicomFile, known: set[Kind]) -> Header | None:
+    """The frames of one file, pixels unread, or None where it is no DICOM (or a DICOMDIR).
+
+    known: kinds whose facts have been told already; told once they are not read again.
+    """
     if file.name.upper() == "DICOMDIR":
         return None
     try:
@@ -119,14 +122,18 @@ def read_header(file: DicomFile) -> Header | None:
         return Header(file, uids, modality, str(error), fault=True)
     except Exception:  # a value no one can parse; its text may identify a person and is not repeated
         return Header(file, uids, modality, "a header with unreadable values: export it again", fault=True)
-    return Header(file, uids, modality, frames=frames, facts=_facts(ds))
+    kinds = {kind for kind, _ in frames}
+    facts = {} if kinds <= known else _facts(ds)
+    known |= kinds
+    return Header(file, uids, modality, frames=frames, facts=facts)
 
 
 def read_headers(files: Iterable[DicomFile]) -> list[Header | None]:
     """Headers of a batch. pydicom's warnings quote values and are not shown."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return [read_header(file) for file in files]
+        known: set[Kind] = set()
+        return [read_header(file, known) for file in files]
 
 
 def _no_image(ds: Dataset, sop: str) -> str:

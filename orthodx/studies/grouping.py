@@ -75,7 +75,8 @@ def sort_files(files: Sequence[DicomFile], workers: int = 0, tick: Callable[[int
         else:
             for kind, frame in header.frames:
                 frames[kind].append(frame)
-                facts.setdefault(kind, (header.modality, header.facts))
+                if header.facts:
+                    facts.setdefault(kind, (header.modality, header.facts))
     faults = [(uids.series, reason, bad[0].name) for (uids, reason, fault), bad in left.items() if fault]
     damaged = {series: (reason, culprit) for series, reason, culprit in faults if series}
     arrived: Counter[str] = Counter()
