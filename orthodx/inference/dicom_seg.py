@@ -104,8 +104,8 @@ def _on_sources(
         of_file = np.zeros((count, *stack.kind.matrix), np.uint8)
         for frame in stack.frames:
             if frame.file == file:
-                grid = place_in(affine, frame, stack.kind.matrix, name)
-                of_file[max(frame.index, 0)] = labels[grid[..., 0], grid[..., 1], grid[..., 2]]
+                place = place_in(affine, labels.shape, frame, stack.kind.matrix, name)
+                of_file[max(frame.index, 0)] = place.of(labels)
         sources.append(source)
         planes.append(of_file)
     if len(sources) > 1 and any(len(p) > 1 for p in planes):

@@ -22,11 +22,6 @@ from orthodx.studies.grouping import Stack
 from orthodx.studies.verification import Slice, verify
 from orthodx.studies.volume import Volume
 
-_PIXEL_TAGS = [
-    "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored", "HighBit",
-    "PixelRepresentation", "NumberOfFrames", "PixelData", "FloatPixelData", "DoubleFloatPixelData",
-    "ExtendedOffsetTable", "ExtendedOffsetTableLengths",
-]  # fmt: skip
 _EVEN_MM, _EVEN_SHARE = 0.05, 0.02  # a gap may differ from the median by this much
 
 
@@ -132,7 +127,7 @@ def decode(file: DicomFile, name: str) -> np.ndarray:
     """Stored values of a file, sign-extended from BitsStored, unscaled."""
     try:
         with file.open() as stream:
-            ds = pydicom.dcmread(stream, force=True, specific_tags=list(_PIXEL_TAGS))
+            ds = pydicom.dcmread(stream, force=True)
             if "TransferSyntaxUID" not in ds.file_meta:
                 implicit = ds.original_encoding[0]
                 ds.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian

@@ -26,12 +26,6 @@ ENHANCED = {
     "1.2.840.10008.5.1.4.1.1.2.2": "CT",
 }
 _GEOMETRY = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
-_HEADER_TAGS: list[Any] = [
-    "SOPClassUID", "PatientID", "StudyInstanceUID", "SeriesInstanceUID", "ImageType", "InstanceNumber",
-    "EchoNumbers", "EchoTime", "TemporalPositionIdentifier", "DiffusionBValue", "SamplesPerPixel", "BitsAllocated",
-    "PhotometricInterpretation", "NumberOfFrames", "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence",
-    "PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence", 0x0043102F, *_GEOMETRY, *FACTS,
-]  # fmt: skip
 _GE_PARTS = {0: "magnitude", 1: "phase", 2: "real", 3: "imaginary"}  # (0043,102F)
 _PARTS = {"P": "phase", "PHASE": "phase", "PHASE MAP": "phase", "R": "real", "REAL": "real", "I": "imaginary",
           "IMAGINARY": "imaginary"}  # fmt: skip
@@ -102,7 +96,7 @@ def read_header(file: DicomFile, known: set[Kind]) -> Header | None:
             if start[128:132] != b"DICM" and not bare:
                 return None
             stream.seek(0)
-            ds = pydicom.dcmread(stream, stop_before_pixels=True, force=bare, specific_tags=list(_HEADER_TAGS))
+            ds = pydicom.dcmread(stream, stop_before_pixels=True, force=bare)
             uids = Uids(*(str(ds.get(k, "") or "") for k in ("PatientID", "StudyInstanceUID", "SeriesInstanceUID")))
             sop = str(ds.get("SOPClassUID", "") or "")
     except Exception:  # a damaged header raises anything at all

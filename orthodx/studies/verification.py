@@ -32,11 +32,24 @@ class Slice:
         return self.stored.astype(np.float64) * self.frame.slope + self.frame.intercept
 
 
-def place_in(affine: np.ndarray, frame: Frame, matrix: tuple[int, ...], name: str) -> np.ndarray:
-    """Voxel index of every pixel of a frame, (rows, columns, 3) int.
+@dataclass(frozen=True)
+class Place:
+    """Where a frame lies in a volume: one plane of the array, its axes run forwards or backwards."""
 
-    affine: voxel index -> RAS mm. matrix: rows, columns. Raises `StudyError` where a corner lies over 0.1 mm off
-    a voxel centre.
+    index: tuple[int | slice, int | slice, int | slice]
+    transposed: bool
+
+    def of(self, data: np.ndarray) -> np.ndarray:
+        """The frame's pixels, a view, (rows, columns)."""
+        plane = data[self.index]
+        return plane.T if self.transposed else plane
+
+
+def place_in(affine: np.ndarray, shape: tuple[int, ...], frame: Frame, matrix: tuple[int, ...], name: str) -> Place:
+    """Find a frame in a volume by its tags.
+
+    affine: voxel index -> RAS mm. shape: of the volume. matrix: rows, columns of the frame. Raises `StudyError`
+    where a corner lies over 0.1 mm off a voxel centre, outside the volume, or not along the array axes.
     """
     rows, columns = matrix
     to_index = np.linalg.inv(affine)
@@ -51,11 +64,21 @@ def place_in(affine: np.ndarray, frame: Frame, matrix: tuple[int, ...], name: st
     if not off <= TOLERANCE_MM:
         raise StudyError(f"{name}: a slice lies {off:.2f} mm off its tagged position", hint="export it again")
     o, c, r, far = whole.astype(int)
-    step_c, step_r = (c - o) // max(columns - 1, 1), (r - o) // max(rows - 1, 1)
-    grid = o + np.arange(rows)[:, None, None] * step_r + np.arange(columns)[None, :, None] * step_c
-    if (grid[-1, -1] != far).any() or (grid[0, -1] != c).any() or (grid[-1, 0] != r).any():
+    if (whole < 0).any() or (whole >= shape).any():
+        raise StudyError(f"{name}: a slice lies outside the converted volume", hint="export it again")
+    along_c, along_r = np.flatnonzero(c - o), np.flatnonzero(r - o)
+    if len(along_c) != 1 or len(along_r) != 1 or along_c[0] == along_r[0]:
+        raise StudyError(f"{name}: a slice lies across the voxel grid", hint="export it again")
+    axis_c, axis_r = int(along_c[0]), int(along_r[0])
+    if abs(c - o)[axis_c] != columns - 1 or abs(r - o)[axis_r] != rows - 1 or (far != c + r - o).any():
         raise StudyError(f"{name}: the voxel size differs from PixelSpacing", hint="export it again")
-    return grid
+    where: list[int | slice] = [int(i) for i in o]
+    for axis, end in ((axis_c, int(c[axis_c])), (axis_r, int(r[axis_r]))):
+        start = int(o[axis])
+        step = 1 if end > start else -1
+        stop = end + step
+        where[axis] = slice(start, stop if stop >= 0 else None, step)
+    return Place((where[0], where[1], where[2]), transposed=axis_c < axis_r)
 
 
 def verify(data: np.ndarray, affine: np.ndarray, slices: Sequence[Slice], name: str) -> None:
@@ -64,15 +87,12 @@ def verify(data: np.ndarray, affine: np.ndarray, slices: Sequence[Slice], name: 
         raise StudyError(f"{name}: the converted image has {data.ndim} dimensions", hint="export one 3D series")
     used = np.zeros(data.shape, bool)
     for one in slices:
-        grid = place_in(affine, one.frame, one.stored.shape, name)
-        if grid.min() < 0 or (grid.reshape(-1, 3).max(0) >= data.shape).any():
-            raise StudyError(f"{name}: a slice lies outside the converted volume", hint="export it again")
-        where = (grid[..., 0], grid[..., 1], grid[..., 2])
-        if not _same(data[where], one):
+        place = place_in(affine, data.shape, one.frame, one.stored.shape, name)
+        if not _same(place.of(data), one):
             raise StudyError(f"{name}: converted voxels differ from the stored ones", hint="export it again")
-        if used[where].any():
+        if place.of(used).any():
             raise StudyError(f"{name}: two slices became one", hint="split the series")
-        used[where] = True
+        place.of(used)[...] = True
     if not used.all():
         raise StudyError(f"{name}: {len(slices)} slices became another number of slices", hint="split the series")
 

@@ -41,9 +41,9 @@ def truth(labels, volume, series):
     """SOPInstanceUID -> the labels of that image, (rows, columns)."""
     planes = {}
     for frame in series.stack.frames:
-        grid = place_in(volume.affine, frame, series.stack.kind.matrix, "test")
+        place = place_in(volume.affine, volume.shape, frame, series.stack.kind.matrix, "test")
         uid = pydicom.dcmread(frame.file.path, stop_before_pixels=True).SOPInstanceUID
-        planes[uid] = labels[grid[..., 0], grid[..., 1], grid[..., 2]]
+        planes[uid] = place.of(labels)
     return planes
 
 
