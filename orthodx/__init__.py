@@ -11,6 +11,7 @@ from typing import Any
 __version__ = version("orthodx")
 
 _API = {
+    "convert": "orthodx.studies.convert",
     "segment": "orthodx.inference.segment",
     "open_bundle": "orthodx.bundles.bundle",
     "find_series": "orthodx.studies.discover",

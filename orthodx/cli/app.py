@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from orthodx.cli import finetune, models, pretrain, segment, synth
+from orthodx.cli import convert, finetune, models, pretrain, segment, synth
 
 app = typer.Typer(
     name="orthodx",
@@ -35,6 +35,7 @@ def root(
     """Read musculoskeletal MRI with diffusion foundation models. Not a medical device."""
 
 
+app.command("convert")(convert.run)
 app.command("segment")(segment.run)
 app.command("synth")(synth.run)
 app.command("pretrain")(pretrain.run)

@@ -21,6 +21,7 @@ def run(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for masks, tables and previews.")],
     model: Annotated[str, typer.Option(help="Name of a shipped model, or a bundle folder.")] = "knee-small",
     view: Annotated[View | None, typer.Option(help="Read every series as this view (isotropic volumes).")] = None,
+    format: Annotated[str, typer.Option(help="Of the masks: nifti, dicom-seg, or nifti,dicom-seg.")] = "nifti",
     no_preview: Annotated[bool, typer.Option("--no-preview", help="Write no pictures.")] = False,
     device: Device = "auto",
     workers: Workers = 1,
@@ -47,7 +48,8 @@ def run(
 
             cases = segment(
                 studies, out, model=model, device=device, view=view, preview=not no_preview, resume=resume,
-                workers=workers, tell=tell, command=sys.argv,
+                formats=list(dict.fromkeys(f.strip() for f in format.split(","))), workers=workers, tell=tell,
+                command=sys.argv,
             )  # fmt: skip
         failed = sum(case.status == "failed" for case in cases)
         voice.say(f"{len(cases) - failed} of {len(cases)} series segmented -> {out}")

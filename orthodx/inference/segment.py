@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from orthodx.bundles.bundle import open_bundle
-from orthodx.errors import NoInputError, OrthodxError
+from orthodx.errors import NoInputError, OrthodxError, UsageError
 from orthodx.grid.canonical import from_grid, to_grid
 from orthodx.inference.compartments import settle_menisci
 from orthodx.inference.device import pick_device
+from orthodx.inference.dicom_seg import require_highdicom, write_dicom_seg
 from orthodx.inference.plausibility import keep_largest, volumes_ml, warnings_for
 from orthodx.inference.predict import Segmenter
 from orthodx.inference.preview import write_preview
@@ -29,6 +30,7 @@ from orthodx.studies.run_record import sha256, state_on_disk, write_json, write_
 from orthodx.studies.series import Series
 from orthodx.studies.volume import Volume
 
+FORMATS = {"nifti": ".nii.gz", "dicom-seg": ".seg.dcm"}
 VOLUME_COLUMNS = ("study_id", "series_id", "view", "structure", "voxels", "ml", "quality")
 STATUS_COLUMNS = ("study_id", "series_id", "source", "status", "reason", "seconds")
 
@@ -48,18 +50,20 @@ class Case:
 
 def segment(
     studies: Sequence[Path], out: Path, *, model: str | Path = "knee-small", device: str = "auto",
-    view: View | None = None, preview: bool = True, resume: bool = False, workers: int = 1,
+    view: View | None = None, preview: bool = True, formats: Sequence[str] = ("nifti",), resume: bool = False,
+    workers: int = 1,
     tell: Callable[[Case, int, int], None] = lambda case, done, total: None, command: Sequence[str] = (),
 ) -> list[Case]:  # fmt: skip
     """Segment every series found in `studies` and write the results under `out`.
 
     Writes masks `<series_id>.nii.gz` (uint8, exactly the input's grid), `volumes.csv`, `status.csv`,
-    `previews/<series_id>.png` and `run.json`. view: read every series as this view. resume: keep finished
-    cases of an earlier run with the same model and input. workers: images read in advance. tell: called after
-    each case with (case, done, total). Returns one `Case` a series; raises `NoInputError` when there was
-    nothing to read at all.
+    `previews/<series_id>.png` and `run.json`. view: read every series as this view. formats: of the masks,
+    nifti and dicom-seg (`<series_id>.seg.dcm`, for series that are DICOM). resume: keep finished cases of an
+    earlier run with the same model and input. workers: images read in advance. tell: called after each case
+    with (case, done, total). Returns one `Case` a series; raises `NoInputError` when there was nothing to read.
     """
     started = datetime.now(timezone.utc)
+    _check_formats(formats)
     found = find_series(studies, view)
     if not found.series and not found.refused:
         raise NoInputError(
@@ -73,12 +77,12 @@ def segment(
     total = len(cases) + len(found.series)
     for i, case in enumerate(cases):
         tell(case, i + 1, total)
-    kept = {s.series_id: _finished(s, bundle.digest, out) for s in found.series} if resume else {}
+    kept = {s.series_id: _finished(s, bundle.digest, out, formats) for s in found.series} if resume else {}
     for case in filter(None, kept.values()):
         cases.append(case)
         tell(case, len(cases), total)
     for series, read in read_ahead([s for s in found.series if not kept.get(s.series_id)], workers):
-        case = _segment_one(series, read, segmenter, out, preview)
+        case = _segment_one(series, read, segmenter, out, preview, formats)
         if case.status != "failed":
             write_json(_receipt(series, out), {**_made_from(series, bundle.digest), "case": case.__dict__})
         cases.append(case)
@@ -104,7 +108,22 @@ def segment(
     return cases
 
 
-def _segment_one(series: Series, read: Callable[[], Volume], segmenter: Segmenter, out: Path, preview: bool) -> Case:
+def _check_formats(formats: Sequence[str]) -> None:
+    unknown = [f for f in formats if f not in FORMATS]
+    if unknown or not formats:
+        raise UsageError(f"no format '{', '.join(unknown)}'", hint=f"formats are {', '.join(FORMATS)}")
+    if "dicom-seg" in formats:
+        require_highdicom()
+
+
+def _masks(out: Path, series: Series, formats: Sequence[str]) -> list[Path]:
+    """The mask files of one series, in the order of `formats`."""
+    return [out / f"{series.series_id}{FORMATS[f]}" for f in formats]
+
+
+def _segment_one(
+    series: Series, read: Callable[[], Volume], segmenter: Segmenter, out: Path, preview: bool, formats: Sequence[str]
+) -> Case:
     """The main path: open -> to grid -> features and head -> back to the input's grid -> write."""
     began, info = time.perf_counter(), segmenter.bundle.info
     case = Case(series.study_id, series.series_id, str(series.path), "ok", "", 0.0)
@@ -119,7 +138,11 @@ def _segment_one(series: Series, read: Callable[[], Volume], segmenter: Segmente
         notes = warnings_for(sizes, prediction.agreement, info.structures)
         if series.oblique:
             notes.append("oblique series: the view is uncertain")
-        write_mask(out / f"{series.series_id}.nii.gz", labels, volume)
+        for kind, path in zip(formats, _masks(out, series, formats), strict=True):
+            if kind == "nifti":
+                write_mask(path, labels, volume)
+            else:
+                write_dicom_seg(path, labels, volume.affine, series, info.structures, info.name)
         if preview:
             joint = JOINTS[info.joint]
             write_preview(
@@ -154,11 +177,12 @@ def _made_from(series: Series, model: str) -> dict[str, str]:
     return {"model": model, "input": state_on_disk(series.path), "view": str(series.view)}
 
 
-def _finished(series: Series, model: str, out: Path) -> Case | None:
-    """The case of an earlier run, if its receipt is whole, model and input are the same, and its mask is there."""
+def _finished(series: Series, model: str, out: Path, formats: Sequence[str]) -> Case | None:
+    """The case of an earlier run, if its receipt is whole, model and input are the same, and its masks are there."""
     try:
         kept = json.loads(_receipt(series, out).read_text())
-        whole = kept.items() >= _made_from(series, model).items() and (out / f"{series.series_id}.nii.gz").is_file()
+        whole = kept.items() >= _made_from(series, model).items()
+        whole &= all(mask.is_file() for mask in _masks(out, series, formats))
         return Case(**kept["case"]) if whole else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

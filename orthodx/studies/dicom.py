@@ -1,248 +1,157 @@
-"""DICOM folders: classic single-frame MR stacks, several echoes in one series told apart, geometry verified.
+"""DICOM as series: the one reader that `convert`, `segment` and every other command share.
 
-dicom2nifti converts each group; nothing it returns is believed before `verify` has found every slice's
-corners and voxels where the DICOM tags say they are.
+files -> headers -> stacks -> named series; voxels are converted and verified when a series is loaded.
 """
 
 from __future__ import annotations
 
-import logging
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pydicom
-from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 
 from orthodx.errors import StudyError
+from orthodx.studies.conversion import check_geometry, convert_stack
+from orthodx.studies.dicom_files import candidates
+from orthodx.studies.grouping import LeftOut, Sorted, Stack, sort_files
 from orthodx.studies.identity import pseudonym
-from orthodx.studies.metadata import describe
+from orthodx.studies.metadata import describe, number
 from orthodx.studies.series import Series
 from orthodx.studies.view import OBLIQUE_DEGREES, view_of
 from orthodx.studies.volume import Volume
 
-TOLERANCE_MM = 0.1
-_IMAGE_CLASSES = {"1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.2"}  # MR, CT image storage
-
 
 @dataclass(frozen=True)
-class Slice:
-    """One file's place and header (pixels unread)."""
+class Named:
+    """A stack and what it is called: ids are keyed hashes; `label` is for the terminal and may name a folder."""
 
-    path: Path
-    header: Dataset
-    position: np.ndarray
-    orientation: np.ndarray
+    stack: Stack
+    patient_id: str
+    study_id: str
+    series_id: str
+    label: str
+
+    def row(self) -> dict[str, Any]:
+        """Manifest columns known before the voxels are read."""
+        stack, facts, te = self.stack, self.stack.facts, _echo_time(self.stack)
+        view, angle = view_of(tag_affine(stack), (*stack.kind.matrix[::-1], len(stack.frames)))
+        warnings = list(stack.warnings)
+        if str(facts.get("BurnedInAnnotation", "")).upper() == "YES":
+            warnings.append("BurnedInAnnotation is YES: text in the pixels may name the patient")
+        return {
+            **describe(facts),
+            "patient_id": self.patient_id,
+            "study_id": self.study_id,
+            "series_id": self.series_id,
+            "view": str(view),
+            "oblique": int(angle > OBLIQUE_DEGREES),
+            "te": "" if te is None else te,
+            "slices": len(stack.frames),
+            "echo": stack.kind.echo.partition("/")[0],
+            "part": stack.kind.part,
+            "modality": stack.modality,
+            "warnings": "; ".join(warnings),
+        }
 
 
-def read_header(path: Path) -> Dataset | None:
-    """The header without pixels, or None where the file is no DICOM."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(132)
-        if start[128:132] != b"DICM" and not (start[:2] == b"\x08\x00" and path.suffix.lower() in ("", ".dcm", ".ima")):
-            return None
-        return pydicom.dcmread(path, stop_before_pixels=True, force=start[128:132] != b"DICM")
-    except (InvalidDicomError, OSError, EOFError, ValueError):
-        return None
-
-
-def group(paths: Iterable[Path]) -> tuple[dict[tuple[Any, ...], list[Slice]], list[tuple[str, str]], int]:
-    """Sort files into stacks; also what was refused (folder, reason) and how many files were no DICOM."""
-    groups: dict[tuple[Any, ...], list[Slice]] = defaultdict(list)
-    refused: dict[tuple[str, str], None] = {}
-    other = 0
-    for path in paths:
-        header = read_header(path)
-        if header is None or path.name.upper() == "DICOMDIR":
-            other += 1
-            continue
-        reason = _unfit(header)
-        if reason:
-            refused[(str(path.parent), reason)] = None
-            continue
-        orientation = np.array([float(v) for v in header.ImageOrientationPatient])
-        position = np.array([float(v) for v in header.ImagePositionPatient])
-        image_type = [str(v) for v in header.get("ImageType", [])]
-        key = (
-            str(header.get("PatientID", "")),
-            str(header.get("StudyInstanceUID", "")),
-            str(header.get("SeriesInstanceUID", "")),
-            str(header.get("EchoNumbers", header.get("EchoTime", ""))),
-            str(header.get("EchoTime", "")),
-            tuple(t for t in image_type if t in {"M", "P", "R", "I", "PHASE", "MAGNITUDE"}),
-            (int(header.Rows), int(header.Columns)),
-            tuple(np.round(np.array(header.PixelSpacing, float), 4)),
-            tuple(np.round(orientation, 3)),
-            str(header.get("TemporalPositionIdentifier", "")),
+def name_stacks(stacks: Sequence[Stack], key: Path | None = None) -> list[Named]:
+    """Unique ids for all stacks of a run. key: the key file, this user's own unless given."""
+    echoes: dict[str, set[float]] = defaultdict(set)
+    for stack in stacks:
+        echoes[stack.kind.uids.series].add(_echo_time(stack) or 0.0)
+    named, taken = [], set()
+    for stack in stacks:
+        kind, te = stack.kind, _echo_time(stack) or 0.0
+        study = f"study-{pseudonym(kind.uids.study or kind.uids.patient, key=key)}"
+        serial = int(number(stack.facts, "SeriesNumber") or 0)
+        series_id = f"{study}_s{serial:03d}-{pseudonym(kind.uids.series, 6, key)}"
+        if len(echoes[kind.uids.series]) > 1:
+            series_id += f"_e{sorted(echoes[kind.uids.series]).index(te) + 1}"
+        if kind.part != "magnitude":
+            series_id += f"_{kind.part}"
+        base, n = series_id, 2
+        while series_id in taken:
+            series_id, n = f"{base}-{n}", n + 1
+        taken.add(series_id)
+        label = f"{'/'.join(stack.frames[0].file.folder.parts[-2:])}: series {serial}" + (
+            f" echo TE {te:g} ms" if te else ""
         )
-        groups[key].append(Slice(path, header, position, orientation))
-    return groups, list(refused), other
+        named.append(Named(stack, f"patient-{pseudonym(kind.uids.patient, key=key)}", study, series_id, label))
+    return named
 
 
-def _unfit(header: Dataset) -> str | None:
-    """Why a file cannot be part of a volume, or None."""
-    if str(header.get("SOPClassUID", "")) not in _IMAGE_CLASSES:
-        return f"not a classic MR image ({header.get('SOPClassUID', 'no class')!s}): convert it to NIfTI first"
-    if "LOCALIZER" in [str(v).upper() for v in header.get("ImageType", [])]:
-        return "a localizer"
-    if "MOSAIC" in [str(v).upper() for v in header.get("ImageType", [])]:
-        return "a mosaic: its slices cannot be verified"
-    if int(header.get("SamplesPerPixel", 1)) != 1:
-        return "a colour image"
-    for tag in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"):
-        values = header.get(tag)
+def open_dicom(
+    paths: Iterable[Path], workers: int = 0, tick: Callable[[int], None] = lambda done: None,
+    begin: Callable[[int], None] = lambda total: None,
+) -> tuple[Sorted, list[tuple[str, str]]]:  # fmt: skip
+    """Everything DICOM among `paths`, zips opened, and the archives refused. begin: told how many files there are."""
+    files, refused = candidates(paths)
+    begin(len(files))
+    return sort_files(files, workers, tick), refused
+
+
+def say_left_out(left: LeftOut) -> tuple[str, str]:
+    """Where (a folder, a file for a fault) and why."""
+    where, many = left.files[0], len(left.files)
+    place = f"{where.folder}/{where.name}" if left.fault else str(where.folder)
+    return place, left.reason + (f" ({many} files)" if many > 1 else "")
+
+
+def series_in(paths: Iterable[Path], workers: int = 0) -> tuple[list[Series], list[tuple[str, str]], int]:
+    """All stacks among `paths` as lazily loaded `Series`; what was refused (where, why); files that are no DICOM."""
+    found, refused = open_dicom(paths, workers)
+    refused += [say_left_out(left) for left in found.left_out]
+    series = []
+    for named in name_stacks(found.stacks):
+        stack, row = named.stack, named.row()
         try:
-            numbers = np.array([float(v) for v in values]) if values is not None else None
-        except (TypeError, ValueError):
-            numbers = None
-        if numbers is None or not np.isfinite(numbers).all():
-            return f"no usable {tag}: export the series again with its geometry"
-    return None
-
-
-def load_stack(slices: list[Slice], name: str) -> Volume:
-    """Convert one group and verify the result; raises `StudyError` naming what is wrong and where."""
-    normal = np.cross(slices[0].orientation[:3], slices[0].orientation[3:])
-    along = np.array([s.position @ normal for s in slices])
-    order = np.argsort(along)
-    gaps = np.diff(along[order])
-    if len(slices) < 2:
-        raise StudyError(f"{name}: a single slice is no volume", hint="export the whole series")
-    if gaps.min() < 0.01:
-        raise StudyError(
-            f"{name}: two slices lie at the same position", hint="remove the duplicate or split the series"
-        )
-    typical = float(np.median(gaps))
-    if np.abs(gaps - typical).max() > max(0.05, 0.02 * typical):
-        i = int(np.argmax(np.abs(gaps - typical)))
-        low, high = along[order][i], along[order][i + 1]
-        raise StudyError(
-            f"{name}: slices are not evenly spaced, {gaps[i]:.2f} mm between {low:.1f} and {high:.1f} mm "
-            f"against {typical:.2f} mm elsewhere",
-            hint="a slice is missing: export the series again",
-        )
-    datasets: list[Dataset] = []
-    for i in order:
-        try:
-            dataset = pydicom.dcmread(slices[i].path)
-            _ = dataset.pixel_array
-        except Exception as error:  # decoders raise anything at all on damaged pixel data
-            raise StudyError(
-                f"{name}: {slices[i].path.name} cannot be decoded ({error})", hint="export it again"
-            ) from error
-        datasets.append(dataset)
-    data, affine = _convert(datasets, name)
-    verify(data, affine, datasets, name)
-    volume = Volume(data, affine, name)
-    volume.require_contrast()
-    return volume
-
-
-def _convert(datasets: list[Dataset], name: str) -> tuple[np.ndarray, np.ndarray]:
-    from dicom2nifti import convert_generic
-    from dicom2nifti.exceptions import ConversionError, ConversionValidationError
-
-    logging.getLogger("dicom2nifti").setLevel(logging.ERROR)
-    try:
-        image = convert_generic.dicom_to_nifti(datasets, None)["NII"]
-    except (
-        ConversionError,
-        ConversionValidationError,
-        KeyError,
-        IndexError,
-        AttributeError,
-        ValueError,
-    ) as error:
-        raise StudyError(f"{name}: dicom2nifti refused the series ({error})", hint="export it again") from error
-    return np.asarray(image.dataobj, dtype=np.float32), np.asarray(image.affine, float)
-
-
-def verify(data: np.ndarray, affine: np.ndarray, datasets: list[Dataset], name: str) -> None:
-    """Raise `StudyError` unless every slice's corners (0.1 mm) and voxel values are in the volume as tagged."""
-    to_index = np.linalg.inv(affine)
-    lps_to_ras = np.array([-1.0, -1.0, 1.0])
-    seen = set()
-    for dataset in datasets:
-        rows, columns = int(dataset.Rows), int(dataset.Columns)
-        across, down = np.split(np.array([float(v) for v in dataset.ImageOrientationPatient]), 2)
-        row_mm, column_mm = (float(v) for v in dataset.PixelSpacing)
-        first = np.array([float(v) for v in dataset.ImagePositionPatient])
-        corners = [first, first + across * column_mm * (columns - 1), first + down * row_mm * (rows - 1)]
-        index = [to_index[:3, :3] @ (c * lps_to_ras) + to_index[:3, 3] for c in corners]
-        whole = [np.rint(i) for i in index]
-        off = max(float(np.abs(affine[:3, :3] @ (i - w)).max()) for i, w in zip(index, whole, strict=True))
-        if off > TOLERANCE_MM:
-            raise StudyError(
-                f"{name}: a slice lies {off:.2f} mm off its tagged position", hint="convert with another tool"
-            )
-        o, c, r = (w.astype(int) for w in whole)
-        if min(map(int, (*o, *c, *r))) < 0 or (np.stack([o, c, r]) >= data.shape).any():
-            raise StudyError(f"{name}: a slice lies outside the converted volume", hint="convert with another tool")
-        step_c, step_r = (c - o) // max(columns - 1, 1), (r - o) // max(rows - 1, 1)
-        grid = o + np.arange(rows)[:, None, None] * step_r + np.arange(columns)[None, :, None] * step_c
-        found = data[grid[..., 0], grid[..., 1], grid[..., 2]]
-        slope, intercept = (
-            float(dataset.get("RescaleSlope", 1) or 1),
-            float(dataset.get("RescaleIntercept", 0) or 0),
-        )
-        wanted = dataset.pixel_array.astype(np.float32) * np.float32(slope) + np.float32(intercept)
-        if not np.allclose(found, wanted, rtol=1e-4, atol=1e-3 * max(1.0, abs(slope))):
-            raise StudyError(f"{name}: converted voxels differ from the stored ones", hint="convert with another tool")
-        seen.add(int(o @ np.abs(np.cross(step_c, step_r))))
-    if len(seen) != len(datasets) or len(datasets) != np.prod(data.shape) // (rows * columns):
-        raise StudyError(f"{name}: {len(datasets)} files became another number of slices", hint="split the series")
-
-
-def series_in(paths: Iterable[Path]) -> tuple[list[Series], list[tuple[str, str]], int]:
-    """All usable stacks among `paths` as lazily loaded `Series`; ids are keyed hashes, never raw UIDs."""
-    groups, refused, other = group(paths)
-    found = []
-    echoes: dict[str, list[float]] = defaultdict(list)
-    for key, slices in groups.items():
-        echoes[key[2]].append(float(slices[0].header.get("EchoTime") or 0))
-    for key, slices in sorted(groups.items(), key=lambda item: str(item[0])):
-        header = slices[0].header
-        study = f"study-{pseudonym(key[1])}"
-        number = int(header.get("SeriesNumber") or 0)
-        series_id = f"{study}_s{number:03d}-{pseudonym(key[2], 4)}"
-        te = float(header.get("EchoTime") or 0)
-        if len(echoes[key[2]]) > 1:
-            series_id += f"_e{sorted(echoes[key[2]]).index(te) + 1}"
-        name = f"{slices[0].path.parent.name}: series {number}" + (f" echo TE {te:g} ms" if te else "")
-        if len(slices) < 2:
-            refused.append((name, "a single slice is no volume"))
+            if len(stack.frames) < 2 or stack.fault.startswith("4D"):
+                check_geometry(stack, named.label)
+        except StudyError as error:
+            refused.append((named.label, str(error).removeprefix(f"{named.label}: ")))
             continue
-        affine = _tag_affine(slices)
-        view, angle = view_of(affine, (int(header.Columns), int(header.Rows), len(slices)))
-        found.append(
+        view, angle = view_of(tag_affine(stack), (*stack.kind.matrix[::-1], len(stack.frames)))
+        series.append(
             Series(
-                patient_id=f"patient-{pseudonym(key[0])}",
-                study_id=study,
-                series_id=series_id,
-                path=slices[0].path.parent,
+                patient_id=named.patient_id,
+                study_id=named.study_id,
+                series_id=named.series_id,
+                path=stack.frames[0].file.folder,
                 view=view,
                 oblique=angle > OBLIQUE_DEGREES,
-                load=lambda slices=slices, name=name: load_stack(slices, name),  # type: ignore[misc]
-                row={**describe(header), "slices": len(slices), "converter": "dicom2nifti, verified"},
+                load=_loader(named),
+                row={**row, "converter": "verified"},
+                stack=stack,
             )
         )
-    return found, refused, other
+    return series, refused, found.foreign
 
 
-def _tag_affine(slices: list[Slice]) -> np.ndarray:
-    """Approximate affine from the tags alone: enough to tell the view."""
-    first = slices[0]
-    normal = np.cross(first.orientation[:3], first.orientation[3:])
-    along = np.sort([s.position @ normal for s in slices])
-    row_mm, column_mm = (float(v) for v in first.header.PixelSpacing)
+def _loader(named: Named) -> Callable[[], Volume]:
+    def load() -> Volume:
+        volume, _ = convert_stack(named.stack, named.label)
+        return Volume(volume.data.astype(np.float32), volume.affine, volume.source)
+
+    return load
+
+
+def _echo_time(stack: Stack) -> float | None:
+    te = stack.kind.echo.partition("/")[2]
+    return float(te) if te else None
+
+
+def tag_affine(stack: Stack) -> np.ndarray:
+    """Voxel index -> RAS mm, (4, 4), from the tags alone: enough to tell the view."""
+    first = stack.frames[0]
+    gaps = np.diff([f.position @ stack.normal for f in stack.frames])
+    row_mm, column_mm = first.spacing
     affine = np.eye(4)
-    affine[:3, 0] = first.orientation[:3] * column_mm
-    affine[:3, 1] = first.orientation[3:] * row_mm
-    affine[:3, 2] = normal * max(float(np.median(np.diff(along))), 1e-3)
+    affine[:3, 0] = np.array(first.orientation[:3]) * column_mm
+    affine[:3, 1] = np.array(first.orientation[3:]) * row_mm
+    affine[:3, 2] = stack.normal * max(float(np.median(gaps)) if len(gaps) else 1.0, 1e-3)
+    affine[:3, 3] = first.position
     affine[:2] *= -1
     return affine

@@ -53,7 +53,8 @@ def find_series(paths: Sequence[Path], view: View | None = None) -> Found:
     return Found(_unique(series), refused, passed_over)
 
 
-def _files(root: Path) -> Iterator[Path]:
+def files_under(root: Path) -> Iterator[Path]:
+    """Files at any depth in a fixed order, without hidden ones and results; a file is itself."""
     if root.is_file():
         yield root
         return
@@ -67,7 +68,7 @@ def _files(root: Path) -> Iterator[Path]:
 def _from_files(root: Path) -> tuple[list[Series], list[tuple[str, str]], int]:
     images: list[Path] = []
     rest: list[Path] = []
-    for path in _files(root):
+    for path in files_under(root):
         (images if is_nifti(path) else rest).append(path)
     series, refused, other = dicom.series_in(rest)
     for path in images:
@@ -126,7 +127,7 @@ def _from_manifest(table: Path) -> tuple[list[Series], list[tuple[str, str]]]:
         if is_nifti(path):
             one = nifti_series(path)
         else:
-            inside, bad, _ = dicom.series_in(_files(path))
+            inside, bad, _ = dicom.series_in(files_under(path))
             refused += bad
             if len(inside) != 1:
                 refused.append((str(row["path"]), f"holds {len(inside)} DICOM series, not one"))

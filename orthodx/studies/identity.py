@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import os
 import secrets
+import tempfile
 from functools import lru_cache
 from pathlib import Path
+
+from orthodx.errors import UsageError
+
+_KEY_BYTES = 32
 
 
 def key_path() -> Path:
@@ -18,21 +24,43 @@ def key_path() -> Path:
 
 @lru_cache(maxsize=4)
 def load_key(path: Path) -> bytes:
-    """Read the key, making one of 32 random bytes at the first use; a read-only home gets a passing key."""
+    """Read the key, making one of 32 random bytes at the first use; a read-only home gets a passing key.
+
+    Raises `UsageError` for a key too short to protect anyone.
+    """
+    with contextlib.suppress(OSError):
+        if not path.exists():
+            _make_key(path)
     try:
-        return path.read_bytes()
+        key = path.read_bytes()
     except OSError:
-        key = secrets.token_bytes(32)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(key)
-    except OSError:
-        return path.read_bytes() if path.exists() else key
+        return secrets.token_bytes(_KEY_BYTES)
+    if len(key) < 16:
+        raise UsageError(f"{path}: a key of {len(key)} bytes is too short", hint="delete it, or give another --key")
     return key
 
 
-def pseudonym(value: str, length: int = 8) -> str:
-    """Hexadecimal keyed hash of an identifying value."""
-    return hmac.new(load_key(key_path()), value.encode(), hashlib.sha256).hexdigest()[:length]
+def _make_key(path: Path) -> None:
+    """Two processes may both try: the key appears whole, and the first one stays."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".part-", dir=path.parent)  # readable by its owner only
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(secrets.token_bytes(_KEY_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(name, path)
+        except FileExistsError:
+            pass
+        except OSError:  # a file system without links
+            if not path.exists():
+                os.rename(name, path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
+
+
+def pseudonym(value: str, length: int = 12, key: Path | None = None) -> str:
+    """Hexadecimal keyed hash of an identifying value. key: the key file, this user's own unless given."""
+    return hmac.new(load_key(key or key_path()), value.encode(), hashlib.sha256).hexdigest()[:length]

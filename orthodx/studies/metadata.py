@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
-from pydicom.dataset import Dataset
+from orthodx.joints import JOINTS
+
+FACTS = (
+    "Modality", "Laterality", "ImageLaterality", "FrameLaterality", "BodyPartExamined", "InstitutionName",
+    "StationName", "DeviceSerialNumber", "Manufacturer", "MagneticFieldStrength", "ImagingFrequency",
+    "ScanningSequence", "SequenceVariant", "ScanOptions", "SequenceName", "SeriesDescription", "ProtocolName",
+    "RepetitionTime", "EchoTime", "InversionTime", "FlipAngle", "EchoTrainLength", "SliceThickness",
+    "SpacingBetweenSlices", "PixelBandwidth", "MRAcquisitionType", "SeriesNumber", "ImagesInAcquisition",
+    "BurnedInAnnotation", "ImageType", "Rows", "Columns",
+)  # fmt: skip
 
 _VENDORS = {"ge": "GE", "siemens": "Siemens", "philips": "Philips", "toshiba": "Canon", "canon": "Canon",
             "hitachi": "Hitachi", "fujifilm": "Fujifilm", "uih": "United Imaging", "hyperfine": "Hyperfine",
             "esaote": "Esaote"}  # fmt: skip
 _FAT_TOKENS = {"FS", "FATSAT", "SPAIR", "SPIR", "STIR", "FATSUP", "WE", "FATSUPPRESSED"}
+_CODES = {
+    "ScanningSequence": {"SE", "IR", "GR", "EP", "RM"},
+    "SequenceVariant": {"SK", "MTC", "SS", "TRSS", "SP", "MP", "OSP", "NONE"},
+    "MRAcquisitionType": {"1D", "2D", "3D"},
+    "Modality": {"MR", "CT"},
+}
 
 
 def field_strength(raw: Any, imaging_frequency: Any = None) -> float | None:
@@ -40,36 +56,60 @@ def vendor(raw: Any) -> str:
     return next((name for key, name in _VENDORS.items() if re.search(rf"\b{key}\b", text)), "unknown")
 
 
-def fat_suppressed(header: Dataset) -> str:
-    """ "1", "0" or blank: from scan options and whole words of sequence and series names."""
-    options = header.get("ScanOptions", "")
-    words = [options] if isinstance(options, str) else list(options)
-    words += [str(header.get(tag, "")) for tag in ("SequenceName", "SeriesDescription", "ProtocolName")]
-    tokens = {token.upper() for word in words for token in re.split(r"[^A-Za-z]+", str(word))}
-    return "1" if tokens & _FAT_TOKENS else "0" if any(str(w) for w in words) else ""
+def fat_suppressed(facts: Mapping[str, Any]) -> tuple[str, str]:
+    """ "1", "0" or blank from whole words of scan options and sequence, protocol and series names; and the tag."""
+    told = False
+    for tag in ("ScanOptions", "SequenceName", "ProtocolName", "SeriesDescription"):
+        words = facts.get(tag, "")
+        text = words if isinstance(words, str) else " ".join(map(str, words))
+        told |= bool(text.strip())
+        if {token.upper() for token in re.split(r"[^A-Za-z]+", text)} & _FAT_TOKENS:
+            return "1", tag
+    return ("0", "no token in ScanOptions or names") if told else ("", "")
 
 
-def describe(header: Dataset) -> dict[str, Any]:
-    """Manifest columns of one series; free text of the header is read for tokens but never copied."""
-    laterality = str(header.get("Laterality", "") or header.get("ImageLaterality", "")).upper()
-    strength = field_strength(header.get("MagneticFieldStrength"), header.get("ImagingFrequency"))
+def center(facts: Mapping[str, Any]) -> str:
+    """(0008,0080), unless it is empty or names a software; never guessed from a path or a patient."""
+    text = re.sub(r"\s+", " ", str(facts.get("InstitutionName", "") or "")).strip()
+    software = re.search(r"\b[a-z]{0,3}\d+\.\d+|\bsyngo\b|\bsoftware\b|\brelease\b|\bversion\b", text, re.IGNORECASE)
+    return text if text and not software else "unknown"
+
+
+def describe(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Manifest columns of one series; free text of the header is read for whole words but never copied."""
+    side = str(facts.get("Laterality") or facts.get("ImageLaterality") or facts.get("FrameLaterality") or "").upper()
+    strength = field_strength(facts.get("MagneticFieldStrength"), facts.get("ImagingFrequency"))
+    raw = str(facts.get("MagneticFieldStrength", "")).strip()
     return {
-        "laterality": {"R": "right", "L": "left"}.get(laterality, "unknown"),
-        "center": str(header.get("InstitutionName", "") or "").strip() or "unknown",
+        "joint": next((name for name in JOINTS if name.upper() in str(facts.get("BodyPartExamined", "")).upper()), ""),
+        "laterality": {"R": "right", "L": "left"}.get(side, "unknown"),
+        "center": center(facts),
         "field_strength": strength if strength is not None else "",
-        "field_strength_raw": str(header.get("MagneticFieldStrength", "")),
-        "vendor": vendor(header.get("Manufacturer")),
-        "sequence": str(header.get("ScanningSequence", "")).replace("['", "").replace("']", ""),
-        "tr": _number(header.get("RepetitionTime")),
-        "te": _number(header.get("EchoTime")),
-        "fat_suppressed": fat_suppressed(header),
-        "rows": int(header.Rows),
-        "columns": int(header.Columns),
+        "field_strength_raw": raw if re.fullmatch(r"[0-9.eE+-]{1,16}", raw) else "",
+        "vendor": vendor(facts.get("Manufacturer")),
+        "sequence": "\\".join(code_words(facts, "ScanningSequence")),
+        "tr": number(facts, "RepetitionTime"),
+        "te": number(facts, "EchoTime"),
+        "ti": number(facts, "InversionTime"),
+        "etl": number(facts, "EchoTrainLength"),
+        "fat_suppressed": fat_suppressed(facts)[0],
+        "rows": int(facts.get("Rows", 0)),
+        "columns": int(facts.get("Columns", 0)),
     }
 
 
-def _number(value: Any) -> float | str:
+def code_words(facts: Mapping[str, Any], keyword: str) -> list[str]:
+    """Values of a coded tag that the standard defines (PS3.3 C.8.3.1); anything else is dropped."""
+    value = facts.get(keyword, "")
+    words = value.split("\\") if isinstance(value, str) else map(str, value)
+    return [w.strip().upper() for w in words if w.strip().upper() in _CODES[keyword]]
+
+
+def number(facts: Mapping[str, Any], keyword: str) -> float | str:
+    """A plain, finite number, or blank."""
+    value = facts.get(keyword)
     try:
-        return float(value)
-    except (TypeError, ValueError):
+        found = float(value[0] if isinstance(value, list) else value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, IndexError):
         return ""
+    return found if abs(found) < 1e9 else ""

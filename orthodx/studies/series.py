@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from orthodx.joints import View
+from orthodx.studies.grouping import Stack
 from orthodx.studies.volume import Volume
 
 
@@ -15,7 +16,8 @@ from orthodx.studies.volume import Volume
 class Series:
     """One image series.
 
-    series_id is unique within a run and safe as a file name. row: further manifest columns.
+    series_id is unique within a run and safe as a file name. row: further manifest columns. stack: the DICOM
+    frames it is made of, None for NIfTI.
     """
 
     patient_id: str
@@ -26,6 +28,7 @@ class Series:
     oblique: bool
     load: Callable[[], Volume] = field(compare=False, repr=False)
     row: dict[str, Any] = field(default_factory=dict, compare=False)
+    stack: Stack | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,137 @@
+"""Masks as DICOM SEG objects (PS3.3 A.51) that refer to the very images they were drawn on; extra `dicom`.
+
+The object goes back to the archive it came from, so it carries the patient of its source images.
+"""
+
+from __future__ import annotations
+
+import warnings
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+
+from orthodx.errors import StudyError, UsageError
+from orthodx.studies.grouping import Stack
+from orthodx.studies.series import Series
+from orthodx.studies.verification import place_in
+from orthodx.studies.writing import atomic
+
+_ANATOMY, _TISSUE = ("91723000", "Anatomical Structure"), ("85756007", "Tissue")
+_BONES = {
+    "femur": ("71341001", "Femur"), "tibia": ("12611008", "Tibia"), "fibula": ("87342007", "Fibula"),
+    "patella": ("64234005", "Patella"),
+}  # fmt: skip
+_CARTILAGE, _MENISCUS, _LIGAMENT = (
+    ("309312004", "Cartilage"), ("74135004", "Meniscus"), ("52082005", "Ligament"),
+)  # fmt: skip
+# structure -> SNOMED CT property category, property type, anatomic region; the label tells medial from lateral
+CODES: dict[str, tuple[tuple[str, str], tuple[str, str], tuple[str, str] | None]] = {
+    **{name: (_ANATOMY, code, None) for name, code in _BONES.items()},
+    "femoral_cartilage": (_TISSUE, _CARTILAGE, _BONES["femur"]),
+    "tibial_cartilage": (_TISSUE, _CARTILAGE, _BONES["tibia"]),
+    "patellar_cartilage": (_TISSUE, _CARTILAGE, _BONES["patella"]),
+    "medial_meniscus": (_TISSUE, _MENISCUS, None),
+    "lateral_meniscus": (_TISSUE, _MENISCUS, None),
+    "acl": (_TISSUE, _LIGAMENT, None),
+    "pcl": (_TISSUE, _LIGAMENT, None),
+}
+_PRIVATE_SCHEME = "99ORTHODX"  # for structures SNOMED has no code for here
+
+
+def require_highdicom() -> None:
+    """Raise `UsageError` where the extra is not installed, before any work is done."""
+    if find_spec("highdicom") is None:
+        raise UsageError("DICOM SEG needs highdicom", hint='pip install "orthodx[dicom]"')
+
+
+def write_dicom_seg(
+    path: Path, labels: np.ndarray, affine: np.ndarray, series: Series, structures: dict[int, str], model: str
+) -> None:
+    """Write `labels` (I, J, K) uint8, on the grid of the series' volume, as one binary segmentation, atomically.
+
+    affine: voxel index -> RAS mm. structures: mask value -> name. Raises `StudyError` for a series that is not
+    DICOM, or whose headers lack what the standard wants copied.
+    """
+    import highdicom as hd
+
+    if series.stack is None:
+        raise StudyError(f"{series.series_id}: a DICOM SEG needs DICOM images, this is {series.path.name}",
+                         hint="give the DICOM folder, or leave out dicom-seg")  # fmt: skip
+    values = sorted(structures)
+    segment_of = np.zeros(256, np.uint8)
+    segment_of[values] = np.arange(1, len(values) + 1)
+    sources, frames = _on_sources(segment_of[labels], affine, series.stack, series.series_id)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they quote header values
+            made = hd.seg.Segmentation(
+                source_images=sources,
+                pixel_array=frames,
+                segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
+                segment_descriptions=[_describe(n + 1, structures[v], model) for n, v in enumerate(values)],
+                series_instance_uid=hd.UID(),
+                series_number=9000 + int(series.stack.facts.get("SeriesNumber", 0)) % 1000,
+                sop_instance_uid=hd.UID(),
+                instance_number=1,
+                manufacturer="orthodx",
+                manufacturer_model_name=model,
+                software_versions=version("orthodx"),
+                device_serial_number="0",
+                content_label="ORTHODX",
+                content_description="Automatic segmentation, not for diagnosis",
+            )
+            with atomic(path) as temporary:
+                made.save_as(temporary)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise StudyError(f"{series.series_id}: no DICOM SEG can be made of these headers ({type(error).__name__})",
+                         hint="the NIfTI mask can") from error  # fmt: skip
+
+
+def _on_sources(
+    labels: np.ndarray, affine: np.ndarray, stack: Stack, name: str
+) -> tuple[list[pydicom.Dataset], np.ndarray]:
+    """The source images without pixels, and the labels of each of their frames, (F, rows, columns)."""
+    sources, planes = [], []
+    for file in stack.files:
+        with warnings.catch_warnings(), file.open() as stream:
+            warnings.simplefilter("ignore")
+            source = pydicom.dcmread(stream, stop_before_pixels=True, force=True)
+        count = int(source.get("NumberOfFrames") or 1)
+        of_file = np.zeros((count, *stack.kind.matrix), np.uint8)
+        for frame in stack.frames:
+            if frame.file == file:
+                place = place_in(affine, labels.shape, frame, stack.kind.matrix, name)
+                of_file[max(frame.index, 0)] = place.of(labels)
+        sources.append(source)
+        planes.append(of_file)
+    if len(sources) > 1 and any(len(p) > 1 for p in planes):
+        raise StudyError(f"{name}: several enhanced objects make one volume", hint="use the NIfTI mask")
+    return sources, np.concatenate(planes)
+
+
+def _describe(number: int, name: str, model: str) -> Any:
+    import highdicom as hd
+    from pydicom.sr.codedict import codes
+
+    category, kind, region = CODES.get(name, (_ANATOMY, None, None))
+    return hd.seg.SegmentDescription(
+        segment_number=number,
+        segment_label=name.replace("_", " "),
+        segmented_property_category=_sct(category),
+        segmented_property_type=_sct(kind) if kind else hd.sr.CodedConcept(name[:16], _PRIVATE_SCHEME, name),
+        algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
+        algorithm_identification=hd.AlgorithmIdentificationSequence(
+            name=f"orthodx {model}", version=version("orthodx"), family=codes.DCM.ArtificialIntelligence
+        ),
+        anatomic_regions=[_sct(region)] if region else None,
+    )
+
+
+def _sct(code: tuple[str, str]) -> Any:
+    from highdicom.sr import CodedConcept
+
+    return CodedConcept(code[0], "SCT", code[1])

@@ -1,0 +1,103 @@
+"""The files that may be DICOM: any folder depth, no extension needed, or members of a zip read in place.
+
+Nothing is unpacked: a member is read from its archive, so no path in it can lead anywhere.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import zipfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+MAX_MEMBER_BYTES = 2 << 30
+MAX_RATIO = 1000  # deflate reaches 1032 on zeros; real images stay far below
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class DicomFile:
+    """One file on disk, or one member of a zip."""
+
+    path: Path
+    member: str = ""
+
+    @property
+    def name(self) -> str:
+        """The file's own name, for messages on the terminal only: it may hold a date or an id."""
+        return PurePosixPath(self.member).name if self.member else self.path.name
+
+    @property
+    def folder(self) -> Path:
+        """The folder or archive it lies in."""
+        return self.path if self.member else self.path.parent
+
+    def open(self) -> BinaryIO:
+        """The bytes, seekable."""
+        if not self.member:
+            return self.path.open("rb")
+        return io.BytesIO(_archive(self.path, self.path.stat().st_mtime_ns).read(self.member))
+
+    def stamp(self) -> tuple[str, int, int]:
+        """Name, size and time of change: enough to see that a file is still the same."""
+        if self.member:
+            info = _archive(self.path, self.path.stat().st_mtime_ns).getinfo(self.member)
+            return f"{self.path.name}/{self.member}", info.file_size, info.CRC
+        stat = self.path.stat()
+        return self.path.name, stat.st_size, stat.st_mtime_ns
+
+
+@lru_cache(maxsize=4)
+def _archive(path: Path, changed: int) -> zipfile.ZipFile:
+    return zipfile.ZipFile(path)
+
+
+def is_zip(path: Path) -> bool:
+    """Whether the file is a zip archive, whatever its name."""
+    try:
+        with path.open("rb") as file:
+            return file.read(4) == b"PK\x03\x04"
+    except OSError:
+        return False
+
+
+def candidates(paths: Iterable[Path]) -> tuple[list[DicomFile], list[tuple[str, str]]]:
+    """Each file once, zips opened; also the archives and members that cannot be trusted, with the reason."""
+    files: list[DicomFile] = []
+    refused: list[tuple[str, str]] = []
+    seen: set[str] = set()
+    for path in paths:
+        real = os.path.realpath(path)
+        if real in seen:
+            continue
+        seen.add(real)
+        if path.suffix.lower() == ".zip" or (not path.suffix and is_zip(path)):
+            try:
+                for member, reason in _members(path):
+                    if reason:
+                        refused.append((f"{path}/{member}", reason))
+                    else:
+                        files.append(DicomFile(path, member))
+            except (zipfile.BadZipFile, OSError, NotImplementedError):
+                refused.append((str(path), "not a whole zip archive; copy it again"))
+        else:
+            files.append(DicomFile(path))
+    return files, refused
+
+
+def _members(path: Path) -> Iterator[tuple[str, str]]:
+    for info in _archive(path, path.stat().st_mtime_ns).infolist():
+        place = PurePosixPath(info.filename.replace("\\", "/"))
+        if info.is_dir() or place.name.startswith(".") or "__MACOSX" in place.parts:
+            continue
+        if place.is_absolute() or ".." in place.parts or ":" in place.parts[0]:
+            yield info.filename, "its path leads out of the archive; pack the folder again"
+        elif info.flag_bits & 1:
+            yield info.filename, "encrypted; unpack it first"
+        elif info.file_size > MAX_MEMBER_BYTES or info.file_size > MAX_RATIO * max(info.compress_size, 1):
+            yield info.filename, "unpacks to an impossible size"
+        else:
+            yield info.filename, ""

@@ -1,0 +1,173 @@
+"""Frames sorted into stacks, one volume each; what is left out is named with the reason."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from orthodx.studies.dicom_files import DicomFile
+from orthodx.studies.frames import Frame, Header, Kind, Uids, read_headers
+from orthodx.studies.processes import spread
+
+_BATCH = 50
+_POOL_PAYS = 400  # files; below, starting processes takes longer than reading
+_ORIENTATION, _SPACING = 1e-3, 1e-3
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Frames of one volume, sorted along the slice normal. facts: plain tag values of one of its files."""
+
+    kind: Kind
+    frames: tuple[Frame, ...]
+    modality: str
+    facts: dict[str, Any]
+    fault: str = ""  # why it must be refused, known from the headers alone
+    faulty_file: str = ""
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> tuple[DicomFile, ...]:
+        """Its files, each once."""
+        return tuple(dict.fromkeys(frame.file for frame in self.frames))
+
+    @property
+    def normal(self) -> np.ndarray:
+        """Slice normal, LPS, (3,)."""
+        return _normal(self.frames[0].orientation)
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Files of one series that are no stack. fault: they should have been one."""
+
+    uids: Uids
+    files: tuple[DicomFile, ...]
+    reason: str
+    fault: bool
+
+
+@dataclass
+class Sorted:
+    """The outcome of one pass over the headers."""
+
+    stacks: list[Stack] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+    foreign: int = 0  # files that are no DICOM
+
+
+def sort_files(files: Sequence[DicomFile], workers: int = 0, tick: Callable[[int], None] = lambda done: None) -> Sorted:
+    """Read every header once and sort the frames. tick: told how many more headers were read."""
+    frames: dict[Kind, list[Frame]] = defaultdict(list)
+    facts: dict[Kind, tuple[str, dict[str, Any]]] = {}
+    left: dict[tuple[Uids, str, bool], list[DicomFile]] = defaultdict(list)
+    result = Sorted()
+    for header in _read_all(files, workers, tick):
+        if header is None:
+            result.foreign += 1
+        elif header.reason:
+            left[(header.uids, header.reason, header.fault)].append(header.file)
+        else:
+            for kind, frame in header.frames:
+                frames[kind].append(frame)
+                if header.facts:
+                    facts.setdefault(kind, (header.modality, header.facts))
+    faults = [(uids.series, reason, bad[0].name) for (uids, reason, fault), bad in left.items() if fault]
+    damaged = {series: (reason, culprit) for series, reason, culprit in faults if series}
+    arrived: Counter[str] = Counter()
+    owners: dict[str, set[Uids]] = defaultdict(set)
+    moments: dict[Kind, set[str]] = defaultdict(set)
+    for kind in frames:
+        arrived[kind.uids.series] += len(frames[kind])
+        owners[kind.uids.series].add(kind.uids)
+        moments[_timeless(kind)].add(kind.time_point)
+    unexplained = any(not series for series, _, _ in faults)
+    for kind in sorted(frames, key=repr):
+        fault, culprit = damaged.get(kind.uids.series, ("", ""))
+        if len(owners[kind.uids.series]) > 1:
+            fault = "two patients or studies under one series UID: export them again, one by one"
+        elif len(moments[_timeless(kind)]) > 1:
+            fault = f"4D: {len(moments[_timeless(kind)])} time points or b-values; give a single 3D image"
+        split = _by_geometry(frames[kind])
+        for part in split:
+            warnings = list(_incomplete(part, facts[kind][1], arrived[kind.uids.series], len(split)))
+            if unexplained:
+                warnings.append("a damaged file lies beside it; a slice may be missing at an end")
+            stack = Stack(kind, _in_order(part), *facts[kind], fault, culprit, tuple(warnings))
+            result.stacks.append(stack)
+    result.left_out = [LeftOut(uids, tuple(bad), reason, fault) for (uids, reason, fault), bad in left.items()]
+    _merge_time_points(result)
+    return result
+
+
+def _timeless(kind: Kind) -> Kind:
+    return replace(kind, time_point="")
+
+
+def _merge_time_points(result: Sorted) -> None:
+    """The volumes of one 4D series are refused once, not one by one."""
+    kept: dict[tuple[Any, ...], Stack] = {}
+    for i, stack in enumerate(result.stacks):
+        four_d = stack.fault.startswith("4D")
+        key = (_timeless(stack.kind), tuple(np.round(stack.normal, 2))) if four_d else (i,)
+        if key in kept:
+            stack = replace(kept[key], frames=kept[key].frames + stack.frames)
+        kept[key] = stack
+    result.stacks = list(kept.values())
+
+
+def _read_all(files: Sequence[DicomFile], workers: int, tick: Callable[[int], None]) -> Iterator[Header | None]:
+    batches = [files[i : i + _BATCH] for i in range(0, len(files), _BATCH)]
+    for found in spread(read_headers, batches, workers if len(files) >= _POOL_PAYS else 0):
+        yield from found
+        tick(len(found))
+
+
+@lru_cache(maxsize=1024)
+def _normal(orientation: tuple[float, ...]) -> np.ndarray:
+    return np.cross(orientation[:3], orientation[3:])
+
+
+def _in_order(frames: Iterable[Frame]) -> tuple[Frame, ...]:
+    frames = list(frames)
+    normal = _normal(frames[0].orientation)
+    return tuple(sorted(frames, key=lambda f: (float(normal @ f.position), f.file, f.index)))
+
+
+def _by_geometry(frames: list[Frame]) -> list[list[Frame]]:
+    """Split where orientation or pixel spacing differ by more than rounding."""
+    parts: list[list[Frame]] = []
+    for frame in frames:
+        for part in parts:
+            first = part[0]
+            if frame.orientation == first.orientation and frame.spacing == first.spacing:
+                break
+            turned = max(abs(a - b) for a, b in zip(frame.orientation, first.orientation, strict=True))
+            scaled = max(abs(a / b - 1) for a, b in zip(frame.spacing, first.spacing, strict=True))
+            if turned <= _ORIENTATION and scaled <= _SPACING:
+                break
+        else:
+            part = []
+            parts.append(part)
+        part.append(frame)
+    return parts
+
+
+def _incomplete(frames: list[Frame], facts: dict[str, Any], arrived: int, parts: int) -> Iterator[str]:
+    """Signs that slices are missing at an end, which geometry alone cannot show. arrived: images of the series."""
+    numbers = sorted({f.instance for f in frames if f.instance is not None})
+    if parts > 1:
+        yield f"its images have {parts} orientations or pixel sizes; this is one of them"
+    elif len(numbers) > 1 and np.diff(numbers).max() > np.diff(numbers).min():
+        yield "InstanceNumber has gaps"
+    try:
+        promised = int(float(facts.get("ImagesInAcquisition", 0)))
+    except (TypeError, ValueError):
+        promised = 0
+    if promised > arrived:
+        yield f"the scanner announced {promised} images in the acquisition, {arrived} of the series are here"

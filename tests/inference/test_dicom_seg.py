@@ -1,0 +1,118 @@
+"""Masks that go back to the archive: the same labels, on the same images, read by highdicom and by pydicom alone."""
+
+import nibabel as nib
+import numpy as np
+import pydicom
+import pytest
+
+from orthodx.errors import StudyError, UsageError
+from orthodx.inference.dicom_seg import CODES, write_dicom_seg
+from orthodx.inference.segment import segment
+from orthodx.joints import KNEE
+from orthodx.studies.discover import find_series
+from orthodx.studies.verification import place_in
+from orthodx.synth.dicom_writer import write_dicom_series
+
+pytest.importorskip("highdicom", reason="the extra 'dicom' is not installed")
+
+ROW = dict(
+    patient_id="P1", study_id="S1", series_id="A", center="Harbour", vendor="SIEMENS", laterality="left",
+    view="sagittal", sequence="pd", field_strength=3.0, tr=3000.0, te=30.0, fat_suppressed=True,
+)  # fmt: skip
+AFFINE = np.array([[0, 0, -4.0, 30], [0.6, 0, 0, -20], [0, -0.7, 0, 40], [0, 0, 0, 1]])
+
+
+@pytest.fixture
+def series(tmp_path, monkeypatch):
+    monkeypatch.setenv("ORTHODX_KEY", str(tmp_path / "key"))
+    data = np.random.default_rng(3).integers(1, 2000, (40, 32, 9)).astype(np.int16)
+    (one,) = find_series([write_dicom_series(tmp_path / "dcm", data, AFFINE, ROW, 7)]).series
+    return one
+
+
+def drawn(shape):
+    """Every structure somewhere; the first slice stays empty."""
+    labels = np.random.default_rng(1).integers(0, 12, shape).astype(np.uint8)
+    labels[:, :, 0] = 0
+    return labels
+
+
+def truth(labels, volume, series):
+    """SOPInstanceUID -> the labels of that image, (rows, columns)."""
+    planes = {}
+    for frame in series.stack.frames:
+        place = place_in(volume.affine, volume.shape, frame, series.stack.kind.matrix, "test")
+        uid = pydicom.dcmread(frame.file.path, stop_before_pixels=True).SOPInstanceUID
+        planes[uid] = place.of(labels)
+    return planes
+
+
+def test_the_mask_is_read_back_by_pydicom_alone(series, tmp_path):
+    volume = series.load()
+    labels = drawn(volume.shape)
+    write_dicom_seg(tmp_path / "a.dcm", labels, volume.affine, series, KNEE.names, "tiny")
+    seg, wanted = pydicom.dcmread(tmp_path / "a.dcm"), truth(labels, volume, series)
+    numbers = {s.SegmentNumber: s.SegmentLabel for s in seg.SegmentSequence}
+    assert list(numbers.values()) == [n.replace("_", " ") for n in KNEE.names.values()]
+    found = {uid: np.zeros_like(plane) for uid, plane in wanted.items()}
+    for frame, pixels in zip(seg.PerFrameFunctionalGroupsSequence, seg.pixel_array, strict=True):
+        number = frame.SegmentIdentificationSequence[0].ReferencedSegmentNumber
+        (source,) = frame.DerivationImageSequence[0].SourceImageSequence
+        found[source.ReferencedSOPInstanceUID][pixels > 0] = number
+    for uid, plane in wanted.items():
+        np.testing.assert_array_equal(found[uid], plane)
+    image = pydicom.dcmread(next((tmp_path / "dcm").iterdir()))
+    for keyword in ("PatientID", "StudyInstanceUID", "FrameOfReferenceUID"):
+        assert seg[keyword].value == image[keyword].value
+    assert seg.SeriesInstanceUID != image.SeriesInstanceUID
+
+
+def test_the_mask_is_read_back_by_highdicom(series, tmp_path):
+    import highdicom as hd
+
+    volume = series.load()
+    labels = drawn(volume.shape)
+    write_dicom_seg(tmp_path / "a.dcm", labels, volume.affine, series, KNEE.names, "tiny")
+    wanted = truth(labels, volume, series)
+    read = hd.seg.segread(tmp_path / "a.dcm").get_pixels_by_source_instance(
+        list(wanted), combine_segments=True, assert_missing_frames_are_empty=True
+    )
+    np.testing.assert_array_equal(read, np.stack(list(wanted.values())))
+
+
+def test_structures_have_snomed_codes(series, tmp_path):
+    volume = series.load()
+    names = {**KNEE.names, 40: "plica"}
+    write_dicom_seg(tmp_path / "a.dcm", drawn(volume.shape), volume.affine, series, names, "tiny")
+    segments = pydicom.dcmread(tmp_path / "a.dcm").SegmentSequence
+    kinds = [s.SegmentedPropertyTypeCodeSequence[0] for s in segments]
+    assert [k.CodingSchemeDesignator for k in kinds] == ["SCT"] * 11 + ["99ORTHODX"]
+    assert (kinds[0].CodeValue, kinds[0].CodeMeaning) == ("71341001", "Femur")
+    assert segments[4].AnatomicRegionSequence[0].CodeValue == "71341001"
+    assert set(CODES) == set(KNEE.names.values())
+
+
+def test_an_image_that_is_no_dicom_is_refused(tmp_path):
+    rng = np.random.default_rng(0)
+    nib.save(nib.Nifti1Image(rng.normal(size=(20, 20, 9)).astype(np.float32), AFFINE), tmp_path / "x.nii.gz")
+    (one,) = find_series([tmp_path / "x.nii.gz"]).series
+    with pytest.raises(StudyError, match=r"needs DICOM images, this is x\.nii\.gz"):
+        write_dicom_seg(tmp_path / "a.dcm", np.zeros((20, 20, 9), np.uint8), AFFINE, one, KNEE.names, "tiny")
+
+
+def test_segment_writes_both_formats_of_the_same_mask(series, bundle, tmp_path):
+    out = tmp_path / "out"
+    formats = ("nifti", "dicom-seg")
+    (case,) = segment([series.path], out, model=bundle.path, device="cpu", preview=False, formats=formats)
+    assert case.status != "failed", case.reason
+    seg = pydicom.dcmread(out / f"{case.series_id}.seg.dcm")
+    mask = np.asarray(nib.load(out / f"{case.series_id}.nii.gz").dataobj)
+    count = {n: 0 for n in KNEE.names}
+    for frame, pixels in zip(seg.PerFrameFunctionalGroupsSequence, np.atleast_3d(seg.pixel_array), strict=True):
+        count[frame.SegmentIdentificationSequence[0].ReferencedSegmentNumber] += int((pixels > 0).sum())
+    assert count == {n: int((mask == n).sum()) for n in KNEE.names}
+    (out / f"{case.series_id}.seg.dcm").unlink()
+    segment([series.path], out, model=bundle.path, device="cpu", preview=False, formats=formats, resume=True)
+    assert (out / f"{case.series_id}.seg.dcm").is_file()
+    with pytest.raises(UsageError, match="no format 'analyze'"):
+        segment([series.path], out, model=bundle.path, device="cpu", formats=("analyze",))
