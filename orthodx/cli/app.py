@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from orthodx.cli import finetune, models, pretrain, segment, synth
+from orthodx.cli import evaluate, finetune, models, pretrain, segment, synth
 
 app = typer.Typer(
     name="orthodx",
@@ -36,6 +36,7 @@ def root(
 
 
 app.command("segment")(segment.run)
+app.command("evaluate")(evaluate.run)
 app.command("synth")(synth.run)
 app.command("pretrain")(pretrain.run)
 app.command("finetune")(finetune.run)
