@@ -33,7 +33,8 @@ def summary(e: Evaluation) -> dict[str, Any]:
                        for i, name in enumerate(d.labels)},
         }  # fmt: skip
     if m is not None:
-        counts[SEGMENTATION] = {k: m[f"{k}_id"].nunique() for k in ("patient", "study", "series")}
+        ids = {"patients": "patient_id", "studies": "study_id", "series": "series_id"}
+        counts[SEGMENTATION] = {name: int(m[column].nunique()) for name, column in ids.items()}
     files = {k: v for k, v in vars(e.inputs).items() if v is not None}
     return {
         "schema": SCHEMA,

@@ -49,7 +49,9 @@ def pair_masks(masks: Path, truth: Path, manifest: pd.DataFrame | None, notices:
     strangers = [s for s in both if s not in rows]
     if strangers:
         why = "no manifest.csv" if manifest is None else "not in manifest.csv"
-        notices.note(f"{len(strangers)} series have no patient ({why}); each counts as one of its own: {some(strangers)}")
+        notices.note(
+            f"{len(strangers)} series have no patient ({why}); each counts as one of its own: {some(strangers)}"
+        )
     return [
         MaskCase(s, rows.get(s, {}).get("study_id") or s, rows.get(s, {}).get("patient_id") or f"series {s}",
                  found[s], wanted[s])

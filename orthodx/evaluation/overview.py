@@ -19,6 +19,7 @@ COLUMN_NAMES = {
     "false": "false", "both_empty": "both empty", "auroc_gap": "AUROC gap", "dice_gap": "Dice gap",
     "nsd_gap": "NSD gap", "prevalence": "prevalence",
 }  # fmt: skip
+_DIFFERENCE = ("metric", "difference", "Holm p")
 COUNTS = ("missed", "false", "both_empty")
 
 
@@ -35,7 +36,9 @@ def number(value: float, metric: str) -> str:
     """A value in the digits its metric deserves; a dash where there is none."""
     if math.isnan(value):
         return "–"
-    digits = 0 if metric in COUNTS else 1 if metric == "volume_error_percent" else 2 if metric[-3:] in ("_mm", "_ml") else 3
+    digits = (
+        0 if metric in COUNTS else 1 if metric == "volume_error_percent" else 2 if metric[-3:] in ("_mm", "_ml") else 3
+    )
     return f"{value:.{digits}f}".replace("-", MINUS)
 
 
@@ -48,7 +51,8 @@ def with_interval(row: Row | None) -> str:
     text = number(row.value, row.metric)
     if math.isnan(row.low):
         return text
-    return f"{text} ({number(row.low, row.metric)} to {number(row.high, row.metric)})"
+    between = "–" if row.low >= 0 else " to "
+    return f"{text} ({number(row.low, row.metric)}{between}{number(row.high, row.metric)})"
 
 
 def p_text(p: float) -> str:
@@ -59,9 +63,11 @@ def p_text(p: float) -> str:
 def overview(rows: Sequence[Row]) -> list[Sheet]:
     """The headline tables: per task its main numbers, then what differs between groups."""
     sheets = [
-        by_target(rows, DIAGNOSIS, "Diagnosis, 95 % intervals", ("auroc", "average_precision", "sensitivity", "specificity")),
+        by_target(
+            rows, DIAGNOSIS, "Diagnosis, 95 % intervals", ("auroc", "average_precision", "sensitivity", "specificity")
+        ),
         by_target(rows, SEGMENTATION, "Segmentation, 95 % intervals", ("dice", "nsd", "hd95_mm", "detection_rate")),
-        _groups(rows, only_small_p=True),
+        group_differences(rows),
         comparisons(rows),
     ]
     return [sheet for sheet in sheets if sheet.lines]
@@ -74,33 +80,61 @@ def by_target(rows: Sequence[Row], task: str, title: str, metrics: Sequence[str]
     lines = []
     for target in targets:
         have = {r.metric: r for r in overall if r.target == target}
-        n = max(r.n for r in have.values())
+        n = next(r.n for r in have.values())
         positives = next((r.positives for r in have.values() if r.positives is not None), None)
-        count = f"{n}" if positives is None else f"{n} ({positives} +)"
-        lines.append((target.replace("_", " "), count, *(with_interval(have.get(m)) for m in metrics)))
+        count = f"{n}" if positives is None else f"{n} ({positives})"
+        lines.append(
+            (target if task == DIAGNOSIS else _words(target), count, *(with_interval(have.get(m)) for m in metrics))
+        )
     names = tuple(COLUMN_NAMES[m] for m in metrics)
     first = "label" if task == DIAGNOSIS else "structure"
-    return Sheet(title, (first, "n (positive)" if task == DIAGNOSIS else "n", *names), tuple(lines))
+    return Sheet(title, (first, "studies (positive)" if task == DIAGNOSIS else "patients", *names), tuple(lines))
 
 
-def _groups(rows: Sequence[Row], only_small_p: bool) -> Sheet:
-    found = [r for r in rows if r.against == REST and (not only_small_p or r.p_holm < 0.05)]
-    lines = [
-        (r.target.replace("_", " "), f"{r.grouping} = {r.group}", f"{r.n}", COLUMN_NAMES[r.metric], with_interval(r), p_text(r.p_holm))
-        for r in sorted(found, key=lambda r: r.p)
-    ]  # fmt: skip
-    tested = sum(not math.isnan(r.p) for r in rows if r.against == REST)
-    return Sheet(
-        f"Groups that differ from the rest (Holm p < 0.05; {tested} tests)",
-        ("target", "group", "n", "metric", "difference", "Holm p"), tuple(lines),
+def group_differences(rows: Sequence[Row]) -> Sheet:
+    """Differences from the rest that remain after Holm's adjustment, smallest p first."""
+    found = sorted((r for r in rows if r.against == REST and r.p_holm < 0.05), key=lambda r: r.p)
+    lines = tuple(
+        (_words(r.target), f"{r.grouping} = {r.group}", f"{r.n}", COLUMN_NAMES[r.metric], with_interval(r), p_text(r.p_holm))
+        for r in found
     )  # fmt: skip
+    return Sheet("Groups that differ from the rest (Holm p < 0.05)", ("target", "group", "n", *_DIFFERENCE), lines)
+
+
+def by_group(rows: Sequence[Row], task: str, grouping: str, metric: str) -> Sheet:
+    """A line a target and group: its metric, its difference from the rest, the adjusted p."""
+    found = find(rows, task=task, grouping=grouping, metric=metric)
+    rest = {(r.target, r.group): r for r in found if r.against == REST}
+    lines = []
+    for r in found:
+        if not r.against:
+            other = rest.get((r.target, r.group))
+            count = f"{r.n}" if r.positives is None else f"{r.n} ({r.positives})"
+            p = p_text(other.p_holm) if other else "–"
+            lines.append((_words(r.target), r.group, count, with_interval(r), with_interval(other), p))
+    columns = ("target", grouping, "n (positive)" if task == DIAGNOSIS else "patients", COLUMN_NAMES[metric])
+    return Sheet(f"{COLUMN_NAMES[metric]} by {grouping}", (*columns, "minus the rest", "Holm p"), tuple(lines))
+
+
+def gaps(rows: Sequence[Row], task: str) -> Sheet:
+    """Best minus worst group of every target and grouping."""
+    found = [r for r in rows if r.task == task and r.metric.endswith("_gap")]
+    lines = tuple(
+        (_words(r.target), r.grouping, COLUMN_NAMES[r.metric], r.group, r.against, with_interval(r)) for r in found
+    )
+    title = "Equality gaps: best minus worst group (chosen by looking, so biased upwards and not tested)"
+    return Sheet(title, ("target", "grouping", "metric", "best", "worst", "gap"), lines)
 
 
 def comparisons(rows: Sequence[Row]) -> Sheet:
     """Differences from compared runs, ours minus theirs."""
     found = [r for r in rows if r.against and not r.grouping]
     lines = tuple(
-        (r.target.replace("_", " "), r.against, f"{r.n}", COLUMN_NAMES[r.metric], with_interval(r), p_text(r.p_holm))
+        (_words(r.target), r.against, f"{r.n}", COLUMN_NAMES[r.metric], with_interval(r), p_text(r.p_holm))
         for r in found
     )
-    return Sheet("Ours minus the compared run", ("target", "run", "n", "metric", "difference", "Holm p"), lines)
+    return Sheet("Ours minus the compared run", ("target", "run", "n", *_DIFFERENCE), lines)
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")

@@ -40,11 +40,12 @@ def read_facts(results: Path, notices: Notices) -> RunFacts:
                 notices.note(f"{path.name}: not a run record ({error}); thresholds and training facts stay unknown")
     model = record.get("model") if isinstance(record.get("model"), dict) else {}
     facts = {**record, **(model or {})}
-    name = results.parent.name if stem == "predictions" or results.name == "masks" else results.stem
+    named = results.resolve()
+    name = named.parent.name if named.name in ("predictions.csv", "masks") else named.name.removesuffix(".csv")
     scratch = facts.get("from_scratch")
     start = "" if scratch is None else ("from scratch" if scratch else "pretrained")
     return RunFacts(
-        name=name or results.resolve().name or "run",
+        name=name or "run",
         thresholds=_numbers(facts.get("thresholds")),
         label_fraction=_fraction(facts.get("label_fraction")),
         start=start,

@@ -112,5 +112,3 @@ def linear_mean(part: pd.DataFrame, metric: str, patients: dict[str, int]) -> Li
     means = by_study(part, metric)
     index = means["patient_id"].map(patients).to_numpy(int)
     return mean_of_patients(means[metric].to_numpy(float), index, len(patients))
-
-

@@ -101,7 +101,9 @@ def _averaged(found: pd.DataFrame, names: list[str], path: Path, notices: Notice
                 f"{path.name}: study_id '{twice}' stands twice",
                 hint="keep one row a study, or name the series in a column series_id to have them averaged",
             )
-        notices.note(f"{path.name}: the series of a study are averaged ({found['study_id'][repeated].nunique()} studies)")
+        notices.note(
+            f"{path.name}: the series of a study are averaged ({found['study_id'][repeated].nunique()} studies)"
+        )
         rest = [c for c in found.columns if c not in names]
         how = {**{c: "first" for c in rest if c != "study_id"}, **{c: "mean" for c in names}}
         found = found.groupby("study_id", sort=False, as_index=False).agg(how)
