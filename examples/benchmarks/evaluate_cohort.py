@@ -58,8 +58,10 @@ def main() -> None:
         process = subprocess.Popen(command, cwd=options.cohort)
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - began
-        print(f"{options.patients} patients x {options.labels} labels: {seconds:.1f} s wall, "
-              f"{usage.ru_utime + usage.ru_stime:.1f} s CPU, {usage.ru_maxrss / 1e6:.2f} GB, exit {status}")  # fmt: skip
+        print(
+            f"{options.patients} patients x {options.labels} labels: {seconds:.1f} s wall, "
+            f"{usage.ru_utime + usage.ru_stime:.1f} s CPU, {usage.ru_maxrss / 1e6:.2f} GB; exit {status}"
+        )
 
 
 if __name__ == "__main__":

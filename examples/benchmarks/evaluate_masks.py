@@ -57,8 +57,10 @@ def main() -> None:
     process = subprocess.Popen(command, cwd=options.folder)
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - began
-    print(f"{options.masks} masks of 24 x 512 x 512 x 11: {seconds:.0f} s wall, "
-          f"{usage.ru_utime + usage.ru_stime:.0f} s CPU, largest process {usage.ru_maxrss / 1e6:.2f} GB, exit {status}")  # fmt: skip
+    print(
+        f"{options.masks} masks of 24 x 512 x 512 x 11: {seconds:.0f} s wall, "
+        f"{usage.ru_utime + usage.ru_stime:.0f} s CPU, largest process {usage.ru_maxrss / 1e6:.2f} GB; exit {status}"
+    )
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import numpy as np
 from orthodx.evaluation.diagnosis import TASK, Threshold, label_rows
 from orthodx.evaluation.estimates import Linear, average
 from orthodx.evaluation.label_cases import LabelCases, cases_by_label
-from orthodx.evaluation.ranking import auroc_interval
+from orthodx.evaluation.ranking import areas_differ, auroc_interval
 from orthodx.evaluation.rows import MACRO, REST, Row
 from orthodx.evaluation.settings import Settings
 from orthodx.evaluation.tables import Diagnoses
@@ -46,7 +46,7 @@ def _grouping(
             areas[name, label.name] = area, other
             yield from label_rows(part, at[label.name].value, facts, settings)
             if other is not None:
-                yield _difference(area.minus(other), facts)
+                yield _difference(area, other, facts)
         if len(labels) > 1:
             pairs = [areas[name, x.name] for x in labels if (name, x.name) in areas]
             yield from _macro(pairs, {"task": TASK, "target": MACRO, "grouping": grouping, "group": name,
@@ -54,9 +54,9 @@ def _grouping(
     yield from _gaps(labels, areas, grouping)
 
 
-def _difference(difference: Linear, facts: dict[str, Any]) -> Row:
-    low, high, p = difference.cautious()
-    return Row(metric="auroc", against=REST, value=difference.value, low=low, high=high, p=p, **facts)
+def _difference(area: Linear, rest: Linear, facts: dict[str, Any]) -> Row:
+    low, high, p = areas_differ(area, rest)
+    return Row(metric="auroc", against=REST, value=area.value - rest.value, low=low, high=high, p=p, **facts)
 
 
 def _macro(pairs: Sequence[tuple[Linear, Linear | None]], facts: dict[str, Any]) -> Iterator[Row]:
@@ -67,8 +67,8 @@ def _macro(pairs: Sequence[tuple[Linear, Linear | None]], facts: dict[str, Any])
         yield Row(metric="auroc", value=mean.value, low=low, high=high, note=f"{len(pairs)} labels", **facts)
     both = [(a, b) for a, b in pairs if b is not None]
     if both:
-        difference = average([a for a, _ in both]).minus(average([b for _, b in both]))
-        yield _difference(difference, {**facts, "note": f"{len(both)} labels"})
+        mean, rest = average([a for a, _ in both]), average([b for _, b in both])
+        yield _difference(mean, rest, {**facts, "note": f"{len(both)} labels"})
 
 
 def _gaps(labels: Sequence[LabelCases], areas: Areas, grouping: str) -> Iterator[Row]:
@@ -77,9 +77,9 @@ def _gaps(labels: Sequence[LabelCases], areas: Areas, grouping: str) -> Iterator
         if len(have) < 2:
             continue
         best, worst = (pick(have, key=lambda g: have[g].value) for pick in (max, min))
-        gap = have[best].minus(have[worst])
-        low, high, _ = gap.cautious()
+        low, high, _ = areas_differ(have[best], have[worst])
+        gap = have[best].value - have[worst].value
         yield Row(
-            task=TASK, target=label.name, metric="auroc_gap", value=gap.value, low=low, high=high,
+            task=TASK, target=label.name, metric="auroc_gap", value=gap, low=low, high=high,
             n=len(label.scores), grouping=grouping, group=best, against=worst, note=CHOSEN,
         )  # fmt: skip

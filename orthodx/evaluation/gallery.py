@@ -7,22 +7,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import nibabel as nib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from orthodx.errors import StudyError
 from orthodx.evaluation.segment_scores import ABSENT
-from orthodx.grid.canonical import canonical_axes
 from orthodx.joints import JOINTS, View
 from orthodx.studies.nifti import is_nifti, read_volume
-from orthodx.studies.view import view_of
+from orthodx.studies.view import axis_of_view, view_of
 from orthodx.studies.volume import Volume
 from orthodx.studies.writing import atomic
 
 if TYPE_CHECKING:
     from orthodx.evaluation.evaluate import Evaluation
 
+# Of a RAS+ array the axis across slices, down and along; down and along run backwards: head, front, right first.
+_HUNG = {View.SAGITTAL: (0, 2, 1), View.CORONAL: (1, 2, 0), View.AXIAL: (2, 1, 0)}
+_ACROSS = {  # views whose normals run down and along
+    View.SAGITTAL: (View.AXIAL, View.CORONAL),
+    View.CORONAL: (View.AXIAL, View.SAGITTAL),
+    View.AXIAL: (View.CORONAL, View.SAGITTAL),
+}
 COLOURS = {s.name: s.colour for joint in JOINTS.values() for s in joint.structures}
 
 
@@ -71,7 +78,7 @@ def worst_diagnoses(e: Evaluation, folder: Path) -> list[WorstCase]:
         group = [f"{name}: {e.groups[name][study]}" for name in e.settings.by]
         image = _image_of(e, "study_id", str(d.studies[study]))
         path = folder / f"worst_diagnosis_{len(cards) + 1}.png"
-        picture = "" if image is None else _draw(path, image, [("", {})], middle_slice(image), {})
+        picture = "" if image is None else _draw(path, image, [("", {})], None, {})
         cards.append(WorstCase(f"{d.studies[study]}: {d.labels[label]}", (said, *group), picture,
                                f"middle slice of {d.studies[study]}"))  # fmt: skip
     return cards
@@ -96,10 +103,10 @@ def _image_of(e: Evaluation, key: str, value: str) -> tuple[Volume, View] | None
     return None
 
 
-def middle_slice(image: tuple[Volume, View]) -> int:
-    """Index of the middle slice of a volume in its view."""
-    axes, _ = canonical_axes(image[0].affine, image[0].shape, image[1])
-    return image[0].shape[axes[0]] // 2
+def _hung(data: np.ndarray, affine: np.ndarray, view: View) -> np.ndarray:
+    """(slices, rows, columns) of a view, turned as a radiologist hangs it."""
+    ras = nib.orientations.apply_orientation(data, nib.orientations.io_orientation(affine))
+    return np.transpose(ras, _HUNG[view])[:, ::-1, ::-1]
 
 
 def _masks_picture(e: Evaluation, series: str, path: Path) -> str:
@@ -110,30 +117,28 @@ def _masks_picture(e: Evaluation, series: str, path: Path) -> str:
     if image is None or image[0].shape != truth.shape:
         blank = Volume(np.zeros(truth.shape, np.float32), truth.affine, series)
         image = blank, view_of(truth.affine, truth.shape)[0]
-    axes, flips = canonical_axes(image[0].affine, image[0].shape, image[1])
-    turn = tuple(slice(None, None, -1 if f else 1) for f in flips)
-    differs = np.transpose(found.data != truth.data, axes)[turn]
+    differs = _hung(found.data != truth.data, truth.affine, image[1])
     at = int(np.argmax(differs.sum((1, 2))))
     return _draw(path, image, [("truth", {"map": truth}), ("mask", {"map": found})], at, e.structures)
 
 
 def _draw(
-    path: Path, image: tuple[Volume, View], panels: list[tuple[str, dict[str, Volume]]], at: int,
+    path: Path, image: tuple[Volume, View], panels: list[tuple[str, dict[str, Volume]]], at: int | None,
     structures: dict[int, str],
 ) -> str:  # fmt: skip
-    """Slice `at` once a panel, outlines of the panel's label map on it; returns the PNG as data URI."""
+    """Slice `at` (None: the middle one) once a panel with the outlines of its label map; the PNG as data URI."""
     volume, view = image
-    axes, flips = canonical_axes(volume.affine, volume.shape, view)
-    turn = tuple(slice(None, None, -1 if f else 1) for f in flips)
-    plane = np.transpose(volume.data, axes)[turn][at]
-    mm = volume.spacing_mm[list(axes)][1:]
+    stack = _hung(volume.data, volume.affine, view)
+    at = len(stack) // 2 if at is None else at
+    plane = stack[at]
+    down, along = (volume.spacing_mm[axis_of_view(volume.affine, across)] for across in _ACROSS[view])
     figure = Figure(figsize=(3.1 * len(panels), 3.3), facecolor="black", layout="constrained")
     FigureCanvasAgg(figure)
     low, high = np.percentile(plane, [1, 99.5])
     for ax, (title, layers) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-        ax.imshow(plane, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), aspect=mm[0] / mm[1])
+        ax.imshow(plane, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), aspect=down / along)
         for labels in layers.values():
-            slab = np.transpose(labels.data, axes)[turn][at]
+            slab = _hung(labels.data, labels.affine, view)[at]
             for value, name in structures.items():
                 if (slab == value).any():
                     ax.contour(slab == value, [0.5], colors=COLOURS.get(name, "#ffd23f"), linewidths=1.1)

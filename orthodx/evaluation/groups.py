@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -60,7 +61,7 @@ def _banded(values: np.ndarray) -> np.ndarray:
     if number.isna().any() or number.nunique() <= MOST_VALUES:
         return values
     edges = np.unique(np.quantile(number, [0, 0.25, 0.5, 0.75, 1]))
-    bands = [f"{a:g} to {b:g}" for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    bands = [f"{a:g} to {b:g}" for a, b in pairwise(edges)]
     at = np.clip(np.searchsorted(edges, number, side="left") - 1, 0, len(bands) - 1)
     out = values.copy()
     out[~named] = np.array(bands, dtype=object)[at]

@@ -60,8 +60,8 @@ def _sentences(e: Evaluation) -> Iterator[str]:
     if s.by:
         yield (
             f"Groups by {', '.join(s.by)}{' and their crossing' if len(s.by) > 1 else ''} were each compared with all "
-            "other cases (difference of AUROC from clustered DeLong variances, of mean Dice and NSD from patient means, "
-            f"Student's t); the {tests} p values were adjusted by Holm within each task. Groups with fewer than "
+            "other cases (AUROC: clustered DeLong variances, t on the logit scale; Dice and NSD: patient "
+            f"means, Student's t); the {tests} p values were adjusted by Holm within each task. Groups with fewer than "
             f"{s.min_cell} patients of each class are not reported."
         )
     if e.others:
@@ -88,7 +88,7 @@ def checklist(e: Evaluation) -> list[Item]:
     worst = f"the {e.settings.worst} worst cases of each task are shown with group and picture"
     notes = "; ".join([*e.notices.refused, *e.notices.notes])
     refused = f"{len(e.notices.refused)} findings refused"
-    training = {k: record[k] for k in ("training", "label_fraction", "seed", "device") if k in record}
+    training = "; ".join(f"{k}: {record[k]}" for k in ("training", "label_fraction", "seed", "device") if k in record)
     return [
         _item("both", "title names the use of AI and the task", ""),
         _item("both", "data sources, dates, eligibility, consent and ethics", ""),
@@ -100,7 +100,7 @@ def checklist(e: Evaluation) -> list[Item]:
         _item("both", "outcome frequency (positive/known)", prevalence),
         _item("both", "missing data", shares and f"{blanks} blank labels, taken as unknown; {notes or 'nothing else'}"),
         _item("both", "model: architecture, version, availability", ", ".join(said)),
-        _item("both", "training: data, hyper-parameters, initialisation", "; ".join(f"{k}: {v}" for k, v in training.items())),
+        _item("both", "training: data, hyper-parameters, initialisation", training),
         _item("TRIPOD+AI", "operating thresholds and where they come from", thresholds),
         _item("both", "software and versions", ", ".join(f"{k} {v}" for k, v in versions().items())),
         _item("both", "metrics and statistical uncertainty", "methods paragraph; every number has an interval"),

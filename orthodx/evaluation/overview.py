@@ -95,7 +95,8 @@ def group_differences(rows: Sequence[Row]) -> Sheet:
     """Differences from the rest that remain after Holm's adjustment, smallest p first."""
     found = sorted((r for r in rows if r.against == REST and r.p_holm < 0.05), key=lambda r: r.p)
     lines = tuple(
-        (_words(r.target), f"{r.grouping} = {r.group}", f"{r.n}", COLUMN_NAMES[r.metric], with_interval(r), p_text(r.p_holm))
+        (_words(r.target), f"{r.grouping} = {r.group}", f"{r.n}", COLUMN_NAMES[r.metric], with_interval(r),
+         p_text(r.p_holm))
         for r in found
     )  # fmt: skip
     return Sheet("Groups that differ from the rest (Holm p < 0.05)", ("target", "group", "n", *_DIFFERENCE), lines)

@@ -155,8 +155,8 @@ def _segmentation(e: Evaluation, folder: Path) -> Section | None:
     rows = find(e.rows, task=SEGMENTATION)
     pictures = [figures.strips(e.run.masks, rows, m, COLUMN_NAMES[m], folder) for m in ("dice", "nsd")]
     text = (
-        f"NSD at {e.settings.tolerance_mm:g} mm. A missed or falsely found structure has Dice and NSD 0 and no distance: "
-        "read HD95 and ASSD beside the detection rate. Structures in neither mask nor truth are not scored."
+        f"NSD at {e.settings.tolerance_mm:g} mm. A missed or falsely found structure has Dice and NSD 0 and no "
+        "distance: read HD95 and ASSD beside the detection rate. Structures in neither mask nor truth are not scored."
     )
     overlap = overview.by_target(e.rows, SEGMENTATION, "All series, 95 % intervals over patients", OVERLAP)
     sizes = overview.by_target(e.rows, SEGMENTATION, "Volumes, and series in which a structure is empty", SIZES)
