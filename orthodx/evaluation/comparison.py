@@ -1,0 +1,157 @@
+"""Two runs on the same cases, and several runs over their share of training labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from orthodx.evaluation import diagnosis, segmentation
+from orthodx.evaluation.estimates import average
+from orthodx.evaluation.label_cases import LabelCases, cases_by_label
+from orthodx.evaluation.notices import Notices
+from orthodx.evaluation.operating import brier
+from orthodx.evaluation.ranking import auroc_interval, average_precision
+from orthodx.evaluation.resampling import PatientBootstrap, patient_mean
+from orthodx.evaluation.rows import MACRO, Row
+from orthodx.evaluation.run_facts import RunFacts
+from orthodx.evaluation.settings import Settings
+from orthodx.evaluation.tables import Diagnoses
+
+FRACTION = "label_fraction"
+SEGMENT_METRICS = ("dice", "nsd", "hd95_mm", "assd_mm")
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """Results of one run: its facts, and what was found for it."""
+
+    facts: RunFacts
+    diagnoses: Diagnoses | None = None
+    masks: pd.DataFrame | None = None
+
+
+def compare_diagnoses(ours: Diagnoses, other: Diagnoses, name: str, settings: Settings, notices: Notices) -> list[Row]:
+    """Ours minus the other's: AUROC by paired DeLong, average precision and Brier by paired patient bootstrap."""
+    labels = [x for x in ours.labels if x in other.labels]
+    at = {study: i for i, study in enumerate(other.studies)}
+    shared = np.array([study in at for study in ours.studies], bool)
+    if not shared.any() or not labels:
+        notices.refuse(f"{name}: no study and label in common", "compare predictions of the same studies")
+        return []
+    if not shared.all() or shared.sum() != len(other.studies):
+        notices.note(f"compared with {name} on the {int(shared.sum())} studies that both predict")
+    index = np.array([at[s] for s in ours.studies[shared]])
+    columns = [[d.labels.index(x) for x in labels] for d in (ours, other)]
+    one, two = ours.probability[shared][:, columns[0]], other.probability[index][:, columns[1]]
+    both = ~(np.isnan(one) | np.isnan(two))
+    ids = ours.studies[shared], ours.patients[shared], tuple(labels)
+    truth = ours.truth[shared][:, columns[0]]
+    pairs = [cases_by_label(Diagnoses(*ids, np.where(both, p, np.nan), truth)) for p in (one, two)]
+    return _paired_rows([(a, b) for a, b in zip(*pairs, strict=True) if a.both_classes], name, settings)
+
+
+def _paired_rows(pairs: Sequence[tuple[LabelCases, LabelCases]], name: str, settings: Settings) -> list[Row]:
+    rows, areas = [], []
+    for a, b in pairs:
+        facts = {"task": diagnosis.TASK, "target": a.name, "against": name, **a.counts()}
+        areas.append(a.auroc().minus(b.auroc()))
+        low, high = areas[-1].interval()
+        rows.append(Row(metric="auroc", value=areas[-1].value, low=low, high=high, p=areas[-1].p(), **facts))
+        _, patient = np.unique(a.patient, return_inverse=True)
+        bootstrap = PatientBootstrap(patient, settings.resamples, settings.seed)
+        for metric, statistic in (("average_precision", average_precision), ("brier", brier)):
+            gap = _gap(statistic(a.scores, a.positive), statistic(b.scores, b.positive))
+            ((low, high),) = bootstrap.intervals(gap)
+            value = float(gap(np.ones((1, len(patient))))[0])
+            rows.append(Row(metric=metric, value=value, low=low, high=high, **facts))
+    if len(areas) > 1:
+        mean = average(areas)
+        low, high = mean.interval()
+        n = len(np.unique(np.concatenate([a.member for a, _ in pairs])))
+        rows.append(
+            Row(task=diagnosis.TASK, target=MACRO, metric="auroc", against=name, value=mean.value, low=low, high=high,
+                p=mean.p(), n=n, note=f"{len(areas)} labels")
+        )  # fmt: skip
+    return rows
+
+
+def _gap(
+    a: Callable[[np.ndarray], np.ndarray], b: Callable[[np.ndarray], np.ndarray]
+) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda weights: a(weights) - b(weights)
+
+
+def compare_masks(
+    ours: pd.DataFrame, other: pd.DataFrame, name: str, settings: Settings, notices: Notices
+) -> list[Row]:
+    """Ours minus the other's mean over patients: paired patient bootstrap, and Wilcoxon's signed-rank p."""
+    keys = ["patient_id", "study_id", "series_id", "structure"]
+    paired = segmentation.with_all_structures(ours).merge(
+        segmentation.with_all_structures(other)[["series_id", "structure", *SEGMENT_METRICS]],
+        on=["series_id", "structure"], suffixes=("", "_other"),
+    )  # fmt: skip
+    if not len(paired):
+        notices.refuse(f"{name}: no series in common", "compare masks of the same series")
+        return []
+    series = paired["series_id"].nunique()
+    if series != ours["series_id"].nunique() or series != other["series_id"].nunique():
+        notices.note(f"compared with {name} on the {series} series that both segment")
+    rows = []
+    for structure, part in paired.groupby("structure", sort=False):
+        for metric in SEGMENT_METRICS:
+            difference = part[keys].assign(**{metric: part[metric] - part[f"{metric}_other"]})
+            if difference[metric].isna().all():
+                continue
+            means = segmentation.by_study(difference, metric)
+            e = patient_mean(
+                means[metric].tolist(), means["patient_id"].tolist(), resamples=settings.resamples, seed=settings.seed
+            )
+            rows.append(
+                Row(task=segmentation.TASK, target=str(structure), metric=metric, against=name, value=e.value,
+                    low=e.low, high=e.high, n=e.patients, p=_wilcoxon(means.groupby("patient_id")[metric].mean()))
+            )  # fmt: skip
+    return rows
+
+
+def _wilcoxon(differences: pd.Series) -> float:
+    if len(differences) < 2:
+        return float("nan")
+    return float(stats.wilcoxon(differences).pvalue) if (differences != 0).any() else 1.0
+
+
+def label_efficiency(runs: Sequence[Run], settings: Settings) -> list[Row]:
+    """AUROC and Dice of every run over its share of training labels; empty unless two shares are known.
+
+    Rows are grouped by `label_fraction`; `note` says pretrained or from scratch where the record does.
+    """
+    known = [run for run in runs if run.facts.label_fraction is not None]
+    if len({run.facts.label_fraction for run in known}) < 2:
+        return []
+    rows = []
+    for run in sorted(known, key=lambda r: (r.facts.start, r.facts.label_fraction or 0)):
+        facts = {"grouping": FRACTION, "group": f"{run.facts.label_fraction:g}", "note": run.facts.start}
+        if run.diagnoses is not None:
+            rows += _areas(run.diagnoses, facts)
+        if run.masks is not None:
+            for structure, part in segmentation.with_all_structures(run.masks).groupby("structure", sort=False):
+                m = segmentation.by_study(part, "dice")
+                e = patient_mean(m["dice"].tolist(), m["patient_id"].tolist(), resamples=settings.resamples,
+                                 seed=settings.seed)  # fmt: skip
+                rows.append(Row(task=segmentation.TASK, target=str(structure), metric="dice", value=e.value,
+                                low=e.low, high=e.high, n=e.patients, **facts))  # fmt: skip
+    return rows
+
+
+def _areas(d: Diagnoses, facts: dict[str, str]) -> list[Row]:
+    labels = [x for x in cases_by_label(d) if x.both_classes]
+    rows = [diagnosis.auroc_row(x, {"task": diagnosis.TASK, "target": x.name, **x.counts(), **facts}) for x in labels]
+    if len(labels) > 1:
+        area = average([x.auroc() for x in labels])
+        low, high = auroc_interval(area)
+        rows.append(Row(task=diagnosis.TASK, target=MACRO, metric="auroc", value=area.value, low=low, high=high,
+                        n=len(d.studies), **facts))  # fmt: skip
+    return rows

@@ -1,0 +1,68 @@
+"""Groups of cases by columns of the manifest or the EHR table, each column alone and all of them crossed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+
+from orthodx.errors import UsageError
+
+UNKNOWN, MIXED = "unknown", "mixed"
+MOST_VALUES = 8  # a numeric column with more distinct values is cut at its quartiles
+CROSS = " x "
+
+
+def groupings(
+    by: Sequence[str],
+    studies: Sequence[str],
+    series: Sequence[str] | None,
+    manifest: pd.DataFrame | None,
+    ehr: pd.DataFrame | None,
+) -> dict[str, np.ndarray]:
+    """Grouping name -> (n,) group of each case.
+
+    Cases are series where `series` is given, else studies (a study whose series differ is `mixed`). Blank is
+    `unknown`, a group of its own. Raises `UsageError` for a column that neither table has.
+    """
+    out = {}
+    for column in by:
+        if manifest is not None and column in manifest.columns:
+            key, ids = ("study_id", studies) if series is None else ("series_id", series)
+            values = _lookup(manifest, key, column, ids)
+        elif ehr is not None and column in ehr.columns:
+            values = _lookup(ehr, "study_id", column, studies)
+        else:
+            have = [c for t in (manifest, ehr) if t is not None for c in t.columns if not c.endswith("_id")]
+            raise UsageError(
+                f"no column '{column}' to group by",
+                hint=f"there are: {', '.join(have)}" if have else "give --manifest or --ehr",
+            )
+        out[column] = _banded(values)
+    if len(out) > 1:
+        crossed = [CROSS.join(pair) for pair in zip(*out.values(), strict=True)]
+        out[CROSS.join(out)] = np.array(crossed, dtype=object)
+    return out
+
+
+def _lookup(table: pd.DataFrame, key: str, column: str, ids: Sequence[str]) -> np.ndarray:
+    """(n,) the one value of each id; `mixed` where its rows differ."""
+    text = table[column].str.strip().replace("", UNKNOWN)
+    value = text.groupby(table[key].str.strip()).agg(lambda v: v.iloc[0] if v.nunique() == 1 else MIXED)
+    return pd.Series(ids, dtype=object).map(value.to_dict()).fillna(UNKNOWN).to_numpy(object)
+
+
+def _banded(values: np.ndarray) -> np.ndarray:
+    """Values as they are, or quartile bands of a numeric column with many values (age, height)."""
+    named = np.isin(values, (UNKNOWN, MIXED))
+    number = pd.to_numeric(pd.Series(values[~named]), errors="coerce")
+    if number.isna().any() or number.nunique() <= MOST_VALUES:
+        return values
+    edges = np.unique(np.quantile(number, [0, 0.25, 0.5, 0.75, 1]))
+    bands = [f"{a:g} to {b:g}" for a, b in pairwise(edges)]
+    at = np.clip(np.searchsorted(edges, number, side="left") - 1, 0, len(bands) - 1)
+    out = values.copy()
+    out[~named] = np.array(bands, dtype=object)[at]
+    return out

@@ -1,0 +1,92 @@
+"""The files of an evaluation: those named, and those found under their usual names in a folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from orthodx.errors import NoInputError, UsageError
+from orthodx.evaluation.notices import Notices
+from orthodx.studies.manifest import read_manifest, read_table
+from orthodx.studies.nifti import is_nifti
+
+PREDICTIONS, LABELS, MANIFEST, EHR = "predictions.csv", "labels.csv", "manifest.csv", "ehr.csv"
+MASKS, TRUTH = "masks", "truth"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Paths that are there; None where there is none. Diagnosis needs the first two, segmentation the next two."""
+
+    predictions: Path | None
+    labels: Path | None
+    masks: Path | None
+    truth: Path | None
+    manifest: Path | None
+    ehr: Path | None
+
+    @property
+    def diagnosis(self) -> tuple[Path, Path] | None:
+        """Predictions and labels, if both are there."""
+        return (self.predictions, self.labels) if self.predictions and self.labels else None
+
+    @property
+    def segmentation(self) -> tuple[Path, Path] | None:
+        """Masks and truth, if both are there."""
+        return (self.masks, self.truth) if self.masks and self.truth else None
+
+
+def find_inputs(folder: Path, named: dict[str, Path | None], notices: Notices) -> Inputs:
+    """What is named, completed by what `folder` holds; a task is left out when only half of it is there.
+
+    Raises `UsageError` for a named file that is missing or lacks its other half, `NoInputError` for nothing.
+    """
+    usual = {"predictions": PREDICTIONS, "labels": LABELS, "masks": MASKS, "truth": TRUTH, "manifest": MANIFEST,
+             "ehr": EHR}  # fmt: skip
+    paths: dict[str, Path | None] = {}
+    for key, name in usual.items():
+        given = named.get(key)
+        if given is not None and not given.exists():
+            raise UsageError(f"--{key}: {given} is not there", hint="check the path")
+        found = given or folder / name
+        paths[key] = found if found.exists() else None
+    if paths["masks"] is not None and not any(map(is_nifti, paths["masks"].iterdir())):
+        inner = paths["masks"] / MASKS
+        paths["masks"] = inner if inner.is_dir() else paths["masks"]
+    inputs = Inputs(**paths)
+    for one, two in (("predictions", "labels"), ("masks", "truth")):
+        for key, other in ((one, two), (two, one)):
+            if paths[key] is not None and paths[other] is None:
+                if named.get(key) is not None:
+                    raise UsageError(f"--{key} needs its {other}", hint=f"give --{other}, or put {usual[other]} here")
+                notices.note(f"{usual[key]} is here but no {usual[other]}: not evaluated")
+    if not inputs.diagnosis and not inputs.segmentation:
+        raise NoInputError(
+            f"nothing to evaluate in {folder.resolve()}",
+            hint=f"put {PREDICTIONS} with {LABELS}, or {MASKS}/ with {TRUTH}/, there, or name them with options",
+        )
+    return inputs
+
+
+def read_attributes(inputs: Inputs) -> tuple[pd.DataFrame | None, pd.DataFrame | None]:
+    """Manifest and EHR table as text, None where there is none."""
+    manifest = None if inputs.manifest is None else pd.DataFrame(read_manifest(inputs.manifest), dtype=object)
+    ehr = None if inputs.ehr is None else read_table(inputs.ehr)
+    if ehr is not None and "study_id" not in ehr.columns:
+        raise UsageError(f"{inputs.ehr}: has no column 'study_id'", hint="one row a study, named by study_id")
+    return manifest, ehr
+
+
+def compared_paths(path: Path) -> tuple[Path | None, Path | None]:
+    """Predictions and masks of another run: a CSV, a folder of masks, or a folder that holds either."""
+    if path.is_file():
+        return path, None
+    if not path.is_dir():
+        raise UsageError(f"--compare: {path} is not there", hint="name a predictions CSV or a folder of masks")
+    predictions = path / PREDICTIONS if (path / PREDICTIONS).is_file() else None
+    masks = next((p for p in (path, path / MASKS) if p.is_dir() and any(map(is_nifti, p.iterdir()))), None)
+    if predictions is None and masks is None:
+        raise UsageError(f"--compare: {path} holds no {PREDICTIONS} and no masks", hint="name another folder or a CSV")
+    return predictions, masks

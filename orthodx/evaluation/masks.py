@@ -1,0 +1,144 @@
+"""Scoring a folder of masks: paired with the truth by name, in parallel, resumable."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from orthodx.errors import NoInputError, OrthodxError
+from orthodx.evaluation.notices import Notices, some
+from orthodx.evaluation.segment_scores import score_files
+from orthodx.joints import JOINTS, KNEE
+from orthodx.studies.nifti import is_nifti
+from orthodx.studies.run_record import sha256, versions, write_json
+
+
+@dataclass(frozen=True)
+class MaskCase:
+    """One series that has both a mask and a truth."""
+
+    series_id: str
+    study_id: str
+    patient_id: str
+    mask: Path
+    truth: Path
+
+
+def pair_masks(masks: Path, truth: Path, manifest: pd.DataFrame | None, notices: Notices) -> list[MaskCase]:
+    """Cases of both folders by series_id; files without a partner are named. Raises `NoInputError` for none."""
+    found, wanted = _files(masks), _files(truth)
+    for name, have, other in ((masks.name, found, wanted), (truth.name, wanted, found)):
+        alone = sorted(have.keys() - other.keys())
+        if alone:
+            what = "have no truth" if have is found else "have no mask and are missing from all numbers"
+            notices.note(f"{name}: {len(alone)} files {what}: {some(alone)}")
+    both = sorted(found.keys() & wanted.keys())
+    if not both:
+        raise NoInputError(
+            f"no mask in {masks} has its truth in {truth}", hint="name both <series_id>.nii.gz, alike in both folders"
+        )
+    rows = {} if manifest is None else {r["series_id"]: r for r in manifest.to_dict("records")}
+    strangers = [s for s in both if s not in rows]
+    if strangers:
+        why = "no manifest.csv" if manifest is None else "not in manifest.csv"
+        notices.note(
+            f"{len(strangers)} series have no patient ({why}); each counts as one of its own: {some(strangers)}"
+        )
+    return [
+        MaskCase(s, rows.get(s, {}).get("study_id") or s, rows.get(s, {}).get("patient_id") or f"series {s}",
+                 found[s], wanted[s])
+        for s in both
+    ]  # fmt: skip
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    return {p.name.split(".nii")[0]: p for p in sorted(folder.iterdir()) if is_nifti(p) and not p.name.startswith(".")}
+
+
+def structures_of(manifest: pd.DataFrame | None) -> dict[int, str]:
+    """Mask value -> name for the joint of the manifest, the knee where it names none with structures."""
+    named = set() if manifest is None or "joint" not in manifest.columns else set(manifest["joint"])
+    known = [JOINTS[j].names for j in sorted(named & JOINTS.keys()) if JOINTS[j].structures]
+    return known[0] if known else KNEE.names
+
+
+def score_masks(
+    cases: list[MaskCase], structures: dict[int, str], tolerance_mm: float, receipts: Path, *,
+    workers: int, resume: bool, notices: Notices, progress: Callable[[str, int, int], None],
+) -> pd.DataFrame:  # fmt: skip
+    """Scores, a row a series and structure; refused cases are named in `notices` and left out.
+
+    receipts: folder of finished cases; with `resume` those of the same files, tolerance and versions are kept.
+    progress: called with (series, done, total).
+    """
+    rows: list[dict[str, Any]] = []
+    jobs = [(case, structures, tolerance_mm, receipts / f"{case.series_id}.json", resume) for case in cases]
+    for done, (case, scores, problem) in enumerate(_scored(jobs, workers), 1):
+        if problem is not None:
+            notices.refuse(*problem)
+        for remark in scores["remarks"]:
+            notices.note(remark)
+        ids = {"patient_id": case.patient_id, "study_id": case.study_id, "series_id": case.series_id}
+        rows += [{**ids, **score} for score in scores["structures"]]
+        progress(case.series_id, done, len(cases))
+    if not rows:
+        raise NoInputError("no mask could be scored", hint="the reasons stand above")
+    order = {name: i for i, name in enumerate(structures.values())}
+    table = pd.DataFrame(rows)
+    return table.sort_values(
+        ["series_id", "structure"], key=lambda c: c.map(order) if c.name == "structure" else c, ignore_index=True
+    ).astype({c: float for c in table.columns if c.endswith(("_mm", "_ml", "_percent")) or c in ("dice", "nsd")})
+
+
+def _scored(jobs: list[tuple[Any, ...]], workers: int) -> Iterator[tuple[MaskCase, dict[str, Any], Any]]:
+    if workers == 0 or len(jobs) == 1:
+        yield from (_score_one(*job) for job in jobs)
+        return
+    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn")) as pool:
+        waiting = {pool.submit(_score_one, *job): job[0] for job in jobs}
+        for future in as_completed(waiting):
+            try:
+                yield future.result()
+            except BrokenProcessPool:
+                message = f"{waiting[future].series_id}: a worker process died, probably for lack of memory"
+                yield waiting[future], _EMPTY, (message, "run again with --resume --workers 0")
+
+
+_EMPTY: dict[str, Any] = {"structures": [], "remarks": []}
+
+
+def _score_one(
+    case: MaskCase, structures: dict[int, str], tolerance_mm: float, receipt: Path, resume: bool
+) -> tuple[MaskCase, dict[str, Any], tuple[str, str | None] | None]:
+    """One case: its scores, or why there are none. Runs in a worker process."""
+    try:
+        key = {
+            "mask": sha256(case.mask), "truth": sha256(case.truth), "tolerance_mm": tolerance_mm,
+            "structures": list(structures.values()), "versions": versions(),
+        }  # fmt: skip
+        if resume and (kept := _finished(receipt, key)) is not None:
+            return case, kept, None
+        scores, remarks = score_files(case.mask, case.truth, structures, tolerance_mm)
+        result = {"structures": [asdict(s) for s in scores], "remarks": remarks}
+        write_json(receipt, {"key": key, "result": result})
+        return case, result, None
+    except OrthodxError as error:
+        return case, _EMPTY, (str(error), error.hint)
+    except MemoryError:
+        return case, _EMPTY, (f"{case.series_id}: out of memory", "use fewer --workers")
+
+
+def _finished(receipt: Path, key: dict[str, Any]) -> dict[str, Any] | None:
+    try:
+        kept = json.loads(receipt.read_text(encoding="utf-8"))
+        return kept["result"] if kept["key"] == key and kept["result"]["structures"] else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,32 @@
+"""What a person is told on the way: cases that were refused, and facts worth knowing. The rest goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Notices:
+    """Collects one line a finding and passes it on: `refuse` for what could not be scored, `note` for the rest."""
+
+    tell: Callable[[str, bool], None] = lambda line, refused: None
+    refused: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def refuse(self, message: str, hint: str | None) -> None:
+        """A case or value that is left out because it cannot be trusted."""
+        line = f"{message} -> {hint}" if hint else message
+        self.refused.append(line)
+        self.tell(line, True)
+
+    def note(self, message: str) -> None:
+        """A fact that changes how the numbers are read."""
+        self.notes.append(message)
+        self.tell(message, False)
+
+
+def some(names: Sequence[str], most: int = 4) -> str:
+    """The first few names, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

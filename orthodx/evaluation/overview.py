@@ -1,0 +1,141 @@
+"""Tables people read, from tidy rows: on the terminal and in the report."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from orthodx.evaluation.diagnosis import TASK as DIAGNOSIS
+from orthodx.evaluation.rows import REST, Row, find
+from orthodx.evaluation.segmentation import TASK as SEGMENTATION
+
+MINUS = "−"
+COLUMN_NAMES = {
+    "auroc": "AUROC", "average_precision": "AP", "sensitivity": "sensitivity", "specificity": "specificity",
+    "ppv": "PPV", "npv": "NPV", "brier": "Brier", "calibration_error": "ECE", "net_benefit": "net benefit",
+    "dice": "Dice", "nsd": "NSD", "hd95_mm": "HD95, mm", "assd_mm": "ASSD, mm", "detection_rate": "detected",
+    "volume_error_ml": "volume error, mL", "volume_error_percent": "volume error, %", "missed": "missed",
+    "false": "false", "both_empty": "both empty", "auroc_gap": "AUROC gap", "dice_gap": "Dice gap",
+    "nsd_gap": "NSD gap", "prevalence": "prevalence",
+}  # fmt: skip
+_DIFFERENCE = ("metric", "difference", "Holm p")
+COUNTS = ("missed", "false", "both_empty")
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table of text: title, column names, lines."""
+
+    title: str
+    columns: tuple[str, ...]
+    lines: tuple[tuple[str, ...], ...]
+
+
+def number(value: float, metric: str) -> str:
+    """A value in the digits its metric deserves; a dash where there is none."""
+    if math.isnan(value):
+        return "–"
+    digits = (
+        0 if metric in COUNTS else 1 if metric == "volume_error_percent" else 2 if metric[-3:] in ("_mm", "_ml") else 3
+    )
+    return f"{value:.{digits}f}".replace("-", MINUS)
+
+
+def with_interval(row: Row | None) -> str:
+    """Value (low to high); the note where there is no number."""
+    if row is None:
+        return "–"
+    if math.isnan(row.value):
+        return row.note or "–"
+    text = number(row.value, row.metric)
+    if math.isnan(row.low):
+        return text
+    between = "–" if row.low >= 0 else " to "
+    return f"{text} ({number(row.low, row.metric)}{between}{number(row.high, row.metric)})"
+
+
+def p_text(p: float) -> str:
+    """A p value as journals print it."""
+    return "–" if math.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def overview(rows: Sequence[Row]) -> list[Sheet]:
+    """The headline tables: per task its main numbers, then what differs between groups."""
+    sheets = [
+        by_target(
+            rows, DIAGNOSIS, "Diagnosis, 95 % intervals", ("auroc", "average_precision", "sensitivity", "specificity")
+        ),
+        by_target(rows, SEGMENTATION, "Segmentation, 95 % intervals", ("dice", "nsd", "hd95_mm", "detection_rate")),
+        group_differences(rows),
+        comparisons(rows),
+    ]
+    return [sheet for sheet in sheets if sheet.lines]
+
+
+def by_target(rows: Sequence[Row], task: str, title: str, metrics: Sequence[str]) -> Sheet:
+    """A line a label or structure over all cases, with n (and positives)."""
+    overall = find(rows, task=task, grouping="", group="", against="")
+    targets = dict.fromkeys(r.target for r in overall)
+    lines = []
+    for target in targets:
+        have = {r.metric: r for r in overall if r.target == target}
+        n = next(r.n for r in have.values())
+        positives = next((r.positives for r in have.values() if r.positives is not None), None)
+        count = f"{n}" if positives is None else f"{n} ({positives})"
+        lines.append(
+            (target if task == DIAGNOSIS else _words(target), count, *(with_interval(have.get(m)) for m in metrics))
+        )
+    names = tuple(COLUMN_NAMES[m] for m in metrics)
+    first = "label" if task == DIAGNOSIS else "structure"
+    return Sheet(title, (first, "studies (positive)" if task == DIAGNOSIS else "patients", *names), tuple(lines))
+
+
+def group_differences(rows: Sequence[Row]) -> Sheet:
+    """Differences from the rest that remain after Holm's adjustment, smallest p first."""
+    found = sorted((r for r in rows if r.against == REST and r.p_holm < 0.05), key=lambda r: r.p)
+    lines = tuple(
+        (_words(r.target), f"{r.grouping} = {r.group}", f"{r.n}", COLUMN_NAMES[r.metric], with_interval(r),
+         p_text(r.p_holm))
+        for r in found
+    )  # fmt: skip
+    return Sheet("Groups that differ from the rest (Holm p < 0.05)", ("target", "group", "n", *_DIFFERENCE), lines)
+
+
+def by_group(rows: Sequence[Row], task: str, grouping: str, metric: str) -> Sheet:
+    """A line a target and group: its metric, its difference from the rest, the adjusted p."""
+    found = find(rows, task=task, grouping=grouping, metric=metric)
+    rest = {(r.target, r.group): r for r in found if r.against == REST}
+    lines = []
+    for r in found:
+        if not r.against:
+            other = rest.get((r.target, r.group))
+            count = f"{r.n}" if r.positives is None else f"{r.n} ({r.positives})"
+            p = p_text(other.p_holm) if other else "–"
+            lines.append((_words(r.target), r.group, count, with_interval(r), with_interval(other), p))
+    columns = ("target", grouping, "n (positive)" if task == DIAGNOSIS else "patients", COLUMN_NAMES[metric])
+    return Sheet(f"{COLUMN_NAMES[metric]} by {grouping}", (*columns, "minus the rest", "Holm p"), tuple(lines))
+
+
+def gaps(rows: Sequence[Row], task: str) -> Sheet:
+    """Best minus worst group of every target and grouping."""
+    found = [r for r in rows if r.task == task and r.metric.endswith("_gap")]
+    lines = tuple(
+        (_words(r.target), r.grouping, COLUMN_NAMES[r.metric], r.group, r.against, with_interval(r)) for r in found
+    )
+    title = "Equality gaps: best minus worst group (chosen by looking, so biased upwards and not tested)"
+    return Sheet(title, ("target", "grouping", "metric", "best", "worst", "gap"), lines)
+
+
+def comparisons(rows: Sequence[Row]) -> Sheet:
+    """Differences from compared runs, ours minus theirs."""
+    found = [r for r in rows if r.against and not r.grouping]
+    lines = tuple(
+        (_words(r.target), r.against, f"{r.n}", COLUMN_NAMES[r.metric], with_interval(r), p_text(r.p_holm))
+        for r in found
+    )
+    return Sheet("Ours minus the compared run", ("target", "run", "n", *_DIFFERENCE), lines)
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")

@@ -1,0 +1,62 @@
+"""What the record beside a set of results says about the run that made them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orthodx.evaluation.notices import Notices
+
+RUN = "run.json"
+
+
+@dataclass(frozen=True, eq=False)
+class RunFacts:
+    """Facts of one run.
+
+    name: what figures call it. thresholds: label -> threshold frozen on validation data. label_fraction: share
+    of training labels used, 0 to 1. start: pretrained or from scratch, where known. record: all of `run.json`.
+    """
+
+    name: str
+    thresholds: dict[str, float]
+    label_fraction: float | None
+    start: str
+    record: dict[str, Any]
+
+
+def read_facts(results: Path, notices: Notices) -> RunFacts:
+    """Facts from `<name>.run.json` or `run.json` beside a prediction table, or inside a folder of masks."""
+    folder, stem = (results, "") if results.is_dir() else (results.parent, results.stem)
+    record: dict[str, Any] = {}
+    for path in (folder / f"{stem}.{RUN}", folder / RUN):
+        if path.is_file():
+            try:
+                record = dict(json.loads(path.read_text(encoding="utf-8")))
+                break
+            except (ValueError, TypeError, OSError) as error:
+                notices.note(f"{path.name}: not a run record ({error}); thresholds and training facts stay unknown")
+    model = record.get("model") if isinstance(record.get("model"), dict) else {}
+    facts = {**record, **(model or {})}
+    named = results.resolve()
+    name = named.parent.name if named.name in ("predictions.csv", "masks") else named.name.removesuffix(".csv")
+    scratch = facts.get("from_scratch")
+    start = "" if scratch is None else ("from scratch" if scratch else "pretrained")
+    return RunFacts(
+        name=name or "run",
+        thresholds=_numbers(facts.get("thresholds")),
+        label_fraction=_fraction(facts.get("label_fraction")),
+        start=start,
+        record=record,
+    )
+
+
+def _numbers(value: Any) -> dict[str, float]:
+    items = value.items() if isinstance(value, dict) else ()
+    return {str(k): float(v) for k, v in items if isinstance(v, (int, float)) and 0 < v < 1}
+
+
+def _fraction(value: Any) -> float | None:
+    return float(value) if isinstance(value, (int, float)) and 0 < value <= 1 else None

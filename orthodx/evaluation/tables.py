@@ -1,0 +1,153 @@
+"""Predictions, labels and attributes from files: what is doubtful is named and left out, the rest goes on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from orthodx.errors import StudyError
+from orthodx.evaluation.notices import Notices, some
+from orthodx.studies.manifest import read_table
+
+ABOUT = ("patient_id", "study_id", "series_id", "views", "view", "model", "joint", "status", "reason", "seconds")
+
+
+@dataclass(frozen=True, eq=False)
+class Diagnoses:
+    """Probabilities of one model with their truth, a row a study.
+
+    studies, patients: (n,) ids. labels: L names. probability, truth: (n, L) float; NaN where there is none
+    (a blank label is unknown, not negative). truth is 0 or 1.
+    """
+
+    studies: np.ndarray
+    patients: np.ndarray
+    labels: tuple[str, ...]
+    probability: np.ndarray
+    truth: np.ndarray
+
+    def known(self, label: int) -> np.ndarray:
+        """(n,) bool: both probability and truth are there."""
+        return ~np.isnan(self.probability[:, label]) & ~np.isnan(self.truth[:, label])
+
+
+def read_diagnoses(
+    predictions: Path, labels: Path, manifest: pd.DataFrame | None, notices: Notices, *, quiet: bool = False
+) -> Diagnoses:
+    """Join predictions and labels by study. quiet: say nothing of studies and labels without a partner.
+
+    Raises `StudyError` where nothing can be joined, or an id stands twice.
+    """
+    found, truth = _by_study(predictions), _by_study(labels)
+    names = [c for c in found.columns if c in truth.columns and c not in ABOUT]
+    if not names:
+        raise StudyError(
+            f"{predictions.name} and {labels.name} share no label column",
+            hint=f"name the columns alike; labels has: {some(_label_columns(truth)) or 'none'}",
+        )
+    found = _averaged(found, names, predictions, notices)
+    if truth["study_id"].duplicated().any():
+        twice = truth["study_id"][truth["study_id"].duplicated()].iloc[0]
+        raise StudyError(f"{labels.name}: study_id '{twice}' stands twice", hint="keep one row a study")
+    truth = truth.set_index("study_id")
+    if not quiet:
+        _name_unpaired(found, truth, names, predictions, labels, notices)
+    found = found[found["study_id"].isin(truth.index)]
+    if not len(found):
+        raise StudyError(
+            f"no study of {predictions.name} is in {labels.name}", hint="use the same study_id in both tables"
+        )
+    truth = truth.loc[found["study_id"]]
+    answers = np.column_stack([_truth(truth, c, labels, notices) for c in names])
+    patients = _patients(found, manifest, notices, quiet)
+    chances = found[names].to_numpy(float)
+    return Diagnoses(found["study_id"].to_numpy(str), patients, tuple(names), chances, answers)
+
+
+def _by_study(path: Path) -> pd.DataFrame:
+    table = read_table(path)
+    if "study_id" not in table.columns:
+        raise StudyError(f"{path.name}: has no column 'study_id'", hint="one row a study, named by study_id")
+    table["study_id"] = table["study_id"].str.strip()
+    return table
+
+
+def _label_columns(table: pd.DataFrame) -> list[str]:
+    return [c for c in table.columns if c not in ABOUT]
+
+
+def _averaged(found: pd.DataFrame, names: list[str], path: Path, notices: Notices) -> pd.DataFrame:
+    """One row a study with numeric probabilities; several series of a study are averaged."""
+    found = found.copy()
+    for name in names:
+        text = found[name].str.strip()
+        value = pd.to_numeric(text.str.replace(",", ".", regex=False), errors="coerce")
+        bad = ~value.between(0, 1)
+        if bad.any():
+            what = [f"{s}: '{t}'" for s, t in zip(found["study_id"][bad], text[bad], strict=True)]
+            notices.refuse(
+                f"{path.name}: {name}: {len(what)} values are no probability from 0 to 1 ({some(what)}); not scored",
+                "write probabilities, not logits, scores or blanks",
+            )
+        found[name] = value.mask(bad)
+    repeated = found["study_id"].duplicated(keep=False)
+    if repeated.any():
+        if "series_id" not in found.columns:
+            twice = found["study_id"][repeated].iloc[0]
+            raise StudyError(
+                f"{path.name}: study_id '{twice}' stands twice",
+                hint="keep one row a study, or name the series in a column series_id to have them averaged",
+            )
+        notices.note(
+            f"{path.name}: the series of a study are averaged ({found['study_id'][repeated].nunique()} studies)"
+        )
+        rest = [c for c in found.columns if c not in names]
+        how = {**{c: "first" for c in rest if c != "study_id"}, **{c: "mean" for c in names}}
+        found = found.groupby("study_id", sort=False, as_index=False).agg(how)
+    return found
+
+
+def _name_unpaired(
+    found: pd.DataFrame, truth: pd.DataFrame, names: list[str], predictions: Path, labels: Path, notices: Notices
+) -> None:
+    strangers = [s for s in found["study_id"] if s not in truth.index]
+    if strangers:
+        notices.note(f"{predictions.name}: {len(strangers)} studies have no truth in {labels.name}: {some(strangers)}")
+    unseen = truth.index[~truth.index.isin(found["study_id"])]
+    if len(unseen):
+        notices.note(
+            f"{labels.name}: {len(unseen)} studies have no prediction and are missing from all numbers: "
+            f"{some(list(unseen))}"
+        )
+    for table, path, other in ((truth, labels, predictions), (found, predictions, labels)):
+        extra = [c for c in _label_columns(table) if c not in names]
+        if extra:
+            notices.note(f"{path.name}: columns without a partner in {other.name} are not scored: {some(extra)}")
+
+
+def _truth(truth: pd.DataFrame, name: str, path: Path, notices: Notices) -> np.ndarray:
+    """(n,) 0, 1 or NaN for blank; other values are named and count as unknown."""
+    text = truth[name].str.strip()
+    value = text.map({"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0, "": np.nan})
+    bad = value.isna() & (text != "")
+    if bad.any():
+        what = [f"{s}: '{t}'" for s, t in zip(truth.index[bad], text[bad], strict=True)]
+        notices.refuse(
+            f"{path.name}: {name}: {len(what)} labels are not 0, 1 or blank ({some(what)}); taken as unknown",
+            "write 1, 0, or nothing where it is unknown",
+        )
+    return value.to_numpy(float)
+
+
+def _patients(found: pd.DataFrame, manifest: pd.DataFrame | None, notices: Notices, quiet: bool) -> np.ndarray:
+    """(n,) patient of each study: from the predictions, else the manifest, else the study itself."""
+    own = found["patient_id"].str.strip() if "patient_id" in found.columns else pd.Series("", index=found.index)
+    known = {} if manifest is None else dict(zip(manifest["study_id"], manifest["patient_id"], strict=True))
+    patients = own.where(own != "", found["study_id"].map(known).fillna(""))
+    lost = patients == ""
+    if lost.any() and not quiet:
+        notices.note(f"{int(lost.sum())} studies name no patient; each counts as a patient of its own")
+    return patients.where(~lost, "study " + found["study_id"]).to_numpy(str)
