@@ -6,9 +6,10 @@ dicom2nifti (strict) goes first, dcm2niix second where it is installed; both are
 from __future__ import annotations
 
 import logging
+import math
 import warnings
 from importlib.metadata import version
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pydicom
@@ -18,6 +19,7 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from orthodx.errors import StudyError
 from orthodx.studies import dcm2niix
 from orthodx.studies.dicom_files import DicomFile
+from orthodx.studies.frames import Frame, PlainPixels
 from orthodx.studies.grouping import Stack
 from orthodx.studies.verification import Slice, verify
 from orthodx.studies.volume import Volume
@@ -111,8 +113,9 @@ def _read(stack: Stack, name: str) -> list[Slice]:
     decoded: dict[DicomFile, np.ndarray] = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's warnings quote values
-        for file in stack.files:
-            decoded[file] = decode(file, name)
+        for frame in stack.frames:
+            if frame.file not in decoded:
+                decoded[frame.file] = decode(frame, name)
     slices = []
     for frame in stack.frames:
         pixels = decoded[frame.file]
@@ -123,49 +126,48 @@ def _read(stack: Stack, name: str) -> list[Slice]:
     return slices
 
 
-def decode(file: DicomFile, name: str) -> np.ndarray:
-    """Stored values of a file, sign-extended from BitsStored, unscaled."""
+def decode(frame: Frame, name: str) -> np.ndarray:
+    """Stored values of a frame's file, (rows, columns) or (frames, rows, columns), sign-extended, unscaled."""
+    file = frame.file
     try:
         with file.open() as stream:
+            if frame.plain:
+                return _plain(stream, frame.plain)
             ds = pydicom.dcmread(stream, force=True)
             if "TransferSyntaxUID" not in ds.file_meta:
                 implicit = ds.original_encoding[0]
                 ds.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
-            return _sign_extended(_native(ds) if _is_plain(ds) else ds.pixel_array, ds)
+            if int(ds.HighBit) != int(ds.BitsStored) - 1:
+                raise ValueError("HighBit is not BitsStored - 1")
+            _check_length(ds)
+            return _sign_extended(ds.pixel_array, int(ds.BitsStored))
     except Exception as error:  # decoders raise anything at all on damaged pixel data
-        raise StudyError(
-            f"{name}: {file.name} cannot be decoded ({type(error).__name__})", hint="export it again"
-        ) from error
+        reason = f"{name}: {file.name} cannot be decoded ({type(error).__name__})"
+        raise StudyError(reason, hint="export it again") from error
 
 
-def _is_plain(ds: Dataset) -> bool:
-    """Uncompressed little-endian whole numbers, one a pixel: nearly every MR image."""
-    syntax = ds.file_meta.TransferSyntaxUID
-    if syntax.is_compressed or "PixelData" not in ds:
-        return False
-    return bool(syntax.is_little_endian and int(ds.BitsAllocated) in (8, 16, 32))
+def _plain(stream: BinaryIO, plain: PlainPixels) -> np.ndarray:
+    stream.seek(plain.offset)
+    count = math.prod(plain.shape)
+    raw = stream.read(count * np.dtype(plain.dtype).itemsize)
+    pixels = np.frombuffer(raw, plain.dtype, count).reshape(plain.shape)  # raises where the file is cut off
+    return _sign_extended(pixels if plain.shape[0] > 1 else pixels[0], plain.stored_bits)
 
 
-def _native(ds: Dataset) -> np.ndarray:
-    kind = f"<{'i' if int(ds.PixelRepresentation) else 'u'}{int(ds.BitsAllocated) // 8}"
-    shape = (int(ds.get("NumberOfFrames") or 1), int(ds.Rows), int(ds.Columns))
-    raw, wanted = ds.PixelData, int(np.prod(shape)) * int(ds.BitsAllocated) // 8
-    if not 0 <= len(raw) - wanted <= 1:
+def _check_length(ds: Dataset) -> None:
+    """pydicom takes the first part of too much pixel data; here it is a damaged file."""
+    if ds.file_meta.TransferSyntaxUID.is_compressed:
+        return
+    bits = int(ds.Rows) * int(ds.Columns) * int(ds.get("NumberOfFrames") or 1) * int(ds.BitsAllocated)
+    if not 0 <= len(ds.PixelData) - bits // 8 <= 1:
         raise ValueError("pixel data of another length")
-    pixels = np.frombuffer(raw, kind, int(np.prod(shape))).reshape(shape)
-    return pixels if shape[0] > 1 else pixels[0]
 
 
-def _sign_extended(pixels: np.ndarray, ds: Dataset) -> np.ndarray:
+def _sign_extended(pixels: np.ndarray, stored: int) -> np.ndarray:
     """Bits above HighBit are no part of a value (PS3.5 8.1.1): cleared, or filled with the sign."""
-    if pixels.dtype.kind not in "iu":
+    spare = pixels.dtype.itemsize * 8 - stored
+    if pixels.dtype.kind not in "iu" or spare == 0:
         return pixels
-    stored, width = int(ds.BitsStored), pixels.dtype.itemsize * 8
-    if int(ds.HighBit) != stored - 1:
-        raise ValueError("HighBit is not BitsStored - 1")
-    if stored == width:
-        return pixels
-    spare = width - stored
     return (pixels << spare) >> spare
 
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from orthodx.studies.dicom_files import DicomFile
 from orthodx.studies.metadata import FACTS
@@ -32,6 +33,16 @@ _PARTS = {"P": "phase", "PHASE": "phase", "PHASE MAP": "phase", "R": "real", "RE
 
 
 @dataclass(frozen=True, slots=True)
+class PlainPixels:
+    """Where a file's uncompressed little-endian pixels begin, so that it need not be parsed a second time."""
+
+    offset: int
+    dtype: str
+    stored_bits: int
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Frame:
     """One 2D image. position, orientation: LPS mm and cosines. spacing: mm between rows, between columns."""
 
@@ -43,6 +54,7 @@ class Frame:
     instance: int | None
     slope: float
     intercept: float
+    plain: PlainPixels | None = None  # None where a decoder is needed
 
 
 class Uids(NamedTuple):
@@ -99,6 +111,7 @@ def read_header(file: DicomFile, known: set[Kind]) -> Header | None:
             ds = pydicom.dcmread(stream, stop_before_pixels=True, force=bare)
             uids = Uids(*(str(ds.get(k, "") or "") for k in ("PatientID", "StudyInstanceUID", "SeriesInstanceUID")))
             sop = str(ds.get("SOPClassUID", "") or "")
+            plain = _plain_pixels(ds, stream) if sop in CLASSIC or sop in ENHANCED else None
     except Exception:  # a damaged header raises anything at all
         return Header(file, Uids("", "", ""), "", "a damaged DICOM file: copy or export it again", fault=True)
     if bare and not sop:
@@ -111,7 +124,7 @@ def read_header(file: DicomFile, known: set[Kind]) -> Header | None:
         if reason:
             return Header(file, uids, modality, reason)
         expand = _classic if sop in CLASSIC else _enhanced
-        frames = tuple(expand(ds, file, uids))
+        frames = tuple((kind, replace(frame, plain=plain)) for kind, frame in expand(ds, file, uids))
     except _UnfitError as error:
         return Header(file, uids, modality, str(error), fault=True)
     except Exception:  # a value no one can parse; its text may identify a person and is not repeated
@@ -128,6 +141,30 @@ def read_headers(files: Iterable[DicomFile]) -> list[Header | None]:
         warnings.simplefilter("ignore")
         known: set[Kind] = set()
         return [read_header(file, known) for file in files]
+
+
+def _plain_pixels(ds: Dataset, stream: BinaryIO) -> PlainPixels | None:
+    """Read the element that pydicom stopped before; anything unusual about it is left to the decoders."""
+    syntax = ds.file_meta.get("TransferSyntaxUID")
+    if syntax not in (ImplicitVRLittleEndian, ExplicitVRLittleEndian):
+        return None
+    head = stream.read(12)
+    skip = 4 if syntax == ImplicitVRLittleEndian else 8
+    if head[:4] != b"\xe0\x7f\x10\x00" or (skip == 8 and head[4:8] not in (b"OW\0\0", b"OB\0\0")):
+        return None
+    try:
+        bits, stored, high, signed = (
+            int(ds[k].value) for k in ("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation")
+        )
+        shape = (int(ds.get("NumberOfFrames") or 1), int(ds.Rows), int(ds.Columns))
+    except (KeyError, AttributeError, TypeError, ValueError):
+        return None
+    wanted = math.prod(shape) * bits // 8
+    length = int.from_bytes(head[skip : skip + 4], "little")
+    if bits not in (8, 16, 32) or high != stored - 1 or not 0 <= length - wanted <= 1 or wanted == 0:
+        return None
+    offset = stream.tell() - len(head) + skip + 4
+    return PlainPixels(offset, f"<{'i' if signed else 'u'}{bits // 8}", stored, shape)
 
 
 def _no_image(ds: Dataset, sop: str) -> str:
