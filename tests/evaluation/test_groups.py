@@ -32,12 +32,11 @@ def grouped(d, group, settings=QUICK):
 
 
 def test_a_planted_drop_is_found_and_chance_is_not():
-    found, alarms = 0, 0
-    for seed in range(8):
-        found += any(r.p_holm < 0.05 and r.value < 0 for r in find(grouped(*cohort(seed, drop=0.1)), group="A"))
-        alarms += any(r.p_holm < 0.05 for r in grouped(*cohort(seed)))
-    assert found == 8
-    assert alarms <= 1
+    found = [any(r.p_holm < 0.05 and r.value < 0 for r in find(grouped(*cohort(i, drop=0.1)), group="A"))
+             for i in range(4)]  # fmt: skip
+    alarms = [any(r.p_holm < 0.05 for r in grouped(*cohort(i, labels=1))) for i in range(60)]
+    assert all(found)
+    assert sum(alarms) <= 6  # three expected at most; the full simulation is in examples/benchmarks
 
 
 def test_small_cells_get_their_counts_instead_of_a_number():
