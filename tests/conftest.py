@@ -14,6 +14,10 @@ import torch
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--write-golden", action="store_true", help="store the shipped model's masks as the golden ones")
+
+
 @pytest.fixture(scope="session")
 def knee():
     from orthodx.synth.procedural import random_knee

@@ -1,5 +1,6 @@
 """The shipped model on one synthetic study: the masks it gave when it was released, and the truth."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +11,19 @@ from orthodx.inference.segment import segment
 from orthodx.joints import KNEE, View
 from orthodx.studies.nifti import read_volume
 
-GOLDEN = Path(__file__).parent / "golden"  # made by `python -m tests.inference.make_golden` at a release
+GOLDEN = Path(__file__).parent / "golden"  # at a release: pytest tests/inference/test_golden.py --write-golden
 BONES = (1, 2)
 
 
 @pytest.fixture(scope="module")
-def masks(cohort, tmp_path_factory):
+def masks(cohort, tmp_path_factory, request):
     out = tmp_path_factory.mktemp("golden")
     cases = segment([cohort], out, model="knee-small", device="cpu", preview=False)
     assert all(case.status != "failed" for case in cases)
+    if request.config.getoption("--write-golden"):
+        GOLDEN.mkdir(exist_ok=True)
+        for path in out.glob("*.nii.gz"):
+            shutil.copy(path, GOLDEN)
     return out
 
 
