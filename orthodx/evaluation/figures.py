@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ _STYLE = {
     "axes.edgecolor": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK, "axes.titlecolor": INK,
     "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.8, "svg.fonttype": "none",
     "svg.hashsalt": "orthodx", "legend.frameon": False, "legend.fontsize": 8, "figure.facecolor": "#ffffff",
-    "axes.facecolor": "#ffffff",
+    "axes.facecolor": "#ffffff", "text.parse_math": False,
 }  # fmt: skip
 
 
@@ -56,12 +57,13 @@ def _drawing(width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
 def _finish(figure: Figure, folder: Path, name: str, alt: str, wide: bool = False) -> Picture:
     """Save as SVG and PNG; the page's copy has its ink and paper replaced by the page's."""
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    with warnings.catch_warnings(), atomic(folder / f"{name}.png") as temporary:
+        warnings.filterwarnings("ignore", message="Glyph")  # names in scripts the font lacks; SVG keeps them as text
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+        figure.savefig(temporary, format="png", dpi=150)
     svg = buffer.getvalue()
     with atomic(folder / f"{name}.svg") as temporary:
         temporary.write_text(svg, encoding="utf-8")
-    with atomic(folder / f"{name}.png") as temporary:
-        figure.savefig(temporary, format="png", dpi=150)
     page = svg[svg.index("<svg") :].replace(INK, "currentColor").replace("fill: #ffffff", "fill: none")
     return Picture(name, alt, page, wide)
 
