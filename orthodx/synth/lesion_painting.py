@@ -12,7 +12,7 @@ from orthodx.joints import KNEE
 from orthodx.synth.anatomy import Anatomy
 from orthodx.synth.lesion_bone import bruise_bone, grow_osteophyte
 from orthodx.synth.lesion_canvas import Canvas
-from orthodx.synth.lesion_fluid import fill_joint
+from orthodx.synth.lesion_fluid import fill_joint, mark_effusion
 from orthodx.synth.lesion_ligament import tear_ligament
 from orthodx.synth.lesion_meniscus import tear_meniscus
 from orthodx.synth.lesion_patella import dislocate
@@ -42,12 +42,13 @@ PAINTERS: dict[type, Callable[[Canvas, Any], None]] = {
 def paint(anatomy: Anatomy, lesions: Sequence[Lesion]) -> tuple[Anatomy, np.ndarray]:
     """The injured knee and its lesion mask (X, Y, Z) uint8 with `VALUES`, on the anatomy's grid.
 
-    The same anatomy and lesions give the same knee. A lesion of a structure that the anatomy lacks leaves no mark.
+    The same anatomy and lesions give the same knee; the knee's own fluid counts towards an effusion. A lesion of a structure that the anatomy lacks leaves no mark.
     """
     canvas = Canvas(anatomy)
     order = list(PAINTERS)
     for lesion in sorted(lesions, key=lambda one: order.index(type(one))):
         PAINTERS[type(lesion)](canvas, lesion)
+    mark_effusion(canvas)
     return replace(anatomy, tissues=canvas.tissues), canvas.lesions
 
 

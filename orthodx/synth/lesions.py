@@ -20,7 +20,7 @@ VALUES: dict[str, int] = {
 }
 # a label is 1 when at least so much of a knee is marked (mL): smaller traces would not be reported
 LEAST_ML: dict[str, float] = {
-    "ACL": 0.08, "PCL": 0.08, "MM": 0.02, "LM": 0.02, "MCL": 0.08, "LCL": 0.03, "PD": 0.5, "EFFU": 6.0,
+    "ACL": 0.08, "PCL": 0.08, "MM": 0.02, "LM": 0.02, "MCL": 0.08, "LCL": 0.03, "PD": 0.5, "EFFU": 10.0,
 }  # fmt: skip
 
 

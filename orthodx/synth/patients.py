@@ -119,7 +119,7 @@ def _fluid_ml(rng: np.random.Generator, hurt: set[str]) -> float:
     """Bleeding injuries fill the joint; a healthy knee may hold a few mL more than the next."""
     chance = 0.85 if hurt & {"ACL", "PD"} else 0.6 if hurt & {"PCL", "LCL", "wear"} else 0.35 if hurt else 0.06
     if rng.random() < chance:
-        return float(rng.uniform(10, 60) if hurt & {"ACL", "PD"} else rng.uniform(9, 40))
+        return float(rng.uniform(12, 60) if hurt & {"ACL", "PD"} else rng.uniform(11, 40))
     return float(rng.uniform(1.0, 4.0)) if rng.random() < 0.3 else 0.0
 
 
