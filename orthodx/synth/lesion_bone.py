@@ -57,8 +57,8 @@ def grow_osteophyte(canvas: Canvas, spur: Osteophyte) -> None:
     if middle is None:
         return
     outward = canvas.lateral if meniscus.startswith("lateral") else -canvas.lateral
-    reach = np.array([40.0, 12.0, 4.0])
-    seen = canvas.window(middle + [0, 0, up] - reach, middle + [0, 0, up] + reach)
+    level, reach = middle + np.array([0, 0, up]), np.array([40.0, 12.0, 4.0])
+    seen = canvas.window(level - reach, level + reach)
     found = seen.points[:, seen.of(bone, f"{bone}_cortex")]
     if found.shape[1] == 0:
         return

@@ -42,7 +42,8 @@ PAINTERS: dict[type, Callable[[Canvas, Any], None]] = {
 def paint(anatomy: Anatomy, lesions: Sequence[Lesion]) -> tuple[Anatomy, np.ndarray]:
     """The injured knee and its lesion mask (X, Y, Z) uint8 with `VALUES`, on the anatomy's grid.
 
-    The same anatomy and lesions give the same knee; the knee's own fluid counts towards an effusion. A lesion of a structure that the anatomy lacks leaves no mark.
+    The same anatomy and lesions give the same knee. Its own fluid counts towards an effusion. A lesion of a
+    structure that the anatomy lacks leaves no mark.
     """
     canvas = Canvas(anatomy)
     order = list(PAINTERS)

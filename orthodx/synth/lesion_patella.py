@@ -71,9 +71,7 @@ def _move(
 def _at(grid: np.ndarray, window: Window, points: np.ndarray) -> np.ndarray:
     """Nearest value of a window's grid at world points (3, ...), clamped at its faces."""
     origin = window.points[:, 0, 0, 0]
-    index = [
-        np.clip(np.rint((points[a] - origin[a]) / window.mm).astype(int), 0, grid.shape[a] - 1) for a in range(3)
-    ]
+    index = [np.clip(np.rint((points[a] - origin[a]) / window.mm).astype(int), 0, grid.shape[a] - 1) for a in range(3)]
     return grid[tuple(index)]
 
 

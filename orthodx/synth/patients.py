@@ -146,17 +146,17 @@ def _draw(rng: np.random.Generator, code: str, severity: float) -> list[Lesion]:
 
 
 def _ligament(rng: np.random.Generator, code: str, severity: float) -> LigamentTear:
-    cruciate = code in ("ACL", "PCL")
+    width, oedema = {"MCL": (1.6, 6.0), "LCL": (1.0, 3.5)}.get(code, (2.2, 2.5))  # mm more at the worst
     complete = severity > (0.75 if code == "PCL" else 0.5)
     level = rng.normal({"ACL": 0.42, "PCL": 0.5, "MCL": 0.28, "LCL": 0.55}[code], 0.1)
     return LigamentTear(
         code=code,
         level=float(np.clip(level, 0.15, 0.8)),
         share=0.3 + 0.55 * severity,
-        swelling_mm=0.8 + (2.2 if cruciate else 1.6) * severity,
+        swelling_mm=0.6 + width * severity,
         gap_mm=float(rng.uniform(3, 8)) if complete else 0.0,
         droop_deg=float(rng.uniform(8, 28)) if complete and code == "ACL" else 0.0,
-        oedema_mm=2.0 + (2.5 if cruciate else 6.0) * severity,
+        oedema_mm=1.6 + oedema * severity,
         seed=_seed(rng),
     )
 

@@ -184,7 +184,9 @@ def test_lesions_replay_from_their_records(knee):
 
 
 def test_a_lesion_of_what_is_not_there_leaves_no_mark(knee):
-    bare = replace(knee, tissues=np.where(knee.tissues == TISSUES["acl"], TISSUES["fat"], knee.tissues).astype(np.uint8))
+    bare = replace(
+        knee, tissues=np.where(knee.tissues == TISSUES["acl"], TISSUES["fat"], knee.tissues).astype(np.uint8)
+    )
     injured, mask = paint(bare, [INJURIES["ACL"][1]])
     np.testing.assert_array_equal(injured.tissues, bare.tissues)
     assert not mask.any()
