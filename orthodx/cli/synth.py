@@ -24,6 +24,12 @@ def run(
     ] = None,
     center: Annotated[list[str] | None, typer.Option(help="Only these synthetic centers (repeatable).")] = None,
     formats: Annotated[str, typer.Option("--format", help="nifti, dicom or nifti,dicom.")] = "nifti",
+    lesions: Annotated[
+        bool, typer.Option("--lesions", help="Injured knees: labels.csv, ehr.csv and lesion masks too.")
+    ] = False,
+    prevalence: Annotated[
+        float | None, typer.Option(min=0, max=1, help="With --lesions: share of injured or worn knees.")
+    ] = None,
     seed: Seed = 0,
     quiet: Quiet = False,
     json: Json = False,
@@ -40,6 +46,10 @@ def run(
 
         if label_map and anatomy is None:
             raise UsageError("--map picks from a folder of label maps", hint="give the folder with --anatomy")
+        if bank and lesions:
+            raise UsageError("a bank keeps healthy anatomies", hint="leave --bank or --lesions out")
+        if prevalence is not None and not lesions:
+            raise UsageError("--prevalence is the share of injured knees", hint="add --lesions")
         draw = random_knee if anatomy is None else LabelMapSource.open(anatomy, label_map)
         with voice.progress() as tell:
             if bank:
@@ -51,7 +61,7 @@ def run(
 
                 result = write_cohort(
                     out, joint=joint, studies=studies, seed=seed, centers=tuple(center or CENTERS), anatomy=draw,
-                    formats=tuple(formats.split(",")), resume=resume, tell=tell,
+                    formats=tuple(formats.split(",")), lesions=lesions, prevalence=prevalence, resume=resume, tell=tell,
                 )  # fmt: skip
         voice.say(f"-> {result}")
         if json:

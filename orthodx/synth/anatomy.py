@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from orthodx.synth.tissues import TISSUES
+
 
 @dataclass(frozen=True)
 class Anatomy:
@@ -29,3 +31,9 @@ class Anatomy:
     def spacing_mm(self) -> float:
         """Isotropic voxel size, mm."""
         return float(self.affine[0, 0])
+
+
+def side_of(tissues: np.ndarray) -> str:
+    """ "right" or "left" of a knee (X, Y, Z) that says nothing of it, like those in a bank: the fibula is lateral."""
+    fibula, tibia = (np.flatnonzero((tissues == TISSUES[bone]).any((1, 2))).mean() for bone in ("fibula", "tibia"))
+    return "right" if fibula > tibia else "left"

@@ -172,6 +172,13 @@ def render(tissues: Tensor, affine: np.ndarray, params: ScanParams, deformation:
     return (image / bright.clamp_min(1e-6)).pow(params.gamma), truth
 
 
+def on_plane(labels: Tensor, affine: np.ndarray, params: ScanParams, deformation: Deformation) -> Tensor:
+    """Any labels (X, Y, Z) uint8 of an anatomy, (D, H, W) in the middle of each slice of an acquisition."""
+    at, _ = tissue_indices(params.plane, deformation, affine, labels.device)
+    seen = look_up(labels, at)
+    return _without_edges(seen, params.wrap_rows) if params.wrap_rows else seen
+
+
 def _without_edges(truth: Tensor, rows: int) -> Tensor:
     out = truth.clone()
     out[:, :rows] = 0

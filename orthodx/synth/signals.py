@@ -32,6 +32,10 @@ _CARTILAGE = Relaxation(0.72, 1060, 1240, 40, 22)
 _MENISCUS = Relaxation(0.62, 800, 960, 11, 6)
 _LIGAMENT = Relaxation(0.62, 750, 900, 9, 5)
 _TENDON = Relaxation(0.58, 650, 750, 5, 2.5)
+# injured tissue is wetter than its healthy self: longer T1 and T2 (bright on fat-suppressed PD, dark on T1)
+_BRUISE = Relaxation(0.88, 950, 1150, 80, 25, 0.28)
+_TORN_LIGAMENT = Relaxation(0.8, 1150, 1350, 48, 22)
+_TORN_MENISCUS = Relaxation(0.85, 1400, 1700, 75, 35)
 RELAXATION: dict[str, Relaxation] = {
     **dict.fromkeys(("femur", "tibia", "fibula", "patella"), _MARROW),
     **{f"{name}_cortex": _CORTEX for name in ("femur", "tibia", "fibula", "patella")},
@@ -51,6 +55,10 @@ RELAXATION: dict[str, Relaxation] = {
     "fluid": Relaxation(1.0, 2850, 3620, 900, 200),
     "vessel": Relaxation(0.8, 1440, 1930, 120, 40),
     "capsule": Relaxation(0.6, 750, 900, 10, 5),
+    "oedema": Relaxation(0.9, 1400, 1700, 90, 40, 0.1),
+    **dict.fromkeys(("femur_bruise", "tibia_bruise", "fibula_bruise", "patella_bruise"), _BRUISE),
+    **dict.fromkeys(("acl_torn", "pcl_torn", "mcl_torn", "lcl_torn"), _TORN_LIGAMENT),
+    **dict.fromkeys(("medial_meniscus_torn", "lateral_meniscus_torn"), _TORN_MENISCUS),
 }
 # tissues that belong together under a random contrast: they keep about one signal
 GROUPS = (
@@ -68,6 +76,20 @@ GROUPS = (
     ("fluid",),
     ("vessel",),
 )
+# under a random contrast injured tissue lies between fluid and its healthy self: name -> (tissue, share of fluid)
+INJURED = {
+    "oedema": ("muscle", 0.7),
+    **{f"{name}_bruise": (name, 0.55) for name in ("femur", "tibia", "fibula", "patella")},
+    **{f"{name}_torn": (name, 0.55) for name in ("acl", "pcl", "mcl", "lcl")},
+    **{f"{name}_torn": (name, 0.7) for name in ("medial_meniscus", "lateral_meniscus")},
+}
+
+
+def _injured(signal: np.ndarray) -> np.ndarray:
+    """Fill in the signals of injured tissue, drawing nothing: what healthy knees look like cannot change by it."""
+    for name, (healthy, share) in INJURED.items():
+        signal[TISSUES[name]] = share * signal[TISSUES["fluid"]] + (1 - share) * signal[TISSUES[healthy]]
+    return signal
 
 
 def _t1(tissue: Relaxation, tesla: float) -> float:
@@ -107,7 +129,7 @@ def random_signal(rng: np.random.Generator) -> np.ndarray:
         level = rng.uniform(0.03, 1.0)
         for name in group:
             out[TISSUES[name]] = level * rng.uniform(0.92, 1.08)
-    return out
+    return _injured(out)
 
 
 def mr_like_signal(rng: np.random.Generator) -> np.ndarray:
@@ -126,7 +148,7 @@ def mr_like_signal(rng: np.random.Generator) -> np.ndarray:
     for group, level in zip(GROUPS, levels, strict=True):
         for name in group:
             out[TISSUES[name]] = level * rng.uniform(0.9, 1.1)
-    return out
+    return _injured(out)
 
 
 def jitter(signal: np.ndarray, rng: np.random.Generator, sd: float = 0.1) -> np.ndarray:

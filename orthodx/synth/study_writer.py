@@ -11,15 +11,19 @@ import numpy as np
 import torch
 
 from orthodx.errors import UsageError
+from orthodx.joints import KNEE
 from orthodx.studies.manifest import COLUMNS, write_table
 from orthodx.studies.nifti import write_image
 from orthodx.studies.run_record import write_json
 from orthodx.synth.anatomy import Anatomy
 from orthodx.synth.deformation import random_deformation
 from orthodx.synth.dicom_writer import write_dicom_series
+from orthodx.synth.lesion_painting import labels_of, paint
+from orthodx.synth.lesions import VALUES, as_records
+from orthodx.synth.patients import RECORD_COLUMNS, patient_of
 from orthodx.synth.procedural import random_knee
 from orthodx.synth.protocols import CENTERS, Protocol
-from orthodx.synth.scanner import Plane, ScanParams, make_plane, render, sample_scan
+from orthodx.synth.scanner import Plane, ScanParams, make_plane, on_plane, render, sample_scan
 from orthodx.synth.signals import sequence_signal
 
 FORMATS = {"nifti", "dicom"}
@@ -28,15 +32,18 @@ FORMATS = {"nifti", "dicom"}
 def write_cohort(
     out: Path, *, joint: str = "knee", studies: int = 3, seed: int = 0, centers: tuple[str, ...] = tuple(CENTERS),
     anatomy: Callable[[np.random.Generator], Anatomy] = random_knee,
-    formats: tuple[str, ...] = ("nifti",), resume: bool = False,
+    formats: tuple[str, ...] = ("nifti",), lesions: bool = False, prevalence: float | None = None,
+    resume: bool = False,
     tell: Callable[[str, int, int], None] = lambda name, done, total: None,
 ) -> Path:  # fmt: skip
     """Write `studies` synthetic patients, each as three series of one anatomy, and return the manifest's path.
 
     Makes `<study>/<series>.nii.gz`, `truth/<series>.nii.gz` and `manifest.csv`; study i of a seed is always
     the same. formats: "nifti" and/or "dicom" (`dicom/<study>/<series>/IM0001.dcm`...; manifest and truth then
-    come as before). resume keeps studies whose record is there. Raises `UsageError` for a joint, center or
-    format unknown here.
+    come as before). lesions: injured knees as the center sees them, with `labels.csv`, `ehr.csv` and
+    `lesions/<series>.nii.gz` (values in `lesions/values.json`); the knees beneath are those without it.
+    prevalence: share of injured or worn knees instead of the center's own. resume keeps studies whose record is
+    there. Raises `UsageError` for a joint, center or format unknown here, or a prevalence out of place.
     """
     if joint != "knee":
         raise UsageError(f"no synthetic {joint} yet", hint="use --joint knee")
@@ -47,17 +54,25 @@ def write_cohort(
         raise UsageError(f"unknown format in '{','.join(formats)}'", hint=f"known: {', '.join(sorted(FORMATS))}")
     if studies < 1:
         raise UsageError(f"{studies} studies cannot be made", hint="use --studies 1 or more")
+    if prevalence is not None and not (lesions and 0 <= prevalence <= 1):
+        raise UsageError(f"a prevalence of {prevalence:g} cannot be used", hint="give 0 to 1, and lesions with it")
     manifest = out / "manifest.csv"
     if manifest.exists() and not resume:
         raise UsageError(f"{out} already holds a cohort", hint="choose another folder, or go on with --resume")
-    rows: list[dict[str, Any]] = []
+    records: list[dict[str, Any]] = []
     for i in range(studies):
         name = f"knee-{seed:04d}-{i:04d}"
-        record = out / name / "study.json"
-        kept = json.loads(record.read_text())["rows"] if resume and record.exists() else None
-        rows += kept or _write_study(out, name, seed, i, centers, anatomy, formats)
+        path = out / name / "study.json"
+        record = json.loads(path.read_text()) if resume and path.exists() else None
+        if record is None or ("lesions" in record) != lesions:
+            record = _write_study(out, name, seed, i, centers, anatomy, formats, lesions, prevalence)
+        records.append(record)
         tell(name, i + 1, studies)
-    write_table(manifest, rows, COLUMNS)
+    if lesions:
+        write_json(out / "lesions" / "values.json", VALUES)
+        write_table(out / "labels.csv", [r["labels"] for r in records], ("study_id", *KNEE.abnormalities))
+        write_table(out / "ehr.csv", [r["ehr"] for r in records], ("study_id", *RECORD_COLUMNS))
+    write_table(manifest, [row for r in records for row in r["rows"]], COLUMNS)
     return manifest
 
 
@@ -69,13 +84,25 @@ def _write_study(
     centers: tuple[str, ...],
     anatomy: Callable[[np.random.Generator], Anatomy],
     formats: tuple[str, ...],
-) -> list[dict[str, Any]]:
+    lesions: bool,
+    prevalence: float | None,
+) -> dict[str, Any]:
     rng = np.random.default_rng([seed, i])
     knee = anatomy(rng)
     shape = random_deformation(rng, mirror=False, scale_sd=0.03, warp_mm=1.0)
     centre = rng.normal(0, 3, 3)
+    center = centers[int(rng.integers(len(centers)))]
+    injury: dict[str, Any] = {}
+    if lesions:
+        patient = patient_of(seed, i, center, prevalence)
+        knee, mask = paint(knee, patient.lesions)
+        injury = {
+            "mechanism": patient.mechanism, "lesions": as_records(patient.lesions),
+            "labels": {"study_id": name, **labels_of(mask, knee.spacing_mm)},
+            "ehr": {"study_id": name, **patient.record},
+        }  # fmt: skip
     rows = []
-    for number, protocol in enumerate(CENTERS[centers[int(rng.integers(len(centers)))]], 1):
+    for number, protocol in enumerate(CENTERS[center], 1):
         series = f"{name}-{protocol.view}"
         params = scan_params(protocol, centre, rng)
         image, truth = render(torch.from_numpy(knee.tissues), knee.affine, params, shape)
@@ -89,12 +116,13 @@ def _write_study(
         if "dicom" in formats:
             write_dicom_series(out / "dicom" / name / series, data, affine, row, number)
         write_image(out / "truth" / f"{series}.nii.gz", _as_file(truth, params.plane)[0], affine)
+        if lesions:
+            seen = on_plane(torch.from_numpy(mask), knee.affine, params, shape)
+            write_image(out / "lesions" / f"{series}.nii.gz", _as_file(seen, params.plane)[0], affine)
         rows.append(row)
-    write_json(
-        out / name / "study.json",
-        {"rows": rows, "anatomy": knee.params, "source": knee.source, "side": knee.side, "seed": [seed, i]},
-    )
-    return rows
+    record = {"rows": rows, "anatomy": knee.params, "source": knee.source, "side": knee.side, "seed": [seed, i]}
+    write_json(out / name / "study.json", {**record, **injury})
+    return {**record, **injury}
 
 
 def scan_params(protocol: Protocol, centre_mm: np.ndarray, rng: np.random.Generator) -> ScanParams:

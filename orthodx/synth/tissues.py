@@ -39,8 +39,21 @@ TISSUES: dict[str, int] = {
     "patella_cortex": 44,
     "femur_physis": 45,  # physeal scar
     "tibia_physis": 46,
+    "oedema": 50,  # fluid between the fibres of soft tissue
+    "femur_bruise": 51,  # marrow with oedema and bleeding
+    "tibia_bruise": 52,
+    "fibula_bruise": 53,
+    "patella_bruise": 54,
+    "medial_meniscus_torn": 58,
+    "lateral_meniscus_torn": 59,
+    "acl_torn": 60,  # swollen or disrupted fibres: still that ligament
+    "pcl_torn": 61,
+    "mcl_torn": 62,
+    "lcl_torn": 63,
 }
 
 STRUCTURE_OF: np.ndarray = np.zeros(256, np.uint8)
 STRUCTURE_OF[1:12] = np.arange(1, 12)
 STRUCTURE_OF[[41, 42, 43, 44, 45, 46]] = [1, 2, 3, 4, 1, 2]
+STRUCTURE_OF[51:55] = [1, 2, 3, 4]
+STRUCTURE_OF[58:62] = [8, 9, 10, 11]

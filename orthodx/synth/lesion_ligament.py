@@ -1,0 +1,73 @@
+"""Torn cruciates and collaterals: raised signal, swelling, a gap, a drooping stump, oedema round it.
+
+Signs after Stoller, Magnetic Resonance Imaging in Orthopaedics (2007), and Schweitzer et al., Radiology
+1995;194:825 (grades of the medial collateral: oedema outside it; thickening and signal; discontinuity).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from orthodx.synth.lesion_canvas import SOFT, Canvas, Window
+from orthodx.synth.lesions import VALUES, LigamentTear
+from orthodx.synth.solids import Field, rotation
+from orthodx.synth.tissues import TISSUES
+
+MARGIN_MM = 12.0
+
+
+def tear_ligament(canvas: Canvas, tear: LigamentTear) -> None:
+    """Paint one ligament's tear."""
+    name, value = tear.code.lower(), VALUES[tear.code]
+    window = canvas.around(name, MARGIN_MM)
+    if window is None:
+        return
+    rng = np.random.default_rng(tear.seed)
+    fine, coarse = window.noise(rng, 5.0), window.noise(rng, 11.0)
+    fibres = window.of(name)
+    along, length = _along(window, fibres)
+    near = np.exp(-(((along - tear.level) / 0.3) ** 2))
+    distance = window.distance(fibres)
+    between = (along > -0.05) & (along < 1.05)
+
+    reach = np.maximum(tear.oedema_mm * (0.25 + 0.75 * near) * (1 + 0.4 * coarse), 0.1)
+    wet = window.flakes(rng, 1.05 - distance / reach)  # the further out, the fewer wet strands
+    window.paint(wet & between & window.of(*SOFT) & ~window.of("fluid"), "oedema", value)
+    swollen = window.of(*SOFT) & between & (distance < tear.swelling_mm * (0.3 + 0.7 * near) * (1 + 0.25 * coarse))
+    window.paint(swollen, f"{name}_torn", value)
+    window.paint(fibres & (near + 0.22 * fine > 1 - tear.share), f"{name}_torn", value)
+    if tear.gap_mm > 0:
+        body = fibres | swollen
+        if tear.droop_deg > 0:
+            body = _droop(window, body, along, tear, rng)
+        frayed = np.abs(along - tear.level) * length < (tear.gap_mm + 1.2 * fine) / 2
+        window.paint(body & frayed, "fluid", value)
+
+
+def _along(window: Window, fibres: np.ndarray) -> tuple[Field, float]:
+    """Where each voxel lies along the ligament, 0 at its upper end .. 1 at its lower end; its length, mm."""
+    points = window.points[:, fibres].T
+    middle = points.mean(0)
+    axis = np.linalg.svd(points[:: max(1, len(points) // 2000)] - middle, full_matrices=False)[2][0]
+    axis = -axis if axis[2] > 0 else axis
+    along = np.tensordot(axis.astype(np.float32), window.points - middle.reshape(3, 1, 1, 1), axes=1)
+    low, high = np.percentile(along[fibres], (1, 99))
+    return (along - low) / (high - low), float(high - low)
+
+
+def _droop(window: Window, body: np.ndarray, along: Field, tear: LigamentTear, rng: np.random.Generator) -> np.ndarray:
+    """Turn the lower stump about its foot towards the horizontal; wet fat takes its old place."""
+    stump = body & (along > tear.level)
+    foot = window.points[:, body & (along > 0.9)].mean(1)
+    back = np.tensordot(
+        rotation(0, tear.droop_deg).T.astype(np.float32), window.points - foot.reshape(3, 1, 1, 1), axes=1
+    ) + foot.reshape(3, 1, 1, 1)
+    index = np.rint((back - window.points[:, 0, 0, 0].reshape(3, 1, 1, 1)) / window.mm).astype(int)
+    inside = np.all([(index[a] >= 0) & (index[a] < stump.shape[a]) for a in range(3)], axis=0)
+    index = [np.clip(index[a], 0, stump.shape[a] - 1) for a in range(3)]
+    turned = stump[tuple(index)] & inside & (stump | window.of(*SOFT))
+    window.paint(stump & ~turned, "oedema", VALUES[tear.code])
+    dry = stump & ~turned & window.flakes(rng, np.full(stump.shape, 0.45, np.float32))
+    window.tissues[dry] = TISSUES["fat"]
+    window.paint(turned, f"{tear.code.lower()}_torn", VALUES[tear.code])
+    return (body & ~stump) | turned
