@@ -53,9 +53,6 @@ def run(
         else:
             voice.say(f"note: {line}")
 
-    def progress(series: str, done: int, total: int) -> None:
-        voice.say(f"[{done}/{total}] {series}")
-
     with exits.handled(debug):
         from orthodx.evaluation.evaluate import evaluate
         from orthodx.evaluation.report import REPORT
@@ -65,11 +62,12 @@ def run(
             by=tuple(c.strip() for c in by.split(",") if c.strip()), thresholds=tuple(threshold or ()),
             tolerance_mm=tolerance, min_cell=min_cell, resamples=resamples, worst=worst, seed=seed,
         )  # fmt: skip
-        done = evaluate(
-            out, predictions=predictions, labels=labels, masks=masks, truth=truth, manifest=manifest, ehr=ehr,
-            compare=compare or (), settings=settings, workers=workers, resume=resume, tell=tell, progress=progress,
-            command=sys.argv,
-        )  # fmt: skip
+        with voice.progress() as progress:
+            done = evaluate(
+                out, predictions=predictions, labels=labels, masks=masks, truth=truth, manifest=manifest, ehr=ehr,
+                compare=compare or (), settings=settings, workers=workers, resume=resume, tell=tell,
+                progress=progress, command=sys.argv,
+            )  # fmt: skip
         if not quiet:
             _show(done, voice)
         voice.say(f"-> {out / REPORT}")
@@ -91,15 +89,17 @@ def _show(done: Evaluation, voice: Voice) -> None:
 
 
 def _tables(done: Evaluation) -> list[Table]:
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     from orthodx.evaluation.overview import overview
 
     tables = []
     for sheet in overview(done.rows):
-        table = Table(title=sheet.title, title_justify="left")
+        table = Table(title=sheet.title, title_justify="left", box=SIMPLE_HEAD, padding=0)
         for i, name in enumerate(sheet.columns):
-            table.add_column(name, justify="left" if i == 0 else "right", no_wrap=i == 0)
+            longest = max((len(word) for line in sheet.lines for word in line[i].split()), default=1)
+            table.add_column(name, justify="left" if i == 0 else "right", overflow="fold", min_width=longest)
         for line in sheet.lines:
             table.add_row(*line)
         tables.append(table)

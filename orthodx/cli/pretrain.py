@@ -34,7 +34,7 @@ def run(
     probe_bank: Annotated[
         Path | None, typer.Option("--probe", help="Held-out bank or studies with truth: keep what probes best.")
     ] = None,
-    probe_every: Annotated[int, typer.Option(min=1, help="Steps between two probes.")] = 1000,
+    probe_every: Annotated[int, typer.Option(min=1, help="With --probe: steps between two probes.")] = 1000,
     init: Annotated[Path | None, typer.Option(help="Start from these encoder weights (.safetensors).")] = None,
     device: Device = "auto",
     workers: Workers = 1,

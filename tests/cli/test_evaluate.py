@@ -82,3 +82,27 @@ def test_an_empty_folder_is_no_input_and_ids_like_formulas_are_written_escaped(f
         ids = {row["study_id"] for row in csv.DictReader(file)}
     assert "'=cmd()" in ids
     assert "=cmd()" not in ids
+
+
+def test_a_narrow_terminal_cuts_no_number(folder):
+    wide, narrow = (
+        subprocess.run(
+            [sys.executable, "-c", NARROW.format(width=width)], capture_output=True, text=True, cwd=folder, timeout=300
+        ).stdout.split()
+        for width in (110, 80)
+    )
+    assert "ACL" in wide
+    assert sorted(word for word in wide if word[0] in "(0123456789") == sorted(
+        word for word in narrow if word[0] in "(0123456789"
+    )
+
+
+NARROW = """
+from pathlib import Path
+from rich.console import Console
+from orthodx.cli.evaluate import _tables
+from orthodx.evaluation.evaluate import evaluate
+from orthodx.evaluation.settings import Settings
+for table in _tables(evaluate(Path("out{width}"), settings=Settings(by=("center",), resamples=100), workers=0)):
+    Console(width={width}).print(table)
+"""
