@@ -17,7 +17,7 @@ def run(
     studies: Annotated[int, typer.Option("--studies", "-n", help="Patients, three series each.")] = 3,
     bank: Annotated[bool, typer.Option("--bank", help="Write anatomies for training instead of studies.")] = False,
     anatomy: Annotated[
-        Path | None, typer.Option(help="Folder of knee label maps (.nii.gz) instead of procedural knees.")
+        Path | None, typer.Option(help="Folder of knee label maps (.nii.gz), or a bank, instead of procedural knees.")
     ] = None,
     label_map: Annotated[
         list[str] | None, typer.Option("--map", help="Only this map of the folder (repeatable).")
@@ -43,19 +43,24 @@ def run(
         from orthodx.synth.labelmaps import LabelMapSource
         from orthodx.synth.procedural import random_knee
         from orthodx.synth.protocols import CENTERS
+        from orthodx.synth.source import AnatomyBank
 
         if label_map and anatomy is None:
             raise UsageError("--map picks from a folder of label maps", hint="give the folder with --anatomy")
-        if bank and lesions:
-            raise UsageError("a bank keeps healthy anatomies", hint="leave --bank or --lesions out")
         if prevalence is not None and not lesions:
             raise UsageError("--prevalence is the share of injured knees", hint="add --lesions")
-        draw = random_knee if anatomy is None else LabelMapSource.open(anatomy, label_map)
+        kept = None if anatomy is None else AnatomyBank(anatomy)
+        if kept and label_map:
+            raise UsageError(f"{anatomy} is a bank, and --map picks label maps", hint="leave --map out")
+        draw = random_knee if anatomy is None else kept or LabelMapSource.open(anatomy, label_map)
         with voice.progress() as tell:
             if bank:
                 from orthodx.synth.bank import write_bank
 
-                result = write_bank(out, joint=joint, anatomies=studies, seed=seed, anatomy=draw, tell=tell)
+                result = write_bank(
+                    out, joint=joint, anatomies=studies, seed=seed, anatomy=draw, lesions=lesions,
+                    prevalence=prevalence, tell=tell,
+                )  # fmt: skip
             else:
                 from orthodx.synth.study_writer import write_cohort
 

@@ -6,20 +6,19 @@ import torch
 from torch import Tensor, nn
 
 
-class LateFusion(nn.Module):
-    """Per label, a learned share of the image's logit and the rest from the record.
+class RecordBranch(nn.Module):
+    """The record's own logits, and per label a learned share `alpha` of the image's.
 
-    Built from the width of the image vector, the numbers of continuous columns, of sex and of patient-type
-    categories (unknown included), of injury events, the event embedding, the hidden layer and the labels.
+    Built from the numbers of continuous columns, of sex and of patient-type categories (unknown included), of
+    injury events (unknown included), the event embedding, the hidden layer and the labels.
     """
 
     def __init__(
-        self, width: int, continuous: int = 3, sexes: int = 3, patient_types: int = 3, events: int = 20,
-        event_width: int = 8, hidden: int = 64, labels: int = 8,
+        self, continuous: int = 3, sexes: int = 3, patient_types: int = 3, events: int = 20, event_width: int = 8,
+        hidden: int = 64, labels: int = 8,
     ) -> None:  # fmt: skip
         super().__init__()
         self.alpha_param = nn.Parameter(torch.zeros(labels))
-        self.mri_head = nn.Linear(width, labels)
         self.event_embed = nn.Embedding(events, event_width)
         self.tab_proj = nn.Sequential(
             nn.Linear(continuous + sexes + patient_types + event_width, hidden), nn.ReLU(), nn.LayerNorm(hidden)
@@ -35,6 +34,14 @@ class LateFusion(nn.Module):
         """(B, 3) standardised, (B, S) and (B, P) one-hot, (B,) event index -> the record's logits (B, L)."""
         row = torch.cat([continuous, sex, patient_type, self.event_embed(event)], 1)
         return self.tab_head(self.tab_proj(row))
+
+
+class LateFusion(RecordBranch):
+    """The published form: a linear layer on the image vector (B, `width`), mixed with the record's logits."""
+
+    def __init__(self, width: int, **sizes: int) -> None:
+        super().__init__(**sizes)
+        self.mri_head = nn.Linear(width, self.tab_head.out_features)
 
     def forward(self, mri: Tensor, continuous: Tensor, sex: Tensor, patient_type: Tensor, event: Tensor) -> Tensor:
         record = self.tabular(continuous, sex, patient_type, event)

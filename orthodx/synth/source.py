@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -14,22 +15,27 @@ from orthodx.errors import UsageError
 from orthodx.grid.intensity import normalise
 from orthodx.grid.spec import GridSpec, axis_matrix
 from orthodx.joints import View
-from orthodx.synth.anatomy import Anatomy
+from orthodx.synth.anatomy import Anatomy, side_of
 from orthodx.synth.deformation import random_deformation
-from orthodx.synth.scanner import make_plane, random_contrast, render, sample_scan
+from orthodx.synth.scanner import make_plane, on_plane, random_contrast, render, sample_scan
 
 
 class AnatomyBank:
-    """Anatomies kept as `<name>.npy` (tissues) + `<name>.affine.npy`, memory-mapped when read."""
+    """Anatomies kept as `<name>.npy` (tissues) + `<name>.affine.npy`, memory-mapped when read.
+
+    Injured ones have `<name>.lesions.npy` too, values of `orthodx.synth.lesions.VALUES`.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
         self.names = sorted(p.name.removesuffix(".affine.npy") for p in self.folder.glob("*.affine.npy"))
 
-    def add(self, name: str, anatomy: Anatomy) -> None:
+    def add(self, name: str, anatomy: Anatomy, lesions: np.ndarray | None = None) -> None:
         """Write one anatomy; the affine goes last, so that a half-written one is never listed."""
         self.folder.mkdir(parents=True, exist_ok=True)
         np.save(self.folder / f"{name}.npy", anatomy.tissues)
+        if lesions is not None:
+            np.save(self.folder / f"{name}.lesions.npy", lesions)
         np.save(self.folder / f"{name}.affine.npy", anatomy.affine)
         if name not in self.names:
             self.names.append(name)
@@ -42,12 +48,32 @@ class AnatomyBank:
         name = self.names[i]
         return np.load(self.folder / f"{name}.npy", mmap_mode="r"), np.load(self.folder / f"{name}.affine.npy")
 
+    @property
+    def injured(self) -> bool:
+        """Whether its knees carry lesions."""
+        return any(self.folder.glob("*.lesions.npy"))
+
+    def lesions(self, i: int) -> np.ndarray:
+        """Lesion mask (X, Y, Z) uint8 of anatomy i, memory-mapped; raises `UsageError` where it has none."""
+        path = self.folder / f"{self.names[i]}.lesions.npy"
+        if not path.is_file():
+            raise UsageError(f"{path}: missing", hint="make the bank with 'orthodx synth --bank --lesions'")
+        return np.load(path, mmap_mode="r")
+
+    def __call__(self, rng: np.random.Generator) -> Anatomy:
+        """One of the healthy anatomies, for further cohorts; raises `UsageError` where they carry lesions."""
+        if self.injured:
+            raise UsageError(f"{self.folder}: its knees carry lesions already", hint="give a bank of healthy anatomies")
+        i = int(rng.integers(len(self)))
+        tissues, affine = self[i]
+        return Anatomy(np.array(tissues), affine, side_of(tissues), self.names[i])
+
 
 @dataclass(frozen=True)
 class SyntheticSource:
-    """Sample i of a view, for any i: image (1, D, H, W) in [-1, 1] and structures (D, H, W) uint8.
+    """Sample i of a view, for any i: image (1, D, H, W) in [-1, 1] and truth (D, H, W) uint8.
 
-    anatomies: pairs of tissues and affine. crop: (D, H, W) of a sample on the model's grid. fully_random:
+    truth: "structures", or "lesions" of a bank of injured knees. anatomies: pairs of tissues and affine. crop: (D, H, W) of a sample on the model's grid. fully_random:
     share of samples whose tissues have random signals instead of an MR sequence's.
     `source[i, view]` depends on `seed`, i and view only, so that a training resumes exactly; it is a
     map-style dataset for `torch.utils.data.DataLoader`.
@@ -59,15 +85,19 @@ class SyntheticSource:
     seed: int = 0
     fully_random: float = 0.12
     device: str = "cpu"
+    truth: Literal["structures", "lesions"] = "structures"
 
     def __post_init__(self) -> None:
         if len(self.anatomies) == 0:
             raise UsageError("the synthetic source has no anatomy", hint="build a bank with 'orthodx synth' first")
+        if self.truth == "lesions" and not isinstance(self.anatomies, AnatomyBank):
+            raise UsageError("lesions come from a bank only", hint="make it with 'orthodx synth --bank --lesions'")
 
     def __getitem__(self, key: tuple[int, View]) -> tuple[Tensor, Tensor]:
         i, view = key
         rng = np.random.default_rng([self.seed, i, list(View).index(view)])
-        tissues, affine = self.anatomies[int(rng.integers(len(self.anatomies)))]
+        which = int(rng.integers(len(self.anatomies)))
+        tissues, affine = self.anatomies[which]
         slice_mm = rng.uniform(2.4, 4.6) if rng.random() < 0.75 else rng.uniform(self.spec.min_slice_mm, 6.0)
         pixel = self.spec.pixel_mm
         depth = axis_matrix(view)[:, 0]
@@ -83,7 +113,11 @@ class SyntheticSource:
         noise = float(np.exp(rng.uniform(np.log(0.008), np.log(0.09))))
         params = sample_scan(rng, plane, random_contrast(rng, self.fully_random), noise)
         volume = torch.from_numpy(np.array(tissues)).to(self.device)
-        image, truth = render(volume, affine, params, random_deformation(rng))
+        shape = random_deformation(rng)
+        image, truth = render(volume, affine, params, shape)
+        if self.truth == "lesions" and isinstance(self.anatomies, AnatomyBank):
+            lesions = torch.from_numpy(np.array(self.anatomies.lesions(which))).to(self.device)
+            truth = on_plane(lesions, affine, params, shape)
         image, truth = _truncate(image, truth, rng)
         return normalise(image)[None], truth
 

@@ -17,13 +17,15 @@ from orthodx.studies.run_record import versions
 from orthodx.training.finetune import FinetuneConfig
 
 
-def starting_weights(folder: Path, views: tuple[View, ...]) -> tuple[dict[View, Path], Path | None]:
-    """Encoder weights a view, and head weights if the folder has some; every view must be there."""
+def starting_weights(
+    folder: Path, views: tuple[View, ...], part: str = "segment"
+) -> tuple[dict[View, Path], Path | None]:
+    """Encoder weights a view, and the head's weights `part` if the folder has some; every view must be there."""
     encoders = {view: folder / f"encoder_{view}.safetensors" for view in views}
     for view, path in encoders.items():
         if not path.is_file():
             raise UsageError(f"{path}: missing", hint=f"pretrain it with --view {view}, or train with --from-scratch")
-    head = folder / "segment.safetensors"
+    head = folder / f"{part}.safetensors"
     return encoders, head if head.is_file() else None
 
 

@@ -1,9 +1,9 @@
-"""Fine-tuning for segmentation: the view encoders and one shared head, the views in turn."""
+"""Fine-tuning from voxel-wise truth: the view encoders and one shared head, the views in turn."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from orthodx.joints import KNEE, View
+from orthodx.joints import View
 from orthodx.networks import ENCODERS, HEADS
 from orthodx.networks.precision import autocast
 from orthodx.studies.writing import atomic
 from orthodx.training import checkpoint
+from orthodx.training.dense_tasks import DenseTask, SegmentTask
 from orthodx.training.ema import Ema
 from orthodx.training.metrics_log import MetricsLog
 from orthodx.training.optimise import DivergedError, feed, guarded_step, learning_rate, view_order
@@ -26,9 +27,9 @@ VALIDATION_OFFSET = 1_000_000_000  # sample numbers that training never reaches
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneConfig:
-    """One segmentation fine-tuning.
+    """One fine-tuning from voxel-wise truth.
 
-    encoder_share: scales the encoders' learning rate. view_shares: how often each of `views` is drawn;
+    encoder_share: scales the encoders' learning rate; with 0 they stay as they are. view_shares: how often each of `views` is drawn;
     without them the views take turns. stop_at: end this part of the run after so many steps, the schedule
     unchanged; the weights are written all the same, and the run can be resumed.
     """
@@ -58,16 +59,18 @@ class FinetuneConfig:
             raise ValueError(f"view_shares must be one share a view, not {shares} for {len(self.views)} views")
 
 
-def finetune_segment(
+def finetune_dense(
     config: FinetuneConfig, source: Any, out: Path, *, device: torch.device, encoders: dict[View, Path],
     head: Path | None = None, validation: Any = None, workers: int = 1, resume: bool = False,
-    say: Callable[[str], None] = print,
+    task: DenseTask | None = None, say: Callable[[str], None] = print,
 ) -> dict[str, Path]:  # fmt: skip
-    """Train; returns the averaged weights by part: `encoder_<view>` and `segment`.
+    """Train; returns the averaged weights by part: `encoder_<view>` and the task's (`segment` if none is given).
 
-    source, validation: datasets of `source[i, view]` -> (image (1, D, H, W), structures (D, H, W)).
+    source, validation: datasets of `source[i, view]` -> (image (1, D, H, W), truth (D, H, W)).
     encoders: pretrained weights a view; a view without any starts from noise (from scratch).
     """
+    task = task or SegmentTask()
+    frozen = config.encoder_share == 0
     out.mkdir(parents=True, exist_ok=True)
     state = out / "checkpoint.safetensors"
     resume = checkpoint.keep_or_refuse(state, resume)
@@ -81,19 +84,25 @@ def finetune_segment(
     reader: dict[View, Any] = {
         view: modules.get(f"encoder_{view}", modules[f"encoder_{config.views[0]}"]) for view in config.views
     }
-    modules["segment"] = head_cls(head_cls.config_for(reader[config.views[0]])).to(device)
+    modules[task.part] = head_cls(head_cls.config_for(reader[config.views[0]])).to(device)
     if head is not None:
-        checkpoint.start_from(modules["segment"], head)
-    rates = {name: config.peak_rate * (config.encoder_share if name != "segment" else 1.0) for name in modules}
+        checkpoint.start_from(modules[task.part], head)
+    rates = {name: config.peak_rate * (config.encoder_share if name != task.part else 1.0) for name in modules}
     # a view's encoder is stepped on its own batches only: no gradient, no decay, no momentum drift
     optimizer = torch.optim.AdamW(
-        [{"params": list(m.parameters()), "name": name} for name, m in modules.items()], weight_decay=0.01
+        [{"params": list(m.parameters()), "name": name} for name, m in modules.items() if rates[name] > 0],
+        weight_decay=0.01,
     )
+
+    def features(view: View, images: Tensor) -> dict[str, Tensor]:
+        with autocast(device), torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
+            return reader[view].features(images)
+
     ema = Ema(modules, config.ema)
     record = checkpoint.options(config)
     start = checkpoint.load(state, modules, ema, optimizer, record) if resume else 0
-    dice = [f"dice_{view}_{name}" for view in config.views for name in KNEE.names.values()]
-    log = MetricsLog(out / "metrics.csv", ["step", "loss", "gradient", "rate", "volumes_per_s", *dice], start)
+    scored = [f"{task.measure}_{view}_{name}" for view in config.views for name in task.names]
+    log = MetricsLog(out / "metrics.csv", ["step", "loss", "gradient", "rate", "volumes_per_s", *scored], start)
     total, count, began = 0.0, 0, time.perf_counter()
     end = min(config.steps, config.stop_at or config.steps)
     order = view_order(config.views, config.steps, config.view_shares, config.seed)[:end]
@@ -104,8 +113,7 @@ def finetune_segment(
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, config.steps, rates[group["name"]], config.warmup)
         with autocast(device):
-            logits = modules["segment"](reader[view].features(images), images)
-        loss = modules["segment"].loss(logits, truth)
+            loss = task.loss(modules[task.part], features(view, images), images, truth)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         try:
@@ -122,16 +130,16 @@ def finetune_segment(
             row = {"step": done, "loss": total / count, "gradient": norm, "volumes_per_s": speed}
             row["rate"] = optimizer.param_groups[0]["lr"]
             if validates:
-                row |= _validate(config, reader, modules["segment"], ema, validation, device)
+                row |= _validate(config, task, features, modules[task.part], ema, validation, device)
             log.add(row)
-            scores = [v for k, v in row.items() if k.startswith("dice_")]
-            tail = f"  validation Dice {sum(scores) / len(scores):.3f}" if scores else ""
+            scores = [v for k, v in row.items() if k in scored]
+            tail = f"  validation {task.measure} {sum(scores) / len(scores):.3f}" if scores else ""
             say(f"step {done}/{config.steps}  loss {row['loss']:.4f}  {speed:.2f} volumes/s{tail}")
             total, count, began = 0.0, 0, time.perf_counter()
         if done % config.save_every == 0 or last:
             checkpoint.save(state, modules, ema, optimizer, done, record)
     parts = {}
-    for name in (*(f"encoder_{view}" for view in config.views), "segment"):
+    for name in (*(f"encoder_{view}" for view in config.views), task.part):
         trained = name if name in modules else f"encoder_{config.views[0]}"
         parts[name] = out / f"{name}.safetensors"
         with atomic(parts[name]) as temporary:
@@ -142,28 +150,23 @@ def finetune_segment(
 @torch.inference_mode()
 def _validate(
     config: FinetuneConfig,
-    reader: dict[View, Any],
+    task: DenseTask,
+    features: Callable[[View, Tensor], dict[str, Tensor]],
     head: nn.Module,
     ema: Ema,
     source: Any,
     device: torch.device,
 ) -> dict[str, float]:
-    """Dice a view and structure of the averaged weights, voxels of all validation samples pooled."""
+    """The task's scores of the averaged weights on the validation samples."""
+
+    def samples() -> Iterator[tuple[View, Tensor, Tensor]]:
+        for view in config.views:
+            for i in range(config.validation_samples):
+                image, truth = source[VALIDATION_OFFSET + i, view]
+                yield view, image[None].to(device), truth
+
     ema.swap()
-    out = {}
-    for view in config.views:
-        overlap, size = torch.zeros(256), torch.zeros(256)
-        for i in range(config.validation_samples):
-            image, truth = source[VALIDATION_OFFSET + i, view]
-            image = image[None].to(device)
-            with autocast(device):
-                logits = head(reader[view].features(image), image)
-            found: Tensor = logits.argmax(1)[0].cpu()
-            truth = truth.long()
-            overlap += torch.bincount(truth[found == truth].flatten(), minlength=256)
-            size += torch.bincount(truth.flatten(), minlength=256) + torch.bincount(found.flatten(), minlength=256)
-        for value, name in KNEE.names.items():
-            if size[value] > 0:
-                out[f"dice_{view}_{name}"] = float(2 * overlap[value] / size[value])
+    with autocast(device):
+        out = task.validate(head, features, samples())
     ema.swap()
     return out

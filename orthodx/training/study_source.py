@@ -135,15 +135,17 @@ def open_source(
     seed: int,
     *,
     truth: bool,
+    lesions: bool = False,
     cache: Path | None = None,
 ) -> SyntheticSource | StudySource:
     """An anatomy bank gives endless synthetic images; anything else is read as studies.
 
-    truth: masks are needed, in the folder `truth/` beside the manifest or the images. cache: a folder for
+    truth: masks are needed, in the folder `truth/` beside the manifest or the images. lesions: of a bank of injured
+    knees, the lesions are the truth. cache: a folder for
     series on the model's grid, needed where they do not fit in memory.
     """
     if len(studies) == 1 and len(bank := AnatomyBank(studies[0])) > 0:
-        return SyntheticSource(bank, spec, crop, seed)
+        return SyntheticSource(bank, spec, crop, seed, truth="lesions" if lesions else "structures")
     found = find_series(studies)
     if not found.series:
         raise NoInputError(

@@ -19,7 +19,7 @@ from orthodx.grid.spec import GridSpec
 from orthodx.joints import View
 from orthodx.networks import ENCODERS, HEADS
 from orthodx.training.bundling import bundle_run
-from orthodx.training.finetune import FinetuneConfig, finetune_segment
+from orthodx.training.finetune import FinetuneConfig, finetune_dense
 
 
 class Noise:
@@ -30,7 +30,7 @@ class Noise:
 
 
 config = FinetuneConfig(views=(View.AXIAL,), encoder="tiny", preset="base", head="tiny_segment", steps=2, batch=1)
-parts = finetune_segment(config, Noise(), Path("out"), device=torch.device("cpu"), encoders={}, workers=0,
+parts = finetune_dense(config, Noise(), Path("out"), device=torch.device("cpu"), encoders={}, workers=0,
                          say=lambda line: None)
 bundle = bundle_run(Path("bundle"), "mine", config, parts, GridSpec(), (4, 32, 32))
 image = Noise()[0, View.AXIAL][0][None]

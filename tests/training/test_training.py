@@ -12,7 +12,7 @@ from orthodx.joints import View
 from orthodx.networks.ortho import OrthoConfig, OrthoEncoder
 from orthodx.synth.source import SyntheticSource
 from orthodx.training.distributed import Team
-from orthodx.training.finetune import FinetuneConfig, finetune_segment
+from orthodx.training.finetune import FinetuneConfig, finetune_dense
 from orthodx.training.optimise import DivergedError, learning_rate
 from orthodx.training.pretrain import PretrainConfig, pretrain
 from orthodx.training.study_source import open_source
@@ -101,7 +101,7 @@ def test_segmentation_learns_to_overfit_and_validates(tmp_path, source):
     log = []
     settings = FinetuneConfig(views=(View.SAGITTAL,), preset="tiny", steps=40, batch=1, peak_rate=5e-3, warmup=2,
                               log_every=10, validate_every=40, validation_samples=1)  # fmt: skip
-    parts = finetune_segment(
+    parts = finetune_dense(
         settings, One(), tmp_path, device=CPU, encoders={}, validation=One(), workers=0, say=log.append
     )
     assert set(parts) == {"encoder_sagittal", "segment"}
@@ -113,14 +113,14 @@ def test_segmentation_learns_to_overfit_and_validates(tmp_path, source):
 
 def test_a_shared_encoder_is_saved_for_every_view(tmp_path, source):
     settings = FinetuneConfig(preset="tiny", steps=3, batch=1, shared_encoder=True, log_every=3)
-    parts = finetune_segment(settings, source, tmp_path, device=CPU, encoders={}, workers=0, say=quiet)
+    parts = finetune_dense(settings, source, tmp_path, device=CPU, encoders={}, workers=0, say=quiet)
     assert parts["encoder_axial"].read_bytes() == parts["encoder_sagittal"].read_bytes()
 
 
 def test_a_run_stopped_on_the_way_writes_its_weights_and_goes_on_as_if_it_had_not(tmp_path, source):
     def run(out, **more):
         settings = FinetuneConfig(views=(View.AXIAL,), preset="tiny", steps=4, batch=1, warmup=1, log_every=1, **more)
-        parts = finetune_segment(
+        parts = finetune_dense(
             settings, source, out, device=CPU, encoders={}, workers=0, say=quiet, resume=out.exists()
         )
         return parts["segment"].read_bytes()

@@ -1,0 +1,67 @@
+"""The part of a series that is read for a diagnosis: the joint in the middle, one size for every series."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+from torch.nn import functional
+
+from orthodx.grid.canonical import to_grid
+from orthodx.grid.spec import GridSpec
+from orthodx.joints import View
+from orthodx.studies.volume import Volume
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegionSpec:
+    """Size of the region on the model's grid. slices, rows, columns; min_slice_mm: thinner slices are averaged."""
+
+    slices: int = 28
+    rows: int = 128
+    columns: int = 128
+    min_slice_mm: float = 3.0
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(D, H, W)."""
+        return self.slices, self.rows, self.columns
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dict for `model.json`."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """image: (D, H, W) float32 in [-1, 1], of one size; what lies beyond the series is -1.
+
+    affine: (4, 4) index (d, h, w) -> RAS mm. inside: (D, H, W) extent that the series covers, as slices.
+    """
+
+    image: Tensor
+    affine: np.ndarray
+    inside: tuple[slice, slice, slice]
+    view: View
+
+
+def joint_region(volume: Volume, grid: GridSpec, view: View, spec: RegionSpec) -> Region:
+    """The middle `spec.shape` of a volume on the model's grid, padded where it is smaller."""
+    on_grid = to_grid(volume, replace(grid, min_slice_mm=max(grid.min_slice_mm, spec.min_slice_mm)), view)
+    image, origin, inside = on_grid.image, np.zeros(3), []
+    for axis, want in enumerate(spec.shape):
+        have = image.shape[axis]
+        start = (have - want) // 2  # negative: so much is padded in front
+        if start > 0:
+            image = image.narrow(axis, start, want)
+        elif start < 0 or have < want:
+            pad = [0] * 6
+            pad[4 - 2 * axis : 6 - 2 * axis] = [-start, want - have + start]
+            image = functional.pad(image, pad, value=-1.0)
+        origin[axis] = start
+        inside.append(slice(max(-start, 0), min(have - start, want)))
+    affine = on_grid.affine.copy()
+    affine[:3, 3] += affine[:3, :3] @ origin
+    return Region(image.contiguous(), affine, (inside[0], inside[1], inside[2]), view)

@@ -1,0 +1,121 @@
+"""What every diagnosis head is, and the published ones: one block pooled to a vector, and a linear layer."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from orthodx.errors import UsageError
+from orthodx.networks.encoder import ViewEncoder
+from orthodx.networks.head import Head, register_head
+from orthodx.networks.pooling import POOLINGS
+
+TOKENS = (8, 10, 10)  # positions a block is averaged to: about a centimetre each, and one size for every series
+
+
+class DiagnoseHead(Head):
+    """One view's part of a diagnosis: block features -> a summary -> a vector (B, `width`) -> logits (B, `labels`).
+
+    `summary` is all of the head that a linear probe leaves alone, so it can be kept on disk; `vector` is what
+    the fusion reads.
+    """
+
+    task = "diagnose"
+    width: int
+    labels: int
+    classifier: nn.Module
+
+    @abstractmethod
+    def summary(self, features: Mapping[str, Tensor], image: Tensor) -> Tensor:
+        """Features of the declared blocks and the image (B, 1, D, H, W) -> (B, ...), of one size for every image."""
+
+    @abstractmethod
+    def vector(self, summary: Tensor) -> Tensor:
+        """(B, ...) -> (B, width)."""
+
+    def forward(self, features: Mapping[str, Tensor], image: Tensor) -> Tensor:
+        return self.classifier(self.vector(self.summary(features, image)))
+
+    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Binary cross-entropy over the known answers; target (B, L) holds 1, 0 or NaN (unknown)."""
+        known = ~target.isnan()
+        each = functional.binary_cross_entropy_with_logits(logits.float(), target.nan_to_num(), reduction="none")
+        return (each * known).sum() / known.sum().clamp_min(1)
+
+    def heat(self, features: Mapping[str, Tensor], image: Tensor) -> Tensor:
+        """Where each label's evidence lies: (B, L, D', H', W') >= 0, in the units of the logit.
+
+        Gradient times activation of the last block read (Grad-CAM, Selvaraju et al. 2017).
+        """
+        with torch.inference_mode(False), torch.enable_grad():
+            block = features[self.blocks[-1]].detach().clone().float().requires_grad_()
+            logits = self({**features, self.blocks[-1]: block}, image)
+            maps = []
+            for label in range(logits.shape[1]):
+                (gradient,) = torch.autograd.grad(logits[:, label].sum(), block, retain_graph=True)
+                maps.append((gradient * block).sum(1).relu())
+        return torch.stack(maps, 1).detach()
+
+
+@dataclass(frozen=True, kw_only=True)
+class PooledConfig:
+    """labels: abnormalities. block and block_channels: what is pooled."""
+
+    labels: int = 8
+    block: str = "mid"
+    block_channels: int = 160
+
+
+class _Pooled(DiagnoseHead):
+    """The block averaged to `TOKENS`, pooled, classified."""
+
+    Config = PooledConfig
+    pooling: ClassVar[str]
+
+    def __init__(self, config: PooledConfig) -> None:
+        super().__init__()
+        self.config, self.blocks, self.labels = config, (config.block,), config.labels
+        self.pool = POOLINGS.get(self.pooling)(config.block_channels)
+        self.width = self.pool.width
+        self.classifier = nn.Linear(self.width, config.labels)
+
+    @classmethod
+    def config_for(cls, encoder: ViewEncoder) -> PooledConfig:
+        """The encoder's deepest block: `mid`, or `mid_2` of the published one."""
+        for block in (PooledConfig.block, "mid_2"):
+            if block in encoder.block_channels:
+                return PooledConfig(block=block, block_channels=encoder.block_channels[block])
+        raise UsageError(f"{type(encoder).__name__} has no block 'mid'", hint="use a head made for this encoder")
+
+    def summary(self, features: Mapping[str, Tensor], image: Tensor) -> Tensor:
+        return functional.adaptive_avg_pool3d(features[self.config.block].float(), TOKENS)
+
+    def vector(self, summary: Tensor) -> Tensor:
+        return self.pool(summary)
+
+
+@register_head("mean")
+class MeanHead(_Pooled):
+    """Global mean of the deepest block (B, C, D', H', W') -> logits (B, L)."""
+
+    pooling = "mean"
+
+
+@register_head("global_local")
+class GlobalLocalHead(_Pooled):
+    """Global mean and attention-weighted mean of the deepest block -> logits (B, L)."""
+
+    pooling = "global_local"
+
+
+@register_head("sap")
+class SelfAttentionHead(_Pooled):
+    """Self-attention pooling of the deepest block -> logits (B, L)."""
+
+    pooling = "sap"

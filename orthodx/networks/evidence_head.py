@@ -1,0 +1,137 @@
+"""`evidence`: a map of every abnormality's evidence, and the study's answer from its strongest places."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from orthodx.errors import UsageError
+from orthodx.networks.diagnose_head import DiagnoseHead
+from orthodx.networks.encoder import ViewEncoder
+from orthodx.networks.head import register_head
+from orthodx.networks.ortho import PlaneConv, VolumeConv, channels_last, zero
+
+STRIDE = 4  # in-plane pixels a cell of the map
+STRIDES = ((1, 2, 2), (1, 4, 4), (1, 8, 8), (2, 16, 16))
+BLOCKS = ("up_0", "up_1", "up_2", "mid")
+STRONGEST = (1, 8, 64)  # cells averaged
+RARE = -4.0  # evidence a map starts from: most of a knee is healthy
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvidenceConfig:
+    """labels: abnormalities. block_channels: of `up_0`, `up_1`, `up_2`, `mid`. width, depth: of the map's network."""
+
+    labels: int = 8
+    block_channels: tuple[int, ...] = (32, 64, 112, 160)
+    width: int = 64
+    depth: int = 2
+
+
+class _Block(nn.Module):
+    """In-plane, then volumetric convolution, residual."""
+
+    def __init__(self, c: int) -> None:
+        super().__init__()
+        self.norm_1, self.conv_1 = nn.GroupNorm(8, c), PlaneConv(c, c)
+        self.norm_2, self.conv_2 = nn.GroupNorm(8, c), VolumeConv(c)
+        zero(self.conv_2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.conv_1(functional.silu(self.norm_1(x)))
+        return x + self.conv_2(functional.silu(self.norm_2(h)))
+
+
+@register_head("evidence")
+class EvidenceHead(DiagnoseHead):
+    """Logits (B, L) from the maps (B, L, D, H/4, W/4) of the up path, the deepest block and the image itself.
+
+    A label's vector: the mean evidence of its 1, 8 and 64 strongest cells, and the logarithm of the number of
+    cells that hold it. The maps can be fitted to lesion masks (`map_loss`), or through the answers alone, as in
+    multiple-instance learning (Ilse et al. 2018).
+    """
+
+    Config = EvidenceConfig
+
+    def __init__(self, config: EvidenceConfig) -> None:
+        super().__init__()
+        self.config, self.blocks, self.labels = config, BLOCKS, config.labels
+        c, w = config.block_channels, config.width
+        # affine weights would crash the backward pass of a frozen, channels-last bf16 block on the CPU (torch 2.13)
+        self.norms = nn.ModuleList([nn.GroupNorm(8, n, affine=False) for n in c])
+        self.read_fine = PlaneConv(c[0], w, stride=2)
+        self.read = nn.ModuleList([nn.Conv3d(n, w, 1) for n in c[1:]])
+        self.read_image = PlaneConv(STRIDE**2, w)
+        self.body = nn.ModuleList([_Block(w) for _ in range(config.depth)])
+        self.out_norm, self.out = nn.GroupNorm(8, w), nn.Conv3d(w, config.labels, 1)
+        nn.init.constant_(self.out.bias, RARE)
+        self.width = config.labels * (len(STRONGEST) + 1)
+        self.classifier = nn.Linear(self.width, config.labels)
+        channels_last(self)
+
+    @classmethod
+    def config_for(cls, encoder: ViewEncoder) -> EvidenceConfig:
+        """As wide as the encoder's blocks; raises `UsageError` where they are not those of `ortho`."""
+        if tuple(encoder.block_strides.get(name) for name in BLOCKS) != STRIDES:
+            raise UsageError(
+                f"{type(encoder).__name__} lacks the blocks {', '.join(BLOCKS)} at strides 2, 4, 8 and 16",
+                hint="use the encoder 'ortho', or --head sap",
+            )
+        return EvidenceConfig(block_channels=tuple(encoder.block_channels[name] for name in BLOCKS))
+
+    def maps(self, features: Mapping[str, Tensor], image: Tensor) -> Tensor:
+        """Evidence as logits (B, L, D, H/4, W/4) float32."""
+        depth = image.shape[2]
+        fine, *coarse = (norm(features[name]) for norm, name in zip(self.norms, BLOCKS, strict=True))
+        x = self.read_fine(fine) + self.read_image(_cells(image).to(fine.dtype))
+        for read, block, (deep, *plane) in zip(self.read, coarse, STRIDES[1:], strict=True):
+            scale = (deep, plane[0] / STRIDE, plane[1] / STRIDE)
+            x = x + functional.interpolate(read(block), scale_factor=scale, mode="nearest")[:, :, :depth]
+        for block in self.body:
+            x = block(x)
+        return self.out(functional.silu(self.out_norm(x))).float()
+
+    def summary(self, features: Mapping[str, Tensor], image: Tensor) -> Tensor:
+        return strongest(self.maps(features, image))
+
+    def vector(self, summary: Tensor) -> Tensor:
+        return summary
+
+    def heat(self, features: Mapping[str, Tensor], image: Tensor) -> Tensor:
+        """The evidence as a probability, 0..1."""
+        return self.maps(features, image).sigmoid()
+
+    def map_loss(self, maps: Tensor, lesions: Tensor, weight: float = 8.0) -> Tensor:
+        """Cross-entropy of every cell, marked ones counting `weight` times, and soft Dice of the labels marked.
+
+        maps: (B, L, D, H/4, W/4). lesions: (B, L, D, H, W) bool; a cell is marked where any of its pixels is.
+        """
+        target = functional.max_pool3d(lesions.float(), (1, STRIDE, STRIDE))
+        cross = functional.binary_cross_entropy_with_logits(
+            maps, target, pos_weight=torch.tensor(weight, device=maps.device)
+        )
+        p, space = maps.sigmoid(), (0, 2, 3, 4)
+        overlap, total = (p * target).sum(space), p.sum(space) + target.sum(space)
+        marked = target.sum(space) > 0
+        dice = 1 - (2 * overlap + 1) / (total + 1)
+        return cross + (dice[marked].mean() if marked.any() else dice.sum() * 0)
+
+
+def strongest(maps: Tensor) -> Tensor:
+    """(B, L, D, H, W) evidence as logits -> (B, L * 4): the strongest cells' means, and log(1 + cells) / 2."""
+    flat = maps.flatten(2)
+    top = flat.topk(min(max(STRONGEST), flat.shape[2]), 2).values
+    means = [top[..., :k].mean(2) for k in STRONGEST]
+    return torch.stack([*means, flat.sigmoid().sum(2).log1p() / 2], 2).flatten(1)
+
+
+def _cells(image: Tensor) -> Tensor:
+    """(B, 1, D, H, W) -> (B, 16, D, H/4, W/4): the pixels of each cell as channels, channels-last."""
+    b, _, d, h, w = image.shape
+    s = STRIDE
+    x = image.view(b, d, h // s, s, w // s, s).permute(0, 3, 5, 1, 2, 4).reshape(b, s * s, d, h // s, w // s)
+    return x.contiguous(memory_format=torch.channels_last_3d)

@@ -1,0 +1,102 @@
+"""What is learned from voxel-wise truth: structures (`segment`), or the evidence of lesions (`diagnose`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from sklearn.metrics import roc_auc_score
+from torch import Tensor, nn
+
+from orthodx.errors import UsageError
+from orthodx.joints import KNEE, View
+from orthodx.networks.evidence_head import EvidenceHead
+
+Samples = Iterable[tuple[View, Tensor, Tensor]]
+Features = Callable[[View, Tensor], Mapping[str, Tensor]]
+
+
+class DenseTask(Protocol):
+    """part: name of the head's weights. measure: prefix of its validation columns, one a view and name."""
+
+    part: str
+    measure: str
+    names: tuple[str, ...]
+
+    def loss(self, head: Any, features: Mapping[str, Tensor], image: Tensor, truth: Tensor) -> Tensor:
+        """Loss of images (B, 1, D, H, W) with truth (B, D, H, W) uint8."""
+
+    def validate(self, head: Any, features: Features, samples: Samples) -> dict[str, float]:
+        """`<measure>_<view>_<name>` -> score, over samples of one image (1, 1, D, H, W) and truth (D, H, W) each."""
+
+
+class SegmentTask:
+    """Structures by the head's own loss; validated by the Dice of all voxels pooled."""
+
+    part, measure = "segment", "dice"
+    names = tuple(KNEE.names.values())
+
+    def loss(self, head: Any, features: Mapping[str, Tensor], image: Tensor, truth: Tensor) -> Tensor:
+        return head.loss(head(features, image), truth)
+
+    def validate(self, head: nn.Module, features: Features, samples: Samples) -> dict[str, float]:
+        overlap: dict[View, Tensor] = {}
+        size: dict[View, Tensor] = {}
+        for view, image, truth in samples:
+            found: Tensor = head(features(view, image), image).argmax(1)[0].cpu()
+            truth = truth.long()
+            for total in (overlap, size):
+                total.setdefault(view, torch.zeros(256))
+            overlap[view] += torch.bincount(truth[found == truth].flatten(), minlength=256)
+            size[view] += torch.bincount(truth.flatten(), minlength=256) + torch.bincount(
+                found.flatten(), minlength=256
+            )
+        return {
+            f"dice_{view}_{name}": float(2 * overlap[view][value] / size[view][value])
+            for view in size
+            for value, name in KNEE.names.items()
+            if size[view][value] > 0
+        }
+
+
+class LesionTask:
+    """Evidence maps by the lesion masks; validated by the AUROC of the strongest evidence in a crop."""
+
+    part, measure = "diagnose", "auroc"
+    names = tuple(KNEE.abnormalities)
+    values = torch.arange(1, len(KNEE.abnormalities) + 1)  # of lesion masks, `orthodx.synth.lesions.VALUES`
+    least = 12  # voxels of a lesion that a crop must show to be asked about it
+
+    def masks(self, truth: Tensor) -> Tensor:
+        """(B, D, H, W) lesion values -> (B, L, D, H, W) bool."""
+        return truth[:, None] == self.values.to(truth.device)[None, :, None, None, None]
+
+    def loss(self, head: Any, features: Mapping[str, Tensor], image: Tensor, truth: Tensor) -> Tensor:
+        """The maps' loss, and the crop's answer from them, where it is clear."""
+        if not isinstance(head, EvidenceHead):
+            raise UsageError("lesion masks teach evidence maps only", hint="use --head evidence")
+        maps, lesions = head.maps(features, image), self.masks(truth)
+        voxels = lesions.sum((2, 3, 4)).float()
+        answer = torch.where(voxels == 0, 0.0, torch.where(voxels >= self.least, 1.0, torch.nan))
+        strongest = maps.flatten(2).topk(8, 2).values.mean(2)
+        return head.map_loss(maps, lesions) + 0.2 * head.loss(strongest, answer)
+
+    def validate(self, head: Any, features: Features, samples: Samples) -> dict[str, float]:
+        found: dict[View, list[np.ndarray]] = {}
+        true: dict[View, list[np.ndarray]] = {}
+        for view, image, truth in samples:
+            maps = head.maps(features(view, image), image)
+            found.setdefault(view, []).append(maps.flatten(2).topk(8, 2).values.mean(2)[0].cpu().numpy())
+            true.setdefault(view, []).append((self.masks(truth[None]).sum((2, 3, 4)) >= self.least)[0].cpu().numpy())
+        out = {}
+        for view in found:
+            score, answer = np.stack(found[view]), np.stack(true[view])
+            for i, name in enumerate(self.names):
+                if 0 < answer[:, i].sum() < len(answer):
+                    out[f"auroc_{view}_{name}"] = float(roc_auc_score(answer[:, i], score[:, i]))
+        return out
+
+
+DENSE_TASKS: dict[str, type[Any]] = {"segment": SegmentTask, "diagnose": LesionTask}
