@@ -9,10 +9,11 @@ import pandas as pd
 
 from orthodx.errors import NoInputError, UsageError
 from orthodx.evaluation.notices import Notices
-from orthodx.studies.manifest import read_manifest, read_table
+from orthodx.studies.labels import LABELS_FILE, RECORDS_FILE, read_by_study
+from orthodx.studies.manifest import read_manifest
 from orthodx.studies.nifti import is_nifti
 
-PREDICTIONS, LABELS, MANIFEST, EHR = "predictions.csv", "labels.csv", "manifest.csv", "ehr.csv"
+PREDICTIONS, MANIFEST = "predictions.csv", "manifest.csv"
 MASKS, TRUTH = "masks", "truth"
 
 
@@ -43,8 +44,8 @@ def find_inputs(folder: Path, named: dict[str, Path | None], notices: Notices) -
 
     Raises `UsageError` for a named file that is missing or lacks its other half, `NoInputError` for nothing.
     """
-    usual = {"predictions": PREDICTIONS, "labels": LABELS, "masks": MASKS, "truth": TRUTH, "manifest": MANIFEST,
-             "ehr": EHR}  # fmt: skip
+    usual = {"predictions": PREDICTIONS, "labels": LABELS_FILE, "masks": MASKS, "truth": TRUTH, "manifest": MANIFEST,
+             "ehr": RECORDS_FILE}  # fmt: skip
     paths: dict[str, Path | None] = {}
     for key, name in usual.items():
         given = named.get(key)
@@ -65,7 +66,7 @@ def find_inputs(folder: Path, named: dict[str, Path | None], notices: Notices) -
     if not inputs.diagnosis and not inputs.segmentation:
         raise NoInputError(
             f"nothing to evaluate in {folder.resolve()}",
-            hint=f"put {PREDICTIONS} with {LABELS}, or {MASKS}/ with {TRUTH}/, there, or name them with options",
+            hint=f"put {PREDICTIONS} with {LABELS_FILE}, or {MASKS}/ with {TRUTH}/, there, or name them with options",
         )
     return inputs
 
@@ -73,9 +74,7 @@ def find_inputs(folder: Path, named: dict[str, Path | None], notices: Notices) -
 def read_attributes(inputs: Inputs) -> tuple[pd.DataFrame | None, pd.DataFrame | None]:
     """Manifest and EHR table as text, None where there is none."""
     manifest = None if inputs.manifest is None else pd.DataFrame(read_manifest(inputs.manifest), dtype=object)
-    ehr = None if inputs.ehr is None else read_table(inputs.ehr)
-    if ehr is not None and "study_id" not in ehr.columns:
-        raise UsageError(f"{inputs.ehr}: has no column 'study_id'", hint="one row a study, named by study_id")
+    ehr = None if inputs.ehr is None else read_by_study(inputs.ehr)
     return manifest, ehr
 
 

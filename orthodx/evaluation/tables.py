@@ -10,7 +10,7 @@ import pandas as pd
 
 from orthodx.errors import StudyError
 from orthodx.evaluation.notices import Notices, some
-from orthodx.studies.manifest import read_table
+from orthodx.studies.labels import LABEL_FIX, label_values, read_by_study, refuse_repeated
 
 ABOUT = ("patient_id", "study_id", "series_id", "views", "view", "model", "joint", "status", "reason", "seconds")
 
@@ -41,7 +41,7 @@ def read_diagnoses(
 
     Raises `StudyError` where nothing can be joined, or an id stands twice.
     """
-    found, truth = _by_study(predictions), _by_study(labels)
+    found, truth = read_by_study(predictions), read_by_study(labels)
     names = [c for c in found.columns if c in truth.columns and c not in ABOUT]
     if not names:
         raise StudyError(
@@ -49,9 +49,7 @@ def read_diagnoses(
             hint=f"name the columns alike; labels has: {some(_label_columns(truth)) or 'none'}",
         )
     found = _averaged(found, names, predictions, notices)
-    if truth["study_id"].duplicated().any():
-        twice = truth["study_id"][truth["study_id"].duplicated()].iloc[0]
-        raise StudyError(f"{labels.name}: study_id '{twice}' stands twice", hint="keep one row a study")
+    refuse_repeated(truth, labels)
     truth = truth.set_index("study_id")
     if not quiet:
         _name_unpaired(found, truth, names, predictions, labels, notices)
@@ -65,14 +63,6 @@ def read_diagnoses(
     patients = _patients(found, manifest, notices, quiet)
     chances = found[names].to_numpy(float)
     return Diagnoses(found["study_id"].to_numpy(str), patients, tuple(names), chances, answers)
-
-
-def _by_study(path: Path) -> pd.DataFrame:
-    table = read_table(path)
-    if "study_id" not in table.columns:
-        raise StudyError(f"{path.name}: has no column 'study_id'", hint="one row a study, named by study_id")
-    table["study_id"] = table["study_id"].str.strip()
-    return table
 
 
 def _label_columns(table: pd.DataFrame) -> list[str]:
@@ -131,15 +121,14 @@ def _name_unpaired(
 def _truth(truth: pd.DataFrame, name: str, path: Path, notices: Notices) -> np.ndarray:
     """(n,) 0, 1 or NaN for blank; other values are named and count as unknown."""
     text = truth[name].str.strip()
-    value = text.map({"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0, "": np.nan})
-    bad = value.isna() & (text != "")
+    value, bad = label_values(text)
     if bad.any():
         what = [f"{s}: '{t}'" for s, t in zip(truth.index[bad], text[bad], strict=True)]
         notices.refuse(
             f"{path.name}: {name}: {len(what)} labels are not 0, 1 or blank ({some(what)}); taken as unknown",
-            "write 1, 0, or nothing where it is unknown",
+            LABEL_FIX,
         )
-    return value.to_numpy(float)
+    return value
 
 
 def _patients(found: pd.DataFrame, manifest: pd.DataFrame | None, notices: Notices, quiet: bool) -> np.ndarray:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from orthodx.studies.records import RECORD_COLUMNS
 from orthodx.synth.lesions import (
     BoneBruise,
     Effusion,
@@ -23,7 +24,6 @@ from orthodx.synth.lesions import (
 from orthodx.synth.mechanisms import CASE_MIX, MECHANISMS, RECORD_GAPS, Mechanism
 
 LESION_STREAM = 7919  # beside (seed, study) in the generator's key
-RECORD_COLUMNS = ("age", "height", "weight", "sex", "patient_type", "event")
 
 
 @dataclass(frozen=True, kw_only=True)

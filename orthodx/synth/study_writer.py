@@ -12,15 +12,17 @@ import torch
 
 from orthodx.errors import UsageError
 from orthodx.joints import KNEE
+from orthodx.studies.labels import LABELS_FILE, RECORDS_FILE
 from orthodx.studies.manifest import COLUMNS, write_table
 from orthodx.studies.nifti import write_image
+from orthodx.studies.records import RECORD_COLUMNS
 from orthodx.studies.run_record import write_json
 from orthodx.synth.anatomy import Anatomy
 from orthodx.synth.deformation import random_deformation
 from orthodx.synth.dicom_writer import write_dicom_series
 from orthodx.synth.lesion_painting import labels_of, paint
 from orthodx.synth.lesions import VALUES, as_records
-from orthodx.synth.patients import RECORD_COLUMNS, patient_of
+from orthodx.synth.patients import patient_of
 from orthodx.synth.procedural import random_knee
 from orthodx.synth.protocols import CENTERS, Protocol
 from orthodx.synth.scanner import Plane, ScanParams, make_plane, on_plane, render, sample_scan
@@ -70,8 +72,8 @@ def write_cohort(
         tell(name, i + 1, studies)
     if lesions:
         write_json(out / "lesions" / "values.json", VALUES)
-        write_table(out / "labels.csv", [r["labels"] for r in records], ("study_id", *KNEE.abnormalities))
-        write_table(out / "ehr.csv", [r["ehr"] for r in records], ("study_id", *RECORD_COLUMNS))
+        write_table(out / LABELS_FILE, [r["labels"] for r in records], ("study_id", *KNEE.abnormalities))
+        write_table(out / RECORDS_FILE, [r["ehr"] for r in records], ("study_id", *RECORD_COLUMNS))
     write_table(manifest, [row for r in records for row in r["rows"]], COLUMNS)
     return manifest
 

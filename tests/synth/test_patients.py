@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from orthodx.joints import KNEE
+from orthodx.studies.records import RECORD_COLUMNS
 from orthodx.synth.lesions import Effusion, MeniscusTear, Osteophyte
 from orthodx.synth.mechanisms import CASE_MIX, MECHANISMS
-from orthodx.synth.patients import RECORD_COLUMNS, patient_of
+from orthodx.synth.patients import patient_of
 from orthodx.synth.protocols import CENTERS
 
 DRAWS = 2000
