@@ -15,9 +15,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from orthodx.errors import BundleError, OrthodxError
+from orthodx.grid.region import RegionSpec
 from orthodx.grid.spec import GridSpec
 from orthodx.joints import View
 from orthodx.networks import ENCODERS, HEADS, Head, ViewEncoder
+from orthodx.networks.diagnoser import Diagnoser, DiagnoserConfig
 from orthodx.studies.run_record import sha256, write_json
 from orthodx.studies.writing import atomic
 
@@ -36,6 +38,21 @@ class Part:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DiagnosisInfo:
+    """How a bundle's diagnosis is used: what it reads of a series, and its calibration on validation studies.
+
+    temperatures: label -> what its logit is divided by. thresholds: label -> probability from which it is positive.
+    label_fraction: share of the training labels used. from_scratch: whether the encoders started from noise.
+    """
+
+    region: RegionSpec
+    temperatures: dict[str, float]
+    thresholds: dict[str, float]
+    label_fraction: float = 1.0
+    from_scratch: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class BundleInfo:
     """The contents of `model.json`."""
 
@@ -50,6 +67,7 @@ class BundleInfo:
     licence: str
     sources: list[str]
     sha256: dict[str, str]
+    diagnosis: DiagnosisInfo | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +92,21 @@ class Bundle:
             )
         part = self.info.heads[task]
         return self._fill(_build(HEADS.get(part.name), part.config, self.path), part)
+
+    def diagnoser(self) -> Diagnoser:
+        """Heads, fusion and record branch of the diagnosis with their weights, in evaluation mode."""
+        if "diagnose" not in self.info.heads or self.info.diagnosis is None:
+            raise BundleError(
+                f"{self.info.name} cannot diagnose", hint="fit it with 'orthodx finetune --task diagnose'"
+            )
+        part = self.info.heads["diagnose"]
+        try:
+            module = Diagnoser(DiagnoserConfig(**{**part.config, "labels": tuple(part.config["labels"])}))
+        except (TypeError, ValueError, KeyError) as error:
+            raise BundleError(
+                f"{self.path / INFO}: impossible configuration ({error})", hint="get the bundle again"
+            ) from error
+        return self._fill(module, part)
 
     def _fill(self, module: nn.Module, part: Part) -> Any:
         tensors = read_weights(self.path / part.file, self.info.sha256.get(part.file))
@@ -165,11 +198,16 @@ def _read_info(path: Path) -> BundleInfo:
             licence=str(raw["licence"]),
             sources=list(raw["sources"]),
             sha256={str(k): str(v) for k, v in raw["sha256"].items()},
+            diagnosis=_diagnosis(raw.get("diagnosis")),
         )
     except OrthodxError:
         raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BundleError(f"{path}: not a model description ({error})", hint="get the bundle again") from error
+
+
+def _diagnosis(raw: dict[str, Any] | None) -> DiagnosisInfo | None:
+    return None if raw is None else DiagnosisInfo(**{**raw, "region": RegionSpec(**raw["region"])})
 
 
 def save_bundle(
@@ -201,6 +239,7 @@ def verify(bundle: Bundle) -> list[str]:
         n = sum(p.numel() for p in bundle.encoder(view).parameters())
         checked.append(f"{bundle.info.encoders[view].file}: {n / 1e6:.2f} M parameters")
     for task in bundle.info.heads:
-        n = sum(p.numel() for p in bundle.head(task).parameters())
+        head = bundle.diagnoser() if task == "diagnose" else bundle.head(task)
+        n = sum(p.numel() for p in head.parameters())
         checked.append(f"{bundle.info.heads[task].file}: {n / 1e6:.2f} M parameters")
     return checked

@@ -68,6 +68,7 @@ class EvidenceHead(DiagnoseHead):
         self.read_image = PlaneConv(STRIDE**2, w)
         self.body = nn.ModuleList([_Block(w) for _ in range(config.depth)])
         self.out_norm, self.out = nn.GroupNorm(8, w), nn.Conv3d(w, config.labels, 1)
+        assert self.out.bias is not None
         nn.init.constant_(self.out.bias, RARE)
         self.width = config.labels * (len(STRONGEST) + 1)
         self.classifier = nn.Linear(self.width, config.labels)

@@ -73,10 +73,10 @@ class AnatomyBank:
 class SyntheticSource:
     """Sample i of a view, for any i: image (1, D, H, W) in [-1, 1] and truth (D, H, W) uint8.
 
-    truth: "structures", or "lesions" of a bank of injured knees. anatomies: pairs of tissues and affine. crop: (D, H, W) of a sample on the model's grid. fully_random:
-    share of samples whose tissues have random signals instead of an MR sequence's.
-    `source[i, view]` depends on `seed`, i and view only, so that a training resumes exactly; it is a
-    map-style dataset for `torch.utils.data.DataLoader`.
+    truth: "structures", or "lesions" of a bank of injured knees. anatomies: pairs of tissues and affine. crop:
+    (D, H, W) of a sample on the model's grid. fully_random: share of samples whose tissues have random signals
+    instead of an MR sequence's. `source[i, view]` depends on `seed`, i and view only, so that a training resumes
+    exactly; it is a map-style dataset for `torch.utils.data.DataLoader`.
     """
 
     anatomies: Sequence[tuple[np.ndarray, np.ndarray]] | AnatomyBank

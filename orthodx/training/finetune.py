@@ -29,9 +29,9 @@ VALIDATION_OFFSET = 1_000_000_000  # sample numbers that training never reaches
 class FinetuneConfig:
     """One fine-tuning from voxel-wise truth.
 
-    encoder_share: scales the encoders' learning rate; with 0 they stay as they are. view_shares: how often each of `views` is drawn;
-    without them the views take turns. stop_at: end this part of the run after so many steps, the schedule
-    unchanged; the weights are written all the same, and the run can be resumed.
+    encoder_share: scales the encoders' learning rate; with 0 they stay as they are. view_shares: how often each of
+    `views` is drawn; without them the views take turns. stop_at: end this part of the run after so many steps, the
+    schedule unchanged; the weights are written all the same, and the run can be resumed.
     """
 
     views: tuple[View, ...] = (View.SAGITTAL, View.CORONAL, View.AXIAL)
