@@ -23,13 +23,31 @@ class DiagnoseHead(Head):
     """One view's part of a diagnosis: block features -> a summary -> a vector (B, `width`) -> logits (B, `labels`).
 
     `summary` is all of the head that a linear probe leaves alone, so it can be kept on disk; `vector` is what
-    the fusion reads.
+    the fusion reads. Summaries are standardised by the buffers `mean` and `sd`.
     """
 
     task = "diagnose"
     width: int
     labels: int
     classifier: nn.Module
+    mean: Tensor
+    sd: Tensor
+
+    def _standardised_by(self, size: int) -> None:
+        self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("sd", torch.ones(size))
+
+    @torch.no_grad()
+    def fit_scale(self, summaries: Tensor) -> None:
+        """Standardise by the mean and standard deviation of training summaries (N, size, ...), column by column."""
+        columns = summaries.float().transpose(0, 1).flatten(1)
+        self.mean.copy_(columns.mean(1))
+        self.sd.copy_(columns.std(1, correction=0).clamp_min(1e-3))
+
+    def standardised(self, summary: Tensor) -> Tensor:
+        """(B, size, ...) with mean 0 and standard deviation 1 over the training summaries."""
+        shape = (1, -1, *[1] * (summary.ndim - 2))
+        return (summary.float() - self.mean.view(shape)) / self.sd.view(shape)
 
     @abstractmethod
     def summary(self, features: Mapping[str, Tensor], image: Tensor) -> Tensor:
@@ -84,6 +102,7 @@ class _Pooled(DiagnoseHead):
         self.pool = POOLINGS.get(self.pooling)(config.block_channels)
         self.width = self.pool.width
         self.classifier = nn.Linear(self.width, config.labels)
+        self._standardised_by(config.block_channels)
 
     @classmethod
     def config_for(cls, encoder: ViewEncoder) -> PooledConfig:
@@ -97,7 +116,7 @@ class _Pooled(DiagnoseHead):
         return functional.adaptive_avg_pool3d(features[self.config.block].float(), TOKENS)
 
     def vector(self, summary: Tensor) -> Tensor:
-        return self.pool(summary)
+        return self.pool(self.standardised(summary))
 
 
 @register_head("mean")

@@ -72,6 +72,7 @@ class EvidenceHead(DiagnoseHead):
         nn.init.constant_(self.out.bias, RARE)
         self.width = config.labels * (len(STRONGEST) + 1)
         self.classifier = nn.Linear(self.width, config.labels)
+        self._standardised_by(self.width)
         channels_last(self)
 
     @classmethod
@@ -100,7 +101,7 @@ class EvidenceHead(DiagnoseHead):
         return strongest(self.maps(features, image))
 
     def vector(self, summary: Tensor) -> Tensor:
-        return summary
+        return self.standardised(summary)
 
     def heat(self, features: Mapping[str, Tensor], image: Tensor) -> Tensor:
         """The evidence as a probability, 0..1."""

@@ -1,0 +1,56 @@
+"""Frozen features, computed once: the summary of every series, kept by the content of image and weights."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from orthodx.networks.diagnose_head import DiagnoseHead
+from orthodx.networks.encoder import ViewEncoder
+from orthodx.networks.precision import autocast
+from orthodx.studies.writing import atomic
+from orthodx.training.study_cases import SeriesRegion
+
+
+def weights_hash(*modules: nn.Module) -> str:
+    """SHA-256 of all parameters and buffers but the parts a probe fits (`classifier`, `pool`, `mean`, `sd`)."""
+    digest = hashlib.sha256()
+    for module in modules:
+        for name, tensor in module.state_dict().items():
+            if name.split(".")[0] not in ("classifier", "pool", "mean", "sd"):
+                digest.update(name.encode())
+                digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+class Summaries:
+    """Summaries of regions by one frozen encoder and head, in `folder` as one safetensors file a series."""
+
+    def __init__(self, folder: Path, encoder: ViewEncoder, head: DiagnoseHead, device: torch.device) -> None:
+        self.folder, self.encoder, self.head, self.device = folder, encoder.eval(), head, device
+        self.weights = weights_hash(encoder, head)
+
+    @torch.inference_mode()
+    def __call__(self, regions: Iterable[SeriesRegion]) -> list[Tensor]:
+        """A summary (...) float32 of each region."""
+        return [self._one(region) for region in regions]
+
+    def _one(self, region: SeriesRegion) -> Tensor:
+        key = hashlib.sha256(f"{region.content} {self.weights}".encode()).hexdigest()[:32]
+        path = self.folder / f"{key}.safetensors"
+        try:
+            return load_file(path)["summary"].float()
+        except (OSError, SafetensorError, KeyError):
+            pass
+        image = torch.from_numpy(region.load().astype("float32"))[None, None].to(self.device)
+        with autocast(self.device):
+            summary = self.head.summary(self.encoder.features(image), image)[0].float().cpu()
+        with atomic(path) as temporary:
+            save_file({"summary": summary.half() if summary.numel() > 4096 else summary}, temporary)
+        return summary
