@@ -20,25 +20,38 @@ class Task(str, enum.Enum):
     DIAGNOSE = "diagnose"
 
 
-HEADS_OF = {Task.SEGMENT: "skip_segment", Task.DIAGNOSE: "evidence"}
-
-
 def run(
     studies: Studies,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for checkpoints, metrics and the bundle.")],
     task: Annotated[Task, typer.Option(help="What to learn.")] = Task.SEGMENT,
     encoders: Annotated[
-        Path | None, typer.Option(help="Folder with encoder_<view>.safetensors (and the task's .safetensors).")
+        Path | None, typer.Option(help="Folder or bundle with encoder_<view>.safetensors (and the head's weights).")
     ] = None,
     from_scratch: Annotated[bool, typer.Option("--from-scratch", help="Start every encoder from noise.")] = False,
+    probe: Annotated[bool, typer.Option("--probe", help="Leave the encoders as they are.")] = False,
+    encoder_share: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Encoders' learning rate relative to the head's.")
+    ] = None,
+    labels: Annotated[Path | None, typer.Option(help="diagnose: labels.csv, if not beside the studies.")] = None,
+    ehr: Annotated[Path | None, typer.Option(help="diagnose: health records, ehr.csv.")] = None,
+    label_fraction: Annotated[float, typer.Option(help="diagnose: share of the training patients used.")] = 1.0,
+    fusion: Annotated[
+        str, typer.Option(help="diagnose: gating, simple_concat, linear_concat, linear_add or cross_attention.")
+    ] = "gating",
+    hold_out_center: Annotated[
+        list[str] | None, typer.Option(help="diagnose: leave this center out (repeatable).")
+    ] = None,
+    validation_share: Annotated[
+        float, typer.Option(help="diagnose: share of the patients that calibrates, without --validation.")
+    ] = 0.2,
+    epochs: Annotated[int, typer.Option(min=1, help="diagnose: passes over the studies, unless --probe.")] = 5,
     view: Annotated[list[View] | None, typer.Option(help="Only these views (repeatable).")] = None,
     name: Annotated[str, typer.Option(help="Name of the new model.")] = "my-model",
     encoder: Annotated[str, typer.Option(help="Registered encoder.")] = "ortho",
     preset: Annotated[str, typer.Option(help="Size of the encoder: small or base.")] = "small",
     head: Annotated[str | None, typer.Option(help="Registered head; else skip_segment or evidence.")] = None,
-    probe: Annotated[bool, typer.Option("--probe", help="Leave the encoders as they are.")] = False,
     shared_encoder: Annotated[bool, typer.Option("--shared-encoder", help="One encoder for all views.")] = False,
-    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 10_000,
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps, from voxel-wise truth.")] = 10_000,
     stop_at: Annotated[
         int | None, typer.Option(min=1, help="End this part of the run after so many steps; --resume goes on.")
     ] = None,
@@ -49,9 +62,7 @@ def run(
         112,
         112,
     ),
-    validation: Annotated[
-        Path | None, typer.Option(help="Held-out bank or studies with truth: Dice per view and structure.")
-    ] = None,
+    validation: Annotated[Path | None, typer.Option(help="Held-out bank or studies with truth or labels.csv.")] = None,
     validate_every: Annotated[int, typer.Option(min=1, help="Steps between two validations.")] = 400,
     validation_samples: Annotated[int, typer.Option(min=1, help="Crops of each view in a validation.")] = 4,
     device: Device = "auto",
@@ -62,39 +73,59 @@ def run(
     debug: Debug = False,
     resume: Resume = False,
 ) -> None:
-    """Fit encoders and a head to masks (truth/<series_id>.nii.gz) or to a synthetic bank; writes a model bundle."""
+    """Fit encoders and a head to masks (truth/), labels (labels.csv) or a synthetic bank; writes a model bundle."""
     voice = Voice(quiet, json)
     with exits.handled(debug):
         from orthodx.errors import UsageError
         from orthodx.grid.spec import GridSpec
         from orthodx.inference.device import pick_device
-        from orthodx.training.bundling import bundle_run, starting_weights
-        from orthodx.training.dense_tasks import DENSE_TASKS
-        from orthodx.training.finetune import FinetuneConfig, finetune_dense
-        from orthodx.training.study_source import open_source
+        from orthodx.synth.source import AnatomyBank
+        from orthodx.training import bundling
 
         if (encoders is None) == (not from_scratch):
             raise UsageError("where do the encoders start?", hint="give --encoders FOLDER or --from-scratch, not both")
-        spec, views = GridSpec(), tuple(view or View)
-        config = FinetuneConfig(
-            views=views, encoder=encoder, preset=preset, head=head or HEADS_OF[task], steps=steps, stop_at=stop_at,
-            batch=batch, seed=seed, peak_rate=learning_rate, shared_encoder=shared_encoder,
-            validate_every=validate_every, validation_samples=validation_samples, encoder_share=0.0 if probe else 1.0,
-        )  # fmt: skip
-        lesions = task is Task.DIAGNOSE
-        source = open_source(studies, spec, crop, seed, truth=True, lesions=lesions)
-        held_out = (
-            None if validation is None else open_source([validation], spec, crop, seed, truth=True, lesions=lesions)
-        )
-        start, start_head = starting_weights(encoders, views, task.value) if encoders else ({}, None)
-        parts = finetune_dense(
-            config, source, out, device=pick_device(device), encoders=start, head=start_head, workers=workers,
-            validation=held_out, resume=resume, task=DENSE_TASKS[task.value](), say=voice.say,
-        )  # fmt: skip
-        if task is Task.DIAGNOSE:
-            voice.say(f"-> {parts[task.value]}")
-            return
-        bundle = bundle_run(out / name, name, config, parts, spec, crop)
+        if probe and (from_scratch or encoder_share):
+            raise UsageError("--probe leaves the encoders as they are", hint="leave it or the other option out")
+        views, where = tuple(view or View), pick_device(device)
+        start, heads = bundling.starting_weights(encoders, views) if encoders else ({}, {})
+        bank = AnatomyBank(studies[0])
+        dense = task is Task.SEGMENT or len(bank) > 0
+        share = encoder_share if encoder_share is not None else 1.0 if dense or from_scratch else 0.05  # as published
+        share = 0.0 if probe else share
+        if dense:
+            from orthodx.training.dense_tasks import dense_task
+            from orthodx.training.finetune import FinetuneConfig, finetune_dense
+            from orthodx.training.study_source import open_source
+
+            spec, learned = GridSpec(), dense_task(task.value, probe)
+            config = FinetuneConfig(
+                views=views, encoder=encoder, preset=preset, head=head, steps=steps, stop_at=stop_at, batch=batch,
+                seed=seed, peak_rate=learning_rate, shared_encoder=shared_encoder, validate_every=validate_every,
+                validation_samples=validation_samples, encoder_share=share,
+            )  # fmt: skip
+            source = open_source(studies, spec, crop, seed, truth=True, what=learned.truth)
+            held_out = None
+            if validation is not None:
+                held_out = open_source([validation], spec, crop, seed, truth=True, what=learned.truth)
+            parts = finetune_dense(
+                config, source, out, device=where, encoders=start, heads=heads, workers=workers, task=learned,
+                validation=held_out, resume=resume, say=voice.say,
+            )  # fmt: skip
+            bundle = bundling.bundle_run(out / name, name, config, learned.heads, parts, spec, crop)
+        else:
+            from orthodx.training.finetune_diagnose import DiagnoseConfig, finetune_diagnose
+
+            study_config = DiagnoseConfig(
+                encoder=encoder, preset=preset, head=head or "evidence", fusion=fusion, epochs=epochs, batch=batch,
+                views=views, peak_rate=learning_rate, fraction=label_fraction, validation=validation_share,
+                encoder_share=share, hold_out=tuple(hold_out_center or ()), seed=seed,
+            )  # fmt: skip
+            fitted = finetune_diagnose(
+                study_config, studies, out, device=where, encoders=start, labels=labels, ehr=ehr, resume=resume,
+                head=heads.get("diagnose", heads.get("evidence")), validation=[validation] if validation else [],
+                say=voice.say,
+            )  # fmt: skip
+            bundle = bundling.bundle_diagnosis(out / name, name, study_config, fitted, encoders, ehr)
         voice.say(f"-> {bundle.path}  (use it with --model {bundle.path})")
         if json:
             import json as encoder_

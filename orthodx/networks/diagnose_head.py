@@ -16,7 +16,22 @@ from orthodx.networks.encoder import ViewEncoder
 from orthodx.networks.head import Head, register_head
 from orthodx.networks.pooling import POOLINGS
 
+FITTED_TO_LABELS = ("classifier", "pool", "mean", "sd")  # parts of a head that a probe fits; the rest stays
 TOKENS = (8, 10, 10)  # positions a block is averaged to: about a centimetre each, and one size for every series
+
+
+def masked_bce(
+    logits: Tensor, truth: Tensor, positive_weight: Tensor | None = None, weight: Tensor | None = None
+) -> Tensor:
+    """Mean binary cross-entropy over the known cells, in float32; unknown ones give no gradient.
+
+    logits: (B, L). truth: (B, L) 1, 0 or NaN. positive_weight: (L,). weight: (B, 1) of the cases. A batch of unknowns
+    gives 0, with a graph.
+    """
+    known = (~truth.isnan()).float() * (1 if weight is None else weight)
+    x, y = logits.float().masked_fill(truth.isnan(), 0), truth.float().nan_to_num()
+    loss = functional.binary_cross_entropy_with_logits(x, y, pos_weight=positive_weight, reduction="none")
+    return (loss * known).sum() / known.sum().clamp(min=1)
 
 
 class DiagnoseHead(Head):
@@ -62,9 +77,7 @@ class DiagnoseHead(Head):
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
         """Binary cross-entropy over the known answers; target (B, L) holds 1, 0 or NaN (unknown)."""
-        known = ~target.isnan()
-        each = functional.binary_cross_entropy_with_logits(logits.float(), target.nan_to_num(), reduction="none")
-        return (each * known).sum() / known.sum().clamp_min(1)
+        return masked_bce(logits, target)
 
     def heat(self, features: Mapping[str, Tensor], image: Tensor) -> Tensor:
         """Where each label's evidence lies: (B, L, D', H', W') >= 0, in the units of the logit.

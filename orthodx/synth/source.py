@@ -73,10 +73,10 @@ class AnatomyBank:
 class SyntheticSource:
     """Sample i of a view, for any i: image (1, D, H, W) in [-1, 1] and truth (D, H, W) uint8.
 
-    truth: "structures", or "lesions" of a bank of injured knees. anatomies: pairs of tissues and affine. crop:
-    (D, H, W) of a sample on the model's grid. fully_random: share of samples whose tissues have random signals
-    instead of an MR sequence's. `source[i, view]` depends on `seed`, i and view only, so that a training resumes
-    exactly; it is a map-style dataset for `torch.utils.data.DataLoader`.
+    truth: "structures"; of a bank of injured knees also "lesions", or "both" as (2, D, H, W). anatomies: pairs of
+    tissues and affine. crop: (D, H, W) of a sample on the model's grid. fully_random: share of samples whose tissues
+    have random signals instead of an MR sequence's. `source[i, view]` depends on `seed`, i and view only, so that a
+    training resumes exactly; it is a map-style dataset for `torch.utils.data.DataLoader`.
     """
 
     anatomies: Sequence[tuple[np.ndarray, np.ndarray]] | AnatomyBank
@@ -85,12 +85,12 @@ class SyntheticSource:
     seed: int = 0
     fully_random: float = 0.12
     device: str = "cpu"
-    truth: Literal["structures", "lesions"] = "structures"
+    truth: Literal["structures", "lesions", "both"] = "structures"
 
     def __post_init__(self) -> None:
         if len(self.anatomies) == 0:
             raise UsageError("the synthetic source has no anatomy", hint="build a bank with 'orthodx synth' first")
-        if self.truth == "lesions" and not isinstance(self.anatomies, AnatomyBank):
+        if self.truth != "structures" and not isinstance(self.anatomies, AnatomyBank):
             raise UsageError("lesions come from a bank only", hint="make it with 'orthodx synth --bank --lesions'")
 
     def __getitem__(self, key: tuple[int, View]) -> tuple[Tensor, Tensor]:
@@ -115,9 +115,10 @@ class SyntheticSource:
         volume = torch.from_numpy(np.array(tissues)).to(self.device)
         shape = random_deformation(rng)
         image, truth = render(volume, affine, params, shape)
-        if self.truth == "lesions" and isinstance(self.anatomies, AnatomyBank):
-            lesions = torch.from_numpy(np.array(self.anatomies.lesions(which))).to(self.device)
-            truth = on_plane(lesions, affine, params, shape)
+        if self.truth != "structures" and isinstance(self.anatomies, AnatomyBank):
+            mask = torch.from_numpy(np.array(self.anatomies.lesions(which))).to(self.device)
+            lesions = on_plane(mask, affine, params, shape)
+            truth = lesions if self.truth == "lesions" else torch.stack([truth, lesions])
         image, truth = _truncate(image, truth, rng)
         return normalise(image)[None], truth
 
@@ -125,7 +126,7 @@ class SyntheticSource:
 def _truncate(image: Tensor, truth: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     """Sometimes the field of view ends inside the crop: zero beyond it, as padding looks at inference."""
     if rng.random() < 0.3:
-        for axis in (1, 2):
+        for axis in (-2, -1):
             n = image.shape[axis]
             low, high = (int(rng.integers(0, n // 6)) if rng.random() < 0.5 else 0 for _ in range(2))
             for part in (image, truth):

@@ -9,8 +9,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy.optimize import minimize_scalar
-from torch import Tensor
-from torch.nn import functional
 
 MOST_WEIGHT = 10.0
 COOLEST, HOTTEST = 0.1, 10.0
@@ -27,17 +25,6 @@ def positive_weights(truth: np.ndarray) -> np.ndarray:
     positives, negatives = (truth == 1).sum(0), (truth == 0).sum(0)
     weight = np.clip(negatives / np.maximum(positives, 1), 1 / MOST_WEIGHT, MOST_WEIGHT)
     return np.where((positives > 0) & (negatives > 0), weight, 1.0).astype(np.float32)
-
-
-def masked_bce(logits: Tensor, truth: Tensor, positive_weight: Tensor) -> Tensor:
-    """Mean binary cross-entropy over the known cells, in float32; unknown ones give no gradient.
-
-    logits: (B, L). truth: (B, L) 1, 0 or NaN. positive_weight: (L,). A batch of unknowns gives 0, with a graph.
-    """
-    known = ~truth.isnan()
-    x, y = logits.float().masked_fill(~known, 0), truth.float().masked_fill(~known, 0)
-    loss = functional.binary_cross_entropy_with_logits(x, y, pos_weight=positive_weight.float(), reduction="none")
-    return (loss * known).sum() / known.sum().clamp(min=1)
 
 
 def fit_temperature(logits: np.ndarray, truth: np.ndarray) -> np.ndarray:

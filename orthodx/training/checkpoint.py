@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 from orthodx.bundles.bundle import fill
 from orthodx.errors import BundleError, UsageError
+from orthodx.joints import View
+from orthodx.networks.diagnose_head import FITTED_TO_LABELS
 from orthodx.studies.writing import atomic
 from orthodx.training.ema import Ema
 
@@ -46,13 +48,29 @@ def start_from(module: nn.Module, path: Path) -> None:
 
     Raises `BundleError` for an unreadable file or weights of another network.
     """
+    fill(module, _read(path), str(path))
+
+
+def _read(path: Path) -> dict[str, Tensor]:
     try:
-        tensors = load_file(path)
+        return load_file(path)
     except (SafetensorError, OSError) as error:
         raise BundleError(f"{path}: not a safetensors file ({error})", hint="give the weights of a finished run") from (
             error
         )
-    fill(module, tensors, str(path))
+
+
+def start_head(head: nn.Module, path: Path, view: View = View.SAGITTAL) -> None:
+    """Fill a head with its own weights, or with one view's of a whole diagnosis; what is fitted to labels stays.
+
+    Raises `BundleError` as `start_from` does.
+    """
+    tensors = _read(path)
+    prefix = f"heads.{view}."
+    if any(k.startswith("heads.") for k in tensors):
+        tensors = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+    own = {k: v for k, v in head.state_dict().items() if k.split(".")[0] in FITTED_TO_LABELS}
+    fill(head, {**tensors, **own}, str(path))
 
 
 def save(

@@ -1,47 +1,56 @@
-"""What is learned from voxel-wise truth: structures (`segment`), or the evidence of lesions (`diagnose`)."""
+"""What is learned from voxel-wise truth: structures (`segment`), the `evidence` of lesions, or both."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from types import MappingProxyType
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
-from torch import Tensor, nn
+from torch import Tensor
 
 from orthodx.errors import UsageError
 from orthodx.joints import KNEE, View
 from orthodx.networks.evidence_head import EvidenceHead
 
 Samples = Iterable[tuple[View, Tensor, Tensor]]
+Heads = Mapping[str, Any]
 Features = Callable[[View, Tensor], Mapping[str, Tensor]]
 
 
 class DenseTask(Protocol):
-    """part: name of the head's weights. measure: prefix of its validation columns, one a view and name."""
+    """truth: what the samples' truth holds. heads: part -> registered head it is made for."""
 
-    part: str
-    measure: str
-    names: tuple[str, ...]
+    truth: Literal["structures", "lesions", "both"]
+    heads: Mapping[str, str]
 
-    def loss(self, head: Any, features: Mapping[str, Tensor], image: Tensor, truth: Tensor) -> Tensor:
-        """Loss of images (B, 1, D, H, W) with truth (B, D, H, W) uint8."""
+    def columns(self, view: View) -> list[str]:
+        """Names of one view's scores."""
 
-    def validate(self, head: Any, features: Features, samples: Samples) -> dict[str, float]:
-        """`<measure>_<view>_<name>` -> score, over samples of one image (1, 1, D, H, W) and truth (D, H, W) each."""
+    def loss(self, heads: Heads, features: Mapping[str, Tensor], image: Tensor, truth: Tensor) -> Tensor:
+        """Loss of images (B, 1, D, H, W) with truth (B, D, H, W) uint8, or (B, 2, D, H, W) of both tasks."""
+
+    def validate(self, heads: Heads, features: Features, samples: Samples) -> dict[str, float]:
+        """Column -> score, over samples of one image (1, 1, D, H, W) and truth (D, H, W), or (2, D, H, W), each."""
 
 
 class SegmentTask:
     """Structures by the head's own loss; validated by the Dice of all voxels pooled."""
 
-    part, measure = "segment", "dice"
-    names = tuple(KNEE.names.values())
+    truth: Literal["structures", "lesions", "both"] = "structures"
+    heads = MappingProxyType({"segment": "skip_segment"})
 
-    def loss(self, head: Any, features: Mapping[str, Tensor], image: Tensor, truth: Tensor) -> Tensor:
+    def columns(self, view: View) -> list[str]:
+        return [f"dice_{view}_{name}" for name in KNEE.names.values()]
+
+    def loss(self, heads: Heads, features: Mapping[str, Tensor], image: Tensor, truth: Tensor) -> Tensor:
+        head = heads["segment"]
         return head.loss(head(features, image), truth)
 
-    def validate(self, head: nn.Module, features: Features, samples: Samples) -> dict[str, float]:
+    def validate(self, heads: Heads, features: Features, samples: Samples) -> dict[str, float]:
+        head = heads["segment"]
         overlap: dict[View, Tensor] = {}
         size: dict[View, Tensor] = {}
         for view, image, truth in samples:
@@ -64,17 +73,21 @@ class SegmentTask:
 class LesionTask:
     """Evidence maps by the lesion masks; validated by the AUROC of the strongest evidence in a crop."""
 
-    part, measure = "diagnose", "auroc"
-    names = tuple(KNEE.abnormalities)
+    truth: Literal["structures", "lesions", "both"] = "lesions"
+    heads = MappingProxyType({"evidence": "evidence"})
     values = torch.arange(1, len(KNEE.abnormalities) + 1)  # of lesion masks, `orthodx.synth.lesions.VALUES`
     least = 12  # voxels of a lesion that a crop must show to be asked about it
+
+    def columns(self, view: View) -> list[str]:
+        return [f"auroc_{view}_{name}" for name in KNEE.abnormalities]
 
     def masks(self, truth: Tensor) -> Tensor:
         """(B, D, H, W) lesion values -> (B, L, D, H, W) bool."""
         return truth[:, None] == self.values.to(truth.device)[None, :, None, None, None]
 
-    def loss(self, head: Any, features: Mapping[str, Tensor], image: Tensor, truth: Tensor) -> Tensor:
+    def loss(self, heads: Heads, features: Mapping[str, Tensor], image: Tensor, truth: Tensor) -> Tensor:
         """The maps' loss, and the crop's answer from them, where it is clear."""
+        head = heads["evidence"]
         if not isinstance(head, EvidenceHead):
             raise UsageError("lesion masks teach evidence maps only", hint="use --head evidence")
         maps, lesions = head.maps(features, image), self.masks(truth)
@@ -83,7 +96,8 @@ class LesionTask:
         strongest = maps.flatten(2).topk(8, 2).values.mean(2)
         return head.map_loss(maps, lesions) + 0.2 * head.loss(strongest, answer)
 
-    def validate(self, head: Any, features: Features, samples: Samples) -> dict[str, float]:
+    def validate(self, heads: Heads, features: Features, samples: Samples) -> dict[str, float]:
+        head = heads["evidence"]
         found: dict[View, list[np.ndarray]] = {}
         true: dict[View, list[np.ndarray]] = {}
         for view, image, truth in samples:
@@ -93,10 +107,37 @@ class LesionTask:
         out = {}
         for view in found:
             score, answer = np.stack(found[view]), np.stack(true[view])
-            for i, name in enumerate(self.names):
+            for i, name in enumerate(KNEE.abnormalities):
                 if 0 < answer[:, i].sum() < len(answer):
                     out[f"auroc_{view}_{name}"] = float(roc_auc_score(answer[:, i], score[:, i]))
         return out
 
 
-DENSE_TASKS: dict[str, type[Any]] = {"segment": SegmentTask, "diagnose": LesionTask}
+class JointTask:
+    """Both at once, so that one encoder serves both: truth (B, 2, D, H, W) holds structures, then lesions."""
+
+    truth: Literal["structures", "lesions", "both"] = "both"
+    parts = (SegmentTask(), LesionTask())
+    heads = MappingProxyType({**SegmentTask.heads, **LesionTask.heads})
+
+    def columns(self, view: View) -> list[str]:
+        return [column for part in self.parts for column in part.columns(view)]
+
+    def loss(self, heads: Heads, features: Mapping[str, Tensor], image: Tensor, truth: Tensor) -> Tensor:
+        structures, lesions = (part.loss(heads, features, image, truth[:, i]) for i, part in enumerate(self.parts))
+        return structures + lesions
+
+    def validate(self, heads: Heads, features: Features, samples: Samples) -> dict[str, float]:
+        kept = list(samples)
+        out: dict[str, float] = {}
+        for i, part in enumerate(self.parts):
+            out |= part.validate(heads, features, [(view, image, truth[i]) for view, image, truth in kept])
+        return out
+
+
+def dense_task(task: str, probe: bool) -> DenseTask:
+    """The dense task behind a command's task ("segment" or "diagnose").
+
+    Evidence of lesions is learned together with the structures, unless the encoders are left alone (probe).
+    """
+    return SegmentTask() if task == "segment" else LesionTask() if probe else JointTask()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ class FinetuneConfig:
     views: tuple[View, ...] = (View.SAGITTAL, View.CORONAL, View.AXIAL)
     encoder: str = "ortho"
     preset: str = "small"
-    head: str = "skip_segment"
+    head: str | None = None  # instead of the one the task is made for, where it has one head
     steps: int = 10_000
     stop_at: int | None = None
     batch: int = 2
@@ -61,13 +61,14 @@ class FinetuneConfig:
 
 def finetune_dense(
     config: FinetuneConfig, source: Any, out: Path, *, device: torch.device, encoders: dict[View, Path],
-    head: Path | None = None, validation: Any = None, workers: int = 1, resume: bool = False,
+    heads: Mapping[str, Path] | None = None, validation: Any = None, workers: int = 1, resume: bool = False,
     task: DenseTask | None = None, say: Callable[[str], None] = print,
 ) -> dict[str, Path]:  # fmt: skip
-    """Train; returns the averaged weights by part: `encoder_<view>` and the task's (`segment` if none is given).
+    """Train; returns the averaged weights by part: `encoder_<view>` and the task's heads (`segment` by default).
 
     source, validation: datasets of `source[i, view]` -> (image (1, D, H, W), truth (D, H, W)).
     encoders: pretrained weights a view; a view without any starts from noise (from scratch).
+    heads: weights of heads to start from, by part.
     """
     task = task or SegmentTask()
     frozen = config.encoder_share == 0
@@ -75,7 +76,7 @@ def finetune_dense(
     state = out / "checkpoint.safetensors"
     resume = checkpoint.keep_or_refuse(state, resume)
     torch.manual_seed(config.seed)
-    encoder, head_cls = ENCODERS.get(config.encoder), HEADS.get(config.head)
+    encoder = ENCODERS.get(config.encoder)
     modules: dict[str, nn.Module] = {}
     for view in config.views[:1] if config.shared_encoder else config.views:
         modules[f"encoder_{view}"] = encoder(encoder.preset(config.preset)).to(device)
@@ -84,10 +85,13 @@ def finetune_dense(
     reader: dict[View, Any] = {
         view: modules.get(f"encoder_{view}", modules[f"encoder_{config.views[0]}"]) for view in config.views
     }
-    modules[task.part] = head_cls(head_cls.config_for(reader[config.views[0]])).to(device)
-    if head is not None:
-        checkpoint.start_from(modules[task.part], head)
-    rates = {name: config.peak_rate * (config.encoder_share if name != task.part else 1.0) for name in modules}
+    for part, registered in task.heads.items():
+        head_cls = HEADS.get(registered if config.head is None else config.head)
+        modules[part] = head_cls(head_cls.config_for(reader[config.views[0]])).to(device)
+        if heads and part in heads:
+            checkpoint.start_head(modules[part], heads[part])
+    own = {part: modules[part] for part in task.heads}
+    rates = {name: config.peak_rate * (1.0 if name in own else config.encoder_share) for name in modules}
     # a view's encoder is stepped on its own batches only: no gradient, no decay, no momentum drift
     optimizer = torch.optim.AdamW(
         [{"params": list(m.parameters()), "name": name} for name, m in modules.items() if rates[name] > 0],
@@ -101,7 +105,7 @@ def finetune_dense(
     ema = Ema(modules, config.ema)
     record = checkpoint.options(config)
     start = checkpoint.load(state, modules, ema, optimizer, record) if resume else 0
-    scored = [f"{task.measure}_{view}_{name}" for view in config.views for name in task.names]
+    scored = [column for view in config.views for column in task.columns(view)]
     log = MetricsLog(out / "metrics.csv", ["step", "loss", "gradient", "rate", "volumes_per_s", *scored], start)
     total, count, began = 0.0, 0, time.perf_counter()
     end = min(config.steps, config.stop_at or config.steps)
@@ -113,7 +117,7 @@ def finetune_dense(
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, config.steps, rates[group["name"]], config.warmup)
         with autocast(device):
-            loss = task.loss(modules[task.part], features(view, images), images, truth)
+            loss = task.loss(own, features(view, images), images, truth)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         try:
@@ -130,16 +134,19 @@ def finetune_dense(
             row = {"step": done, "loss": total / count, "gradient": norm, "volumes_per_s": speed}
             row["rate"] = optimizer.param_groups[0]["lr"]
             if validates:
-                row |= _validate(config, task, features, modules[task.part], ema, validation, device)
+                row |= _validate(config, task, features, own, ema, validation, device)
             log.add(row)
-            scores = [v for k, v in row.items() if k in scored]
-            tail = f"  validation {task.measure} {sum(scores) / len(scores):.3f}" if scores else ""
+            tail = "".join(
+                f"  validation {kind} {sum(values) / len(values):.3f}"
+                for kind in ("dice", "auroc")
+                if (values := [float(v) for k, v in row.items() if k.startswith(f"{kind}_")])
+            )
             say(f"step {done}/{config.steps}  loss {row['loss']:.4f}  {speed:.2f} volumes/s{tail}")
             total, count, began = 0.0, 0, time.perf_counter()
         if done % config.save_every == 0 or last:
             checkpoint.save(state, modules, ema, optimizer, done, record)
     parts = {}
-    for name in (*(f"encoder_{view}" for view in config.views), task.part):
+    for name in (*(f"encoder_{view}" for view in config.views), *own):
         trained = name if name in modules else f"encoder_{config.views[0]}"
         parts[name] = out / f"{name}.safetensors"
         with atomic(parts[name]) as temporary:
@@ -152,7 +159,7 @@ def _validate(
     config: FinetuneConfig,
     task: DenseTask,
     features: Callable[[View, Tensor], dict[str, Tensor]],
-    head: nn.Module,
+    heads: Mapping[str, nn.Module],
     ema: Ema,
     source: Any,
     device: torch.device,
@@ -167,6 +174,6 @@ def _validate(
 
     ema.swap()
     with autocast(device):
-        out = task.validate(head, features, samples())
+        out = task.validate(heads, features, samples())
     ema.swap()
     return out

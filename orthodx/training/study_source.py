@@ -6,6 +6,7 @@ import hashlib
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -135,17 +136,17 @@ def open_source(
     seed: int,
     *,
     truth: bool,
-    lesions: bool = False,
+    what: Literal["structures", "lesions", "both"] = "structures",
     cache: Path | None = None,
 ) -> SyntheticSource | StudySource:
     """An anatomy bank gives endless synthetic images; anything else is read as studies.
 
-    truth: masks are needed, in the folder `truth/` beside the manifest or the images. lesions: of a bank of injured
-    knees, the lesions are the truth. cache: a folder for
+    truth: masks are needed, in the folder `truth/` beside the manifest or the images. what: of a bank of injured
+    knees, what the truth holds. cache: a folder for
     series on the model's grid, needed where they do not fit in memory.
     """
     if len(studies) == 1 and len(bank := AnatomyBank(studies[0])) > 0:
-        return SyntheticSource(bank, spec, crop, seed, truth="lesions" if lesions else "structures")
+        return SyntheticSource(bank, spec, crop, seed, truth=what)
     found = find_series(studies)
     if not found.series:
         raise NoInputError(

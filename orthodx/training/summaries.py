@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from orthodx.networks.diagnose_head import DiagnoseHead
+from orthodx.networks.diagnose_head import FITTED_TO_LABELS, DiagnoseHead
 from orthodx.networks.encoder import ViewEncoder
 from orthodx.networks.precision import autocast
 from orthodx.studies.writing import atomic
@@ -19,11 +19,11 @@ from orthodx.training.study_cases import SeriesRegion
 
 
 def weights_hash(*modules: nn.Module) -> str:
-    """SHA-256 of all parameters and buffers but the parts a probe fits (`classifier`, `pool`, `mean`, `sd`)."""
+    """SHA-256 of all parameters and buffers but the parts of a head that a probe fits."""
     digest = hashlib.sha256()
     for module in modules:
         for name, tensor in module.state_dict().items():
-            if name.split(".")[0] not in ("classifier", "pool", "mean", "sd"):
+            if name.split(".")[0] not in FITTED_TO_LABELS:
                 digest.update(name.encode())
                 digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

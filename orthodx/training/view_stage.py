@@ -1,0 +1,185 @@
+"""Stage I: one view's encoder and head, fitted to the studies' answers: end to end, or the head alone (probe)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+from torch import Tensor, nn
+
+from orthodx.joints import View
+from orthodx.networks.diagnose_head import DiagnoseHead, masked_bce
+from orthodx.networks.encoder import ViewEncoder
+from orthodx.networks.precision import autocast
+from orthodx.training import checkpoint
+from orthodx.training.ema import Ema
+from orthodx.training.optimise import DivergedError, guarded_step, learning_rate
+from orthodx.training.study_cases import SeriesRegion
+
+STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # inverse regularisation tried for a linear layer
+
+
+@dataclass(frozen=True, eq=False)
+class ViewSamples:
+    """Series of one view. truth: (M, L). weight: (M,), the series of a study share one. patient: (M,) index."""
+
+    regions: Sequence[SeriesRegion]
+    truth: np.ndarray
+    weight: np.ndarray
+    patient: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewConfig:
+    """One end-to-end stage I. encoder_share: the encoder's learning rate relative to the head's `peak_rate`."""
+
+    view: View
+    epochs: int
+    batch: int
+    peak_rate: float
+    encoder_share: float
+    seed: int
+    save_every: int = 50
+
+
+def fit_end_to_end(
+    config: ViewConfig, encoder: ViewEncoder, head: DiagnoseHead, samples: ViewSamples, state: Path, *,
+    device: torch.device, positive_weight: Tensor, log: Callable[[dict[str, float]], None],
+    resume: bool, say: Callable[[str], None],
+) -> None:  # fmt: skip
+    """Train both in place; they end with the averaged weights. `state`: checkpoint, from which a run goes on."""
+    modules: dict[str, nn.Module] = {"encoder": encoder, "head": head}
+    per_epoch = -(-len(samples.regions) // config.batch)
+    steps = config.epochs * per_epoch
+    rates = {"encoder": config.peak_rate * config.encoder_share, "head": config.peak_rate}
+    optimizer = torch.optim.AdamW(
+        [{"params": list(m.parameters()), "name": name} for name, m in modules.items()], weight_decay=0.01
+    )
+    ema = Ema(modules, 0.99)
+    record = checkpoint.options(config)
+    start = checkpoint.load(state, modules, ema, optimizer, record) if resume and state.exists() else 0
+    truth, weight = torch.from_numpy(samples.truth).float(), torch.from_numpy(samples.weight).float()
+    total = 0.0
+    for step in range(start, steps):
+        torch.manual_seed(config.seed * 1_000_003 + step)  # each step's randomness is its own: exact resume
+        epoch, place = divmod(step, per_epoch)
+        order = np.random.default_rng([config.seed, epoch]).permutation(len(samples.regions))
+        chosen = order[place * config.batch : (place + 1) * config.batch]
+        images = torch.stack([augmented(samples.regions[i], config.view, [config.seed, step, int(i)]) for i in chosen])
+        images = images[:, None].to(device)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step, steps, rates[group["name"]], min(20, steps // 10 + 1))
+        with autocast(device):
+            logits = head(encoder.features(images), images)
+        loss = masked_bce(
+            logits, truth[chosen].to(device), positive_weight.to(device), weight[chosen][:, None].to(device)
+        )
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        try:
+            norm = guarded_step(optimizer, float(loss.detach()))
+        except DivergedError:
+            checkpoint.save(state, modules, ema, optimizer, step, record)
+            raise
+        ema.update(step)
+        total, done = total + float(loss.detach()), step + 1
+        if place + 1 == per_epoch:
+            log({"step": done, "loss": total / per_epoch, "gradient": norm})
+            say(f"{config.view} epoch {epoch + 1}/{config.epochs}  loss {total / per_epoch:.4f}")
+            total = 0.0
+        if done % config.save_every == 0 or done == steps:
+            checkpoint.save(state, modules, ema, optimizer, done, record)
+    ema.swap()
+
+
+def augmented(region: SeriesRegion, view: View, key: Sequence[int]) -> Tensor:
+    """A region (D, H, W) as another scanner or patient might give it: mirrored, shifted, brighter, noisier.
+
+    Mirrored left to right in the world, so that a right knee becomes a left one and medial stays medial.
+    """
+    rng = np.random.default_rng(list(key))
+    image = torch.from_numpy(region.load().astype(np.float32))
+    if rng.random() < 0.5:
+        image = image.flip(0 if view is View.SAGITTAL else 2)
+    image = image.roll((int(rng.integers(-6, 7)), int(rng.integers(-6, 7))), (1, 2))
+    light = ((image + 1) / 2).clamp(0, 1) ** float(np.exp(rng.normal(0, 0.2)))
+    noise = torch.from_numpy(rng.normal(0, rng.uniform(0, 0.04), image.shape).astype(np.float32))
+    return torch.where(image <= -1, image, (light * 2 - 1) + noise).clamp(-1, 1)
+
+
+def fit_pooling(
+    head: DiagnoseHead, summaries: Tensor, samples: ViewSamples, *, seed: int, positive_weight: Tensor,
+    epochs: int = 20, batch: int = 16, peak_rate: float = 1e-3,
+) -> None:  # fmt: skip
+    """Train a head's attention, if its pooling has any, on summaries (M, ...); its classifier comes along."""
+    pool = getattr(head, "pool", None)
+    if pool is None or not list(pool.parameters()):
+        return
+    torch.manual_seed(seed)
+    parameters = [*pool.parameters(), *head.classifier.parameters()]
+    optimizer = torch.optim.AdamW(parameters, weight_decay=0.01)
+    truth, weight = torch.from_numpy(samples.truth).float(), torch.from_numpy(samples.weight).float()
+    steps = epochs * -(-len(summaries) // batch)
+    for step in range(steps):
+        chosen = torch.randperm(len(summaries))[:batch]
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step, steps, peak_rate, steps // 10 + 1)
+        logits = head.classifier(head.vector(summaries[chosen]))
+        loss = masked_bce(logits, truth[chosen], positive_weight, weight[chosen][:, None])
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        guarded_step(optimizer, float(loss.detach()))
+
+
+def fit_linear(
+    vectors: np.ndarray, truth: np.ndarray, weight: np.ndarray, folds: Sequence[tuple[np.ndarray, np.ndarray]]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Logistic regression of every label: coefficients (L, W), intercepts (L,), out-of-fold logits (M, L).
+
+    vectors: (M, W). truth: (M, L) 1, 0 or NaN. weight: (M,). folds: (train, test) rows, patients apart. The
+    strength of regularisation is the one of `STRENGTHS` with the lowest out-of-fold cross-entropy.
+    """
+    coefficients = np.zeros((truth.shape[1], vectors.shape[1]))
+    intercepts, outside = np.zeros(truth.shape[1]), np.zeros(truth.shape)
+    for label in range(truth.shape[1]):
+        known = ~np.isnan(truth[:, label])
+        y = truth[:, label] == 1
+        best = np.inf
+        for strength in STRENGTHS:
+            logits = np.zeros(len(vectors))
+            for train, test in folds:
+                logits[test] = _apply(vectors[test], *_logistic(vectors, y, weight, train[known[train]], strength))
+            loss = np.logaddexp(0, np.where(y, -logits, logits))[known] @ weight[known]
+            if loss < best:
+                best, outside[:, label], chosen = loss, logits, strength
+        coefficients[label], intercepts[label] = _logistic(vectors, y, weight, np.flatnonzero(known), chosen)
+    return coefficients, intercepts, outside
+
+
+def _apply(vectors: np.ndarray, coefficients: np.ndarray, intercept: float) -> np.ndarray:
+    return vectors @ coefficients + intercept
+
+
+def _logistic(
+    vectors: np.ndarray, y: np.ndarray, weight: np.ndarray, rows: np.ndarray, strength: float
+) -> tuple[np.ndarray, float]:
+    """Coefficients (W,) and intercept; of one class only, its smoothed share alone."""
+    y, weight = y[rows], weight[rows]
+    positive = float(weight[y].sum())
+    if not y.any() or y.all():
+        share = (positive + 1) / (float(weight.sum()) + 2)
+        return np.zeros(vectors.shape[1]), float(np.log(share / (1 - share)))
+    model = LogisticRegression(C=strength, max_iter=2000).fit(vectors[rows], y, sample_weight=weight)
+    return model.coef_[0], float(model.intercept_[0])
+
+
+def set_classifier(head: DiagnoseHead, coefficients: np.ndarray, intercepts: np.ndarray) -> None:
+    """Make a fitted linear layer the head's classifier."""
+    layer = next(m for m in head.classifier.modules() if isinstance(m, nn.Linear))
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(coefficients))
+        layer.bias.copy_(torch.from_numpy(intercepts))
