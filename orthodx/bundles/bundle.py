@@ -41,10 +41,12 @@ class Part:
 class DiagnosisInfo:
     """How a bundle's diagnosis is used: what it reads of a series, and its calibration on validation studies.
 
-    temperatures: label -> what its logit is divided by. thresholds: label -> probability from which it is positive.
-    label_fraction: share of the training labels used. from_scratch: whether the encoders started from noise.
+    encoders: those it reads, the bundle's own or others. temperatures: label -> what its logit is divided by.
+    thresholds: label -> probability from which it is positive. label_fraction: share of the training labels used.
+    from_scratch: whether the encoders started from noise.
     """
 
+    encoders: dict[View, Part]
     region: RegionSpec
     temperatures: dict[str, float]
     thresholds: dict[str, float]
@@ -77,11 +79,14 @@ class Bundle:
     path: Path
     info: BundleInfo
 
-    def encoder(self, view: View) -> ViewEncoder:
-        """The encoder of one view with its weights, in evaluation mode."""
-        if view not in self.info.encoders:
+    def encoder(self, view: View, task: str = "segment") -> ViewEncoder:
+        """The encoder of one view for a task with its weights, in evaluation mode."""
+        parts = self.info.encoders
+        if task == "diagnose" and self.info.diagnosis is not None:
+            parts = self.info.diagnosis.encoders
+        if view not in parts:
             raise BundleError(f"{self.info.name} has no {view} encoder", hint="use a bundle trained on that view")
-        part = self.info.encoders[view]
+        part = parts[view]
         return self._fill(_build(ENCODERS.get(part.name), part.config, self.path), part)
 
     def head(self, task: str) -> Head:
@@ -183,7 +188,9 @@ def _read_info(path: Path) -> BundleInfo:
         if raw["schema"] != SCHEMA:
             raise BundleError(f"{path}: schema {raw['schema']}, this version reads {SCHEMA}", hint="update orthodx")
         parts = {group: {k: Part(**v) for k, v in raw[group].items()} for group in ("encoders", "heads")}
-        for part in (*parts["encoders"].values(), *parts["heads"].values()):
+        diagnosis = _diagnosis(raw.get("diagnosis"))
+        extra = diagnosis.encoders if diagnosis else {}
+        for part in (*parts["encoders"].values(), *parts["heads"].values(), *extra.values()):
             if Path(part.file).name != part.file:
                 raise BundleError(f"{path}: the part '{part.file}' leads out of the bundle", hint="do not use it")
         return BundleInfo(
@@ -198,7 +205,7 @@ def _read_info(path: Path) -> BundleInfo:
             licence=str(raw["licence"]),
             sources=list(raw["sources"]),
             sha256={str(k): str(v) for k, v in raw["sha256"].items()},
-            diagnosis=_diagnosis(raw.get("diagnosis")),
+            diagnosis=diagnosis,
         )
     except OrthodxError:
         raise
@@ -207,7 +214,10 @@ def _read_info(path: Path) -> BundleInfo:
 
 
 def _diagnosis(raw: dict[str, Any] | None) -> DiagnosisInfo | None:
-    return None if raw is None else DiagnosisInfo(**{**raw, "region": RegionSpec(**raw["region"])})
+    if raw is None:
+        return None
+    encoders = {View(k): Part(**v) for k, v in raw["encoders"].items()}
+    return DiagnosisInfo(**{**raw, "encoders": encoders, "region": RegionSpec(**raw["region"])})
 
 
 def save_bundle(
@@ -226,7 +236,8 @@ def save_bundle(
         hashes[file] = sha256(folder / file)
     info = dataclasses.replace(info, sha256=hashes)
     plain = dataclasses.asdict(info)
-    plain["encoders"] = {str(k): v for k, v in plain["encoders"].items()}
+    for holder in (plain, plain["diagnosis"] or {}):
+        holder["encoders"] = {str(k): v for k, v in holder.get("encoders", {}).items()}
     plain["grid"] = info.grid.to_json()
     write_json(folder / INFO, {"schema": SCHEMA, **plain})
     return open_bundle(folder)
@@ -235,9 +246,14 @@ def save_bundle(
 def verify(bundle: Bundle) -> list[str]:
     """Load every part and return what was checked; raises `BundleError` at the first fault."""
     checked = []
-    for view in bundle.info.encoders:
-        n = sum(p.numel() for p in bundle.encoder(view).parameters())
-        checked.append(f"{bundle.info.encoders[view].file}: {n / 1e6:.2f} M parameters")
+    own = [(part.file, "segment", view) for view, part in bundle.info.encoders.items()]
+    other = [
+        (part.file, "diagnose", view)
+        for view, part in (bundle.info.diagnosis.encoders if bundle.info.diagnosis else {}).items()
+    ]
+    for file, task, view in {file: (file, task, view) for file, task, view in (*other, *own)}.values():
+        n = sum(p.numel() for p in bundle.encoder(view, task).parameters())
+        checked.append(f"{file}: {n / 1e6:.2f} M parameters")
     for task in bundle.info.heads:
         head = bundle.diagnoser() if task == "diagnose" else bundle.head(task)
         n = sum(p.numel() for p in head.parameters())

@@ -44,6 +44,9 @@ def run(
     validation_share: Annotated[
         float, typer.Option(help="diagnose: share of the patients that calibrates, without --validation.")
     ] = 0.2,
+    into: Annotated[
+        Path | None, typer.Option(help="diagnose: add it to this bundle, whose masks stay as they are.")
+    ] = None,
     epochs: Annotated[int, typer.Option(min=1, help="diagnose: passes over the studies, unless --probe.")] = 5,
     view: Annotated[list[View] | None, typer.Option(help="Only these views (repeatable).")] = None,
     name: Annotated[str, typer.Option(help="Name of the new model.")] = "my-model",
@@ -87,7 +90,8 @@ def run(
         if probe and (from_scratch or encoder_share):
             raise UsageError("--probe leaves the encoders as they are", hint="leave it or the other option out")
         views, where = tuple(view or View), pick_device(device)
-        start, heads = bundling.starting_weights(encoders, views) if encoders else ({}, {})
+        encoders = bundling.weights_folder(encoders) if encoders else None
+        start, heads = bundling.starting_weights(encoders, views, task.value) if encoders else ({}, {})
         bank = AnatomyBank(studies[0])
         dense = task is Task.SEGMENT or len(bank) > 0
         share = encoder_share if encoder_share is not None else 1.0 if dense or from_scratch else 0.05  # as published
@@ -125,7 +129,9 @@ def run(
                 head=heads.get("diagnose", heads.get("evidence")), validation=[validation] if validation else [],
                 say=voice.say,
             )  # fmt: skip
-            bundle = bundling.bundle_diagnosis(out / name, name, study_config, fitted, encoders, ehr)
+            bundle = bundling.bundle_diagnosis(
+                out / name, name, study_config, fitted, start=encoders, into=into, ehr=ehr is not None
+            )
         voice.say(f"-> {bundle.path}  (use it with --model {bundle.path})")
         if json:
             import json as encoder_

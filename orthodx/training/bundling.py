@@ -8,8 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load_file
+from torch import Tensor
 
-from orthodx.bundles.bundle import INFO, Bundle, BundleInfo, DiagnosisInfo, Part, open_bundle, save_bundle
+from orthodx.bundles.bundle import (
+    INFO,
+    Bundle,
+    BundleInfo,
+    DiagnosisInfo,
+    Part,
+    open_bundle,
+    save_bundle,
+    shipped_names,
+)
 from orthodx.errors import UsageError
 from orthodx.grid.spec import GridSpec
 from orthodx.joints import KNEE, View
@@ -21,9 +31,23 @@ from orthodx.training.finetune_diagnose import DiagnoseConfig, Fitted
 PARTS = ("segment", "evidence", "diagnose")
 
 
-def starting_weights(folder: Path, views: tuple[View, ...]) -> tuple[dict[View, Path], dict[str, Path]]:
-    """Encoder weights a view, every one must be there, and the weights of heads that the folder has, by part."""
+def weights_folder(name_or_folder: Path) -> Path:
+    """A folder of weights, or that of a shipped bundle by name."""
+    shipped = str(name_or_folder) in shipped_names() and not name_or_folder.is_dir()
+    return open_bundle(name_or_folder).path if shipped else name_or_folder
+
+
+def starting_weights(
+    folder: Path, views: tuple[View, ...], task: str = "segment"
+) -> tuple[dict[View, Path], dict[str, Path]]:
+    """Encoder weights a view, every one must be there, and the weights of heads that the folder has, by part.
+
+    For the task "diagnose", encoders that a bundle keeps for its diagnosis come first.
+    """
     encoders = {view: folder / f"encoder_{view}.safetensors" for view in views}
+    if task == "diagnose":
+        own = {view: folder / f"diagnose_encoder_{view}.safetensors" for view in views}
+        encoders |= {view: path for view, path in own.items() if path.is_file()}
     for view, path in encoders.items():
         if not path.is_file():
             raise UsageError(f"{path}: missing", hint=f"pretrain it with --view {view}, or train with --from-scratch")
@@ -67,42 +91,54 @@ def bundle_run(
 
 
 def bundle_diagnosis(
-    folder: Path, name: str, config: DiagnoseConfig, fitted: Fitted, start: Path | None, ehr: Path | None
-) -> Bundle:
+    folder: Path, name: str, config: DiagnoseConfig, fitted: Fitted, *, start: Path | None = None,
+    into: Path | None = None, ehr: bool = False,
+) -> Bundle:  # fmt: skip
     """Write a fitted diagnosis as a bundle.
 
-    start: where the encoders came from. If that is a bundle, its licence, sources and training record go along;
-    if a probe left its encoders as they were, so do its other heads.
+    start: where the encoders came from. into: a bundle to add the diagnosis to: its encoders and heads come along as
+    they are, and so do its licence, sources and training record. Without it that is `start`, if it is a bundle whose
+    encoders a probe left alone. Encoders that equal the bundle's are kept once.
     """
-    origin = open_bundle(start).info if start is not None and (start / INFO).is_file() else None
-    encoder = ENCODERS.get(config.encoder)
-    preset = asdict(encoder.preset(config.preset))
-    files = {f"encoder_{view}.safetensors": load_file(path) for view, path in fitted.encoders.items()}
-    parts = {view: Part(config.encoder, preset, f"encoder_{view}.safetensors") for view in fitted.encoders}
-    heads = {"diagnose": Part(config.head, asdict(fitted.model.config), "diagnose.safetensors")}
+    if into is None and start is not None and config.encoder_share == 0 and (start / INFO).is_file():
+        into = start
+    base = None if into is None else open_bundle(into)
+    preset = asdict(ENCODERS.get(config.encoder).preset(config.preset))
+    files: dict[str, Mapping[str, Tensor]] = {}
+    if base is not None:
+        parts = (*base.info.encoders.values(), *base.info.heads.values())
+        files = {part.file: load_file(base.path / part.file) for part in parts}
+    read: dict[View, Part] = {}
+    for view, path in fitted.encoders.items():
+        tensors, own = load_file(path), base.info.encoders.get(view) if base else None
+        if own is not None and _equal(tensors, files[own.file]):
+            read[view] = own
+        else:
+            read[view] = Part(config.encoder, preset, f"{'diagnose_' if base else ''}encoder_{view}.safetensors")
+            files[read[view].file] = tensors
     files["diagnose.safetensors"] = {k: v.detach() for k, v in fitted.model.state_dict().items()}
-    if origin is not None and start is not None and config.encoder_share == 0:
-        for view in origin.encoders.keys() - parts.keys():
-            parts[view] = origin.encoders[view]
-            files[parts[view].file] = load_file(start / parts[view].file)
-        for task, part in origin.heads.items():
-            if task not in ("diagnose", "evidence"):  # the new diagnosis has evidence maps of its own
-                heads[task], files[part.file] = part, load_file(start / part.file)
+    heads = {
+        **(base.info.heads if base else {}),
+        "diagnose": Part(config.head, asdict(fitted.model.config), "diagnose.safetensors"),
+    }
+    heads.pop("evidence", None)  # the diagnosis has evidence maps of its own
+    files.pop("evidence.safetensors", None)
     record: dict[str, Any] = {"stage": "finetune diagnose", "versions": versions(), **fitted.counts}
     record |= {k: v if isinstance(v, (int, float, bool, str)) else str(v) for k, v in asdict(config).items()}
     info = BundleInfo(
         name=name,
-        version="0.1.0",
+        version=base.info.version if base else "0.1.0",
         joint=KNEE.name,
-        structures=KNEE.names,
+        structures=base.info.structures if base else KNEE.names,
         grid=config.grid,
-        encoders=parts,
+        encoders=base.info.encoders if base else read,
         heads=heads,
-        training=[*(origin.training if origin else ()), record | {"health_records": ehr is not None}],
-        licence=origin.licence if origin else "unstated",
-        sources=origin.sources if origin else [],
+        training=[*(base.info.training if base else ()), record | {"health_records": ehr}],
+        licence=base.info.licence if base else "unstated",
+        sources=base.info.sources if base else [],
         sha256={},
         diagnosis=DiagnosisInfo(
+            encoders=read,
             region=config.region,
             temperatures=fitted.temperatures,
             thresholds=fitted.thresholds,
@@ -111,3 +147,8 @@ def bundle_diagnosis(
         ),
     )
     return save_bundle(folder, info, files)
+
+
+def _equal(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
+    """Whether two sets of weights are the same once stored as float16."""
+    return one.keys() == other.keys() and all(one[k].half().equal(other[k].half()) for k in one)

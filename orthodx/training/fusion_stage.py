@@ -64,7 +64,7 @@ def fit_fusion(
     model: Diagnoser, vectors: Tensor, outside: Tensor, rows: StudyRows, truth: np.ndarray, patient: np.ndarray, *,
     seed: int,
 ) -> np.ndarray:  # fmt: skip
-    """Fit `model.fusion` in place; returns out-of-fold fused logits (R, L).
+    """Fit `model.fusion` in place; returns out-of-fold fused logits (R, L), for a record branch if there is one.
 
     vectors: (R, 3, W). outside: (R, 3, L) the views' out-of-fold logits, which a gate is fitted on. truth: (R, L).
     patient: (R,).
@@ -74,17 +74,21 @@ def fit_fusion(
     fused = np.zeros(truth.shape)
     everything = np.arange(len(truth))
     present = torch.from_numpy(rows.present)
-    for train, test in [*folds_of(patient, seed), (everything, everything[:0])]:  # the last fit is the one kept
+    folds = folds_of(patient, seed) if model.record is not None else []
+    for train, test in [*folds, (everything, everything[:0])]:  # the last fit is the one kept
         model.fusion.load_state_dict(start)
         _descend(model.fusion, inputs[train], present[train], truth[train], rows.weight[train], seed)
+        if not len(test):
+            break
         with torch.inference_mode():
             fused[test] = model.fusion.eval()(inputs[test], present[test]).numpy()
+    model.fusion.eval()
     return fused
 
 
 def _descend(
     fusion: nn.Module, inputs: Tensor, present: Tensor, truth: np.ndarray, weight: np.ndarray, seed: int,
-    steps: int = 400, batch: int = 64, peak_rate: float = 3e-3,
+    steps: int = 300, batch: int = 64, peak_rate: float = 3e-3,
 ) -> None:  # fmt: skip
     torch.manual_seed(seed)
     optimizer = torch.optim.AdamW(fusion.parameters(), weight_decay=0.1)
