@@ -104,7 +104,7 @@ def finetune_segment(
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, config.steps, rates[group["name"]], config.warmup)
         with autocast(device):
-            logits = modules["segment"](reader[view].features(images), images)
+            logits = modules["segment"](reader[view].features(images, blocks=modules["segment"].blocks), images)
         loss = modules["segment"].loss(logits, truth)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -157,7 +157,7 @@ def _validate(
             image, truth = source[VALIDATION_OFFSET + i, view]
             image = image[None].to(device)
             with autocast(device):
-                logits = head(reader[view].features(image), image)
+                logits = head(reader[view].features(image, blocks=head.blocks), image)
             found: Tensor = logits.argmax(1)[0].cpu()
             truth = truth.long()
             overlap += torch.bincount(truth[found == truth].flatten(), minlength=256)
