@@ -54,11 +54,12 @@ class FeatureMix(nn.Module):
         self.project = nn.ModuleList([nn.Conv3d(c, config.width, 1) for c in config.block_channels])
 
     def read(self, encoder: ViewEncoder, x: Tensor) -> dict[tuple[str, int], Tensor]:
-        """Image (B, 1, D, H, W) -> maps (B, C, D', H', W') by block and timestep; the same at every call."""
+        """Image (B, 1, D, H, W) -> standard maps (B, C, D', H', W') by block and timestep; the same at every call."""
         maps: dict[tuple[str, int], Tensor] = {}
         for timestep in self.config.timesteps:
             features = noisy_features(encoder, x, timestep, self.config)
-            maps |= {(name, timestep): features[name] for name in self.config.blocks}
+            for name in self.config.blocks:
+                maps[name, timestep] = functional.group_norm(features[name].float(), 1)
         return maps
 
     def weights(self) -> Tensor:
@@ -70,8 +71,7 @@ class FeatureMix(nn.Module):
         size = max((m.shape[2:] for m in maps.values()), key=lambda s: s.numel())
         parts = []
         for name, project, row in zip(self.config.blocks, self.project, self.weights(), strict=True):
-            standard = [functional.group_norm(maps[name, t].float(), 1) for t in self.config.timesteps]
-            together = torch.einsum("t,tbcdhw->bcdhw", row, torch.stack(standard))
+            together = torch.einsum("t,tbcdhw->bcdhw", row, torch.stack([maps[name, t] for t in self.config.timesteps]))
             parts.append(functional.interpolate(project(together), size=size, mode="nearest"))
         return self.scale * torch.stack(parts).sum(0)
 
