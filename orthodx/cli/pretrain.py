@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import asdict
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated
 
@@ -36,6 +39,13 @@ def run(
     ] = None,
     probe_every: Annotated[int, typer.Option(min=1, help="With --probe: steps between two probes.")] = 1000,
     init: Annotated[Path | None, typer.Option(help="Start from these encoder weights (.safetensors).")] = None,
+    distil: Annotated[
+        Path | None, typer.Option(help="Start from these weights and teach clean images their noisy features.")
+    ] = None,
+    distil_weight: Annotated[float, typer.Option(min=1e-6, help="With --distil: weight of the features' loss.")] = 1.0,
+    align: Annotated[
+        float | None, typer.Option(min=1e-6, help="Weight of the self-alignment of early with late blocks.")
+    ] = None,
     device: Device = "auto",
     workers: Workers = 1,
     seed: Seed = 0,
@@ -48,22 +58,30 @@ def run(
     with exits.handled(debug):
         from orthodx.grid.spec import GridSpec
         from orthodx.inference.device import pick_device
+        from orthodx.studies.run_record import sha256, write_run
         from orthodx.training.distributed import join, leave
         from orthodx.training.pretrain import PretrainConfig, pretrain
         from orthodx.training.study_source import open_source
 
+        started = datetime.now(timezone.utc)
         config = PretrainConfig(
             view=view, encoder=encoder, preset=preset, steps=steps, batch=batch, accumulate=accumulate,
             peak_rate=learning_rate, seed=seed, sample_every=sample_every, probe_every=probe_every if probe_bank else 0,
+            align=align, distil=distil_weight if distil else None,
         )  # fmt: skip
         source = open_source(studies, GridSpec(), crop, seed, truth=False, cache=cache)
         labelled = open_source([probe_bank], GridSpec(), crop, seed, truth=True) if probe_bank else None
         team = join(pick_device(device))
         voice = Voice(quiet or not team.chief, json)
         weights = pretrain(
-            config, source, out, team=team, workers=workers, init=init, labelled=labelled, resume=resume, say=voice.say
-        )
+            config, source, out, team=team, workers=workers, init=init, teacher=distil, labelled=labelled,
+            resume=resume, say=voice.say,
+        )  # fmt: skip
         leave(team)
+        if team.chief:
+            starts = {name: sha256(path) for name, path in (("init", init), ("teacher", distil)) if path}
+            facts = {"config": asdict(config), "device": str(team.device), "starts": starts, "weights": sha256(weights)}
+            write_run(out / "run.json", command=sys.argv, started=started, facts=facts)
         voice.say(f"-> {weights}")
         if json and team.chief:
             import json as encoder_

@@ -10,33 +10,30 @@ from torch import Tensor
 from orthodx.bundles.bundle import Bundle
 from orthodx.grid.canonical import GridImage
 from orthodx.grid.windows import blend, windows
+from orthodx.inference.features import FeatureReader
 from orthodx.joints import View
 from orthodx.networks.precision import autocast
 
 
 class Segmenter:
-    """Encoders and head of one bundle, each loaded once, on one device."""
+    """The head of one bundle and the reader of its encoders, on one device."""
 
     def __init__(self, bundle: Bundle, device: torch.device) -> None:
         self.bundle, self.device = bundle, device
         self.head = bundle.head("segment").to(device)
-        self._encoders: dict[View, torch.nn.Module] = {}
-
-    def _encoder(self, view: View):
-        if view not in self._encoders:
-            self._encoders[view] = self.bundle.encoder(view).to(self.device)
-        return self._encoders[view]
+        self.features = FeatureReader(bundle.encoder, self.head.blocks, device)
 
     @torch.inference_mode()
     def probabilities(self, image: Tensor, view: View) -> Tensor:
         """(D, H, W) in [-1, 1] -> softmax (K, D, H, W) float16 on the CPU, every slice read."""
-        spec, encoder = self.bundle.info.grid, self._encoder(view)
+        spec = self.bundle.info.grid
         total: Tensor | None = None
         weight = torch.zeros(image.shape[0])
         for part in windows(image.shape[0], spec.slices, spec.overlap):
             x = image[part][None, None].to(self.device)
+            features = self.features({view: x})[view]
             with autocast(self.device):
-                logits = self.head(encoder.features(x), x)
+                logits = self.head(features, x)
             p = logits[0].float().softmax(0).cpu()
             w = blend(p.shape[1])
             if total is None:

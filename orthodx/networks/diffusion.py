@@ -31,9 +31,8 @@ def q_sample(x0: Tensor, t: Tensor, noise: Tensor, abar: Tensor) -> Tensor:
     return a.sqrt() * x0 + (1 - a).sqrt() * noise
 
 
-def noise_loss(denoise: Denoiser, x0: Tensor, t: Tensor, noise: Tensor, abar: Tensor) -> Tensor:
-    """Per-sample mean of |epsilon - epsilon_theta(x_t, t)|^2, (B,)."""
-    epsilon = denoise(q_sample(x0, t, noise, abar), t)
+def noise_error(epsilon: Tensor, noise: Tensor) -> Tensor:
+    """Per-sample mean of |epsilon - epsilon_theta|^2 of two (B, 1, D, H, W), (B,)."""
     return ((epsilon.float() - noise) ** 2).flatten(1).mean(1)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterator
 from typing import Any, ClassVar
 
 import torch
@@ -15,8 +16,8 @@ from orthodx.networks.registry import Registry
 class ViewEncoder(nn.Module, ABC):
     """A diffusion denoiser for one imaging plane.
 
-    Subclasses are built as `cls(config)` from their frozen dataclass `Config` and publish, for each
-    readable block, its channels and its (depth, height, width) stride.
+    Subclasses are built as `cls(config)` from their frozen dataclass `Config`, give `walk` and `epsilon`, and
+    publish, for each readable block in the order of `walk`, its channels and its (depth, height, width) stride.
     """
 
     Config: ClassVar[type]
@@ -32,17 +33,53 @@ class ViewEncoder(nn.Module, ABC):
         return cls.presets[name]
 
     @abstractmethod
-    def run(self, x: Tensor, t: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """(B, 1, D, H, W) in [-1, 1] and t (B,) -> blocks by name, and the last hidden map."""
+    def walk(self, x: Tensor, t: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """(B, 1, D, H, W) in [-1, 1] and t (B,) -> name and map of each block, yielded once it is computed.
+
+        Whoever has read enough stops asking, and the rest is never computed. A map may be deeper than
+        ceil(D / stride) where the encoder pads slices.
+        """
 
     @abstractmethod
+    def epsilon(self, last: Tensor) -> Tensor:
+        """Predicted noise (B, 1, D or more, H, W) from the last block of `walk`."""
+
+    def run(self, x_t: Tensor, t: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """One pass over x_t (B, 1, D, H, W) at t (B,): all blocks (B, C, D', H', W'), and the predicted noise."""
+        last, blocks, depth = x_t, {}, x_t.shape[2]
+        for name, last in self.walk(x_t, t):
+            blocks[name] = self._cut(name, last, depth)
+        return blocks, self.epsilon(last)[:, :, :depth]
+
     def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
         """Predicted noise epsilon (B, 1, D, H, W) for the noisy x_t and its timestep t (B,) in 0..T-1."""
+        return self.run(x_t, t)[1]
 
-    def features(self, x: Tensor, timestep: int = 0) -> dict[str, Tensor]:
-        """Features {block: (B, C, D', H', W')} of the clean image x (B, 1, D, H, W): no noise is drawn."""
-        t = torch.full((x.shape[0],), timestep, device=x.device, dtype=torch.long)
-        return self.run(x, t)[0]
+    def features(
+        self, x: Tensor, timestep: int | Tensor = 0, blocks: Collection[str] | None = None
+    ) -> dict[str, Tensor]:
+        """Features {block: (B, C, D', H', W')} of the image x (B, 1, D, H, W) as it is: no noise is drawn.
+
+        timestep: one for all images, or (B,). blocks: the blocks wanted (all without it); nothing that lies
+        behind the last of them is computed. Raises `UsageError` for a block that is not there.
+        """
+        wanted = set(self.block_channels if blocks is None else blocks)
+        if unknown := sorted(wanted - self.block_channels.keys()):
+            raise UsageError(
+                f"{type(self).__name__} has no block '{unknown[0]}'", hint=f"known: {', '.join(self.block_channels)}"
+            )
+        t = torch.as_tensor(timestep, device=x.device).expand(x.shape[0])
+        found: dict[str, Tensor] = {}
+        for name, block in self.walk(x, t):
+            if name in wanted:
+                found[name] = self._cut(name, block, x.shape[2])
+                if len(found) == len(wanted):
+                    break
+        return found
+
+    def _cut(self, name: str, block: Tensor, depth: int) -> Tensor:
+        """The block without the slices that padding added."""
+        return block[:, :, : -(-depth // self.block_strides[name][0])]
 
 
 ENCODERS: Registry[ViewEncoder] = Registry("encoder", "orthodx.encoders")

@@ -8,6 +8,7 @@ channels-last, in which folding slices into the batch for the in-plane convoluti
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from orthodx.networks.encoder import ViewEncoder, register_encoder
+from orthodx.networks.layout import channels_last
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,14 +62,6 @@ def zero(module: nn.Module) -> None:
     """Start a residual branch at nothing."""
     for parameter in module.parameters():
         nn.init.zeros_(parameter)
-
-
-def channels_last(module: nn.Module) -> None:
-    """Store the convolution weights channels-last, the format the activations are kept in."""
-    for parameter in module.parameters():
-        if parameter.ndim in (4, 5):
-            formats = {4: torch.channels_last, 5: torch.channels_last_3d}
-            parameter.data = parameter.data.contiguous(memory_format=formats[parameter.ndim])
 
 
 def time_embedding(t: Tensor, channels: int) -> Tensor:
@@ -147,30 +141,31 @@ class OrthoEncoder(ViewEncoder):
         self.block_strides = {name: strides[level] for name, level in names.items()}
         channels_last(self)
 
-    def run(self, x: Tensor, t: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+    def walk(self, x: Tensor, t: Tensor) -> Iterator[tuple[str, Tensor]]:
         if x.shape[-1] % 16 or x.shape[-2] % 16:
             raise ValueError(f"height and width must be multiples of 16, not {tuple(x.shape[-2:])}: pad first")
         depth = x.shape[2]
         emb = self.time_mlp(time_embedding(t, self.config.time_channels))
         h = self.stem(_unshuffle(x))
-        blocks: dict[str, Tensor] = {}
+        skips: list[Tensor] = []
         for i in range(3):
-            h = blocks[f"down_{i}"] = self.down[i](h, emb)
+            h = self.down[i](h, emb)
+            yield f"down_{i}", h
+            skips.append(h)
             if i == 2:  # the one place where depth is halved
                 if depth % 2:
                     h = torch.cat([h, h[:, :, -1:]], 2)
                 h = functional.avg_pool3d(h, (2, 1, 1))
             h = self.shrink[i](h)
         h = self.mid[1](self.attention(self.mid[0](h, emb)), emb)
-        blocks["mid"] = h
+        yield "mid", h
         for i in (2, 1, 0):
             h = functional.interpolate(self.grow[i](h), scale_factor=(2 if i == 2 else 1, 2, 2), mode="nearest")
-            h = blocks[f"up_{i}"] = self.up[i](h[:, :, :depth] + blocks[f"down_{i}"], emb)
-        return blocks, h
+            h = self.up[i](h[:, :, :depth] + skips.pop(), emb)
+            yield f"up_{i}", h
 
-    def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
-        _, h = self.run(x_t, t)
-        return shuffle(self.out(functional.silu(self.out_norm(h))))
+    def epsilon(self, last: Tensor) -> Tensor:
+        return shuffle(self.out(functional.silu(self.out_norm(last))))
 
 
 def _unshuffle(x: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ slices become one at the bottleneck. Parameter names are those of the released f
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -34,17 +35,22 @@ class PublishedConfig:
 class _Residual(nn.Module):
     def __init__(self, c_in: int, c_out: int, time: int, groups: int) -> None:
         super().__init__()
-        self.in_layers = nn.Sequential(nn.GroupNorm(groups, c_in), nn.SiLU(), nn.Conv3d(c_in, c_out, 3, padding=1))
+        self.in_layers = nn.Sequential(
+            nn.GroupNorm(groups, c_in), nn.SiLU(inplace=True), nn.Conv3d(c_in, c_out, 3, padding=1)
+        )
         self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(time, c_out))
         self.out_layers = nn.Sequential(
-            nn.GroupNorm(groups, c_out), nn.SiLU(), nn.Identity(), nn.Conv3d(c_out, c_out, 3, padding=1)
+            nn.GroupNorm(groups, c_out),
+            nn.SiLU(inplace=True),
+            nn.Identity(),
+            nn.Conv3d(c_out, c_out, 3, padding=1),
         )
         zero(self.out_layers[3])
         self.skip_connection = nn.Identity() if c_in == c_out else nn.Conv3d(c_in, c_out, 1)
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
-        h = self.in_layers(x) + self.emb_layers(emb)[:, :, None, None, None]
-        return self.skip_connection(x) + self.out_layers(h)
+        h = self.in_layers(x).add_(self.emb_layers(emb)[:, :, None, None, None])
+        return self.out_layers(h).add_(self.skip_connection(x))
 
 
 class _Attention(nn.Module):
@@ -145,25 +151,23 @@ class PublishedEncoder(ViewEncoder):
         self.out = nn.Sequential(nn.GroupNorm(g, c), nn.SiLU(), nn.Conv3d(c, 1, 3, padding=1))
         zero(self.out[2])
 
-    def run(self, x: Tensor, t: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+    def walk(self, x: Tensor, t: Tensor) -> Iterator[tuple[str, Tensor]]:
         if x.shape[-1] % STRIDE or x.shape[-2] % STRIDE:
             raise ValueError(f"height and width must be multiples of 16, not {tuple(x.shape[-2:])}: pad first")
-        depth = x.shape[2]
-        if more := -depth % STRIDE:
+        if more := -x.shape[2] % STRIDE:
             x = torch.cat([x, x[:, :, -1:].expand(-1, -1, more, -1, -1)], 2)
         emb = self.time_embed(time_embedding(t, self.config.width).to(x.dtype))
-        blocks: dict[str, Tensor] = {}
         skips, h = [], x
         for i, stage in enumerate(self.input_blocks):
-            h = blocks[f"in_{i}"] = stage(h, emb)
+            h = stage(h, emb)
             skips.append(h)
+            yield f"in_{i}", h
         for i, layer in enumerate(self.middle_block):
-            h = blocks[f"mid_{i}"] = layer(h, emb)
+            h = layer(h, emb)
+            yield f"mid_{i}", h
         for i, stage in enumerate(self.output_blocks):
-            h = blocks[f"out_{i}"] = stage(torch.cat([h, skips.pop()], 1), emb)
-        kept = {name: y[:, :, : -(-depth // self.block_strides[name][0])] for name, y in blocks.items()}
-        return kept, h
+            h = stage(torch.cat([h, skips.pop()], 1), emb)
+            yield f"out_{i}", h
 
-    def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
-        _, h = self.run(x_t, t)
-        return self.out(h)[:, :, : x_t.shape[2]]
+    def epsilon(self, last: Tensor) -> Tensor:
+        return self.out(last)

@@ -12,7 +12,8 @@ from torch.nn import functional
 from orthodx.errors import UsageError
 from orthodx.networks.encoder import ViewEncoder
 from orthodx.networks.head import Head, register_head
-from orthodx.networks.ortho import PlaneConv, channels_last, shuffle, zero
+from orthodx.networks.layout import channels_last
+from orthodx.networks.ortho import PlaneConv, shuffle, zero
 
 
 @dataclass(frozen=True, kw_only=True)

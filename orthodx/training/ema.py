@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor, nn
 
@@ -27,6 +29,13 @@ class Ema:
         """Exchange averaged and live weights; call twice to come back."""
         for k, p in self._live():
             p.data, self.tensors[k] = self.tensors[k], p.data
+
+    def twin(self, module: str) -> nn.Module:
+        """A frozen copy of one module that always holds the average: its weights share the average's memory."""
+        twin = copy.deepcopy(self.modules[module]).requires_grad_(False).eval()
+        for k, p in twin.named_parameters():
+            p.data = self.tensors[f"{module}.{k}"]
+        return twin
 
     def of(self, module: str) -> dict[str, Tensor]:
         """State dict of one module: averaged parameters, and its buffers as they are."""

@@ -98,9 +98,11 @@ def finetune_dense(
         weight_decay=0.01,
     )
 
+    wanted = {block for module in own.values() for block in module.blocks}
+
     def features(view: View, images: Tensor) -> dict[str, Tensor]:
         with autocast(device), torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
-            return reader[view].features(images)
+            return reader[view].features(images, blocks=wanted)
 
     ema = Ema(modules, config.ema)
     record = checkpoint.options(config)

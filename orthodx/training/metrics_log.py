@@ -1,11 +1,16 @@
-"""`metrics.csv`: one row a logged step, appended and flushed, so that a killed run keeps its curve."""
+"""Losses averaged between two log lines, and `metrics.csv`: appended and flushed, so a killed run keeps its curve."""
 
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
 from orthodx.studies.writing import atomic
+from orthodx.training.distributed import Team
 
 
 class MetricsLog:
@@ -31,3 +36,21 @@ class MetricsLog:
         """Append one row; columns it lacks stay blank."""
         with self.path.open("a", newline="") as file:
             csv.DictWriter(file, self.columns).writerow({k: f"{v:.6g}" for k, v in row.items()})
+
+
+class Means:
+    """Means of named numbers since they were last taken, over all processes of a team."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names, self.sums = list(names), torch.zeros(len(names), 2)
+
+    def add(self, name: str, values: Tensor) -> None:
+        """Count one value or several under a name."""
+        self.sums[self.names.index(name)] += torch.tensor([float(values.sum()), float(values.numel())])
+
+    def take(self, team: Team) -> tuple[dict[str, float], dict[str, int]]:
+        """Means and counts of the names that have any, and start over."""
+        total = team.sum(self.sums)
+        self.sums = torch.zeros_like(self.sums)
+        rows = {name: row for name, row in zip(self.names, total, strict=True) if row[1]}
+        return {k: float(r[0] / r[1]) for k, r in rows.items()}, {k: int(r[1]) for k, r in rows.items()}

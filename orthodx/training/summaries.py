@@ -50,7 +50,7 @@ class Summaries:
             pass
         image = torch.from_numpy(region.load().astype("float32"))[None, None].to(self.device)
         with autocast(self.device):
-            summary = self.head.summary(self.encoder.features(image), image)[0].float().cpu()
+            summary = self.head.summary(self.encoder.features(image, blocks=self.head.blocks), image)[0].float().cpu()
         with atomic(path) as temporary:
             save_file({"summary": summary.half() if summary.numel() > 4096 else summary}, temporary)
         return summary

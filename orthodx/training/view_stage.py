@@ -74,7 +74,7 @@ def fit_end_to_end(
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, steps, rates[group["name"]], min(20, steps // 10 + 1))
         with autocast(device):
-            logits = head(encoder.features(images), images)
+            logits = head(encoder.features(images, blocks=head.blocks), images)
         loss = masked_bce(
             logits, truth[chosen].to(device), positive_weight.to(device), weight[chosen][:, None].to(device)
         )

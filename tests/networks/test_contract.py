@@ -38,6 +38,28 @@ def test_encoders_are_deterministic_and_save_and_load(name):
 
 
 @pytest.mark.parametrize("name", ENCODERS.names())
+def test_nothing_behind_the_last_block_asked_for_is_computed(name, monkeypatch):
+    encoder, x = encoder_of(name), torch.randn(1, 1, 4, 32, 32)
+    first, last = list(encoder.block_channels)[1], list(encoder.block_channels)[-1]
+    computed, walk = [], encoder.walk
+
+    def watched(*arguments):
+        for block in walk(*arguments):
+            computed.append(block[0])
+            yield block
+
+    monkeypatch.setattr(encoder, "walk", watched)
+    with torch.no_grad():
+        found = encoder.features(x, blocks=[first])
+        assert computed == list(encoder.block_channels)[:2]
+        assert torch.equal(found.pop(first), encoder.features(x)[first])
+    assert not found
+    assert computed[-1] == last
+    with pytest.raises(UsageError, match="no block 'nowhere'"):
+        encoder.features(x, blocks=["nowhere"])
+
+
+@pytest.mark.parametrize("name", ENCODERS.names())
 def test_every_weight_learns_from_the_noise_loss(name):
     encoder = encoder_of(name).train()
     for parameter in encoder.parameters():

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from orthodx.networks.diffusion import T, cosine_abar, ddim, noise_loss, q_sample
+from orthodx.networks.diffusion import T, cosine_abar, ddim, noise_error, q_sample
 
 # abar_t of the published schedule (float32 reference run)
 GOLDEN = {0: 9.99958716e-01, 1: 9.99912576e-01, 10: 9.99278904e-01, 50: 9.91724685e-01, 100: 9.71575682e-01,
@@ -33,6 +33,7 @@ def test_a_perfect_denoiser_has_no_loss_and_ddim_finds_the_image():
         return (x_t - a.sqrt() * image) / (1 - a).sqrt()
 
     noise = torch.randn_like(image)
-    assert noise_loss(perfect, image, torch.tensor([400]), noise, abar).item() == pytest.approx(0, abs=1e-8)
+    t = torch.tensor([400])
+    assert noise_error(perfect(q_sample(image, t, noise, abar), t), noise).item() == pytest.approx(0, abs=1e-8)
     torch.testing.assert_close(ddim(perfect, torch.randn_like(image), abar, steps=20), image, atol=2e-2, rtol=0)
     assert len(abar) == T

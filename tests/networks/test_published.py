@@ -59,8 +59,8 @@ def test_every_block_and_the_output(encoder, t):
     shape = (1, 1, 16, 64, 64)
     x_t = q_sample(grid(shape, 0.013, 0.3), torch.tensor([t]), grid(shape, 1.7, 0.9), cosine_abar())
     with torch.no_grad():
-        blocks, last = encoder.run(x_t, torch.tensor([t]))
-        blocks["final"] = encoder.out(last)
+        blocks, final = encoder.run(x_t, torch.tensor([t]))
+        blocks["final"] = final
     with np.load(GOLDEN / "golden.npz") as golden:
         for name, block in blocks.items():
             key = f"t{t}/{name}"
@@ -84,7 +84,7 @@ def test_two_values_without_the_golden_folder(encoder):
     shape = (1, 1, 16, 64, 64)
     x_t = q_sample(grid(shape, 0.013, 0.3), torch.tensor([100]), grid(shape, 1.7, 0.9), cosine_abar())
     with torch.no_grad():
-        mid = encoder.run(x_t, torch.tensor([100]))[0]["mid_2"].flatten()
+        mid = encoder.features(x_t, 100, blocks=["mid_2"])["mid_2"].flatten()
     for index, value in MID_2.items():
         assert float(mid[index]) == pytest.approx(value, rel=1e-3, abs=1e-4)
 

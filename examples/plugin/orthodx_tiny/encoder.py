@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -34,12 +35,12 @@ class TinyEncoder(ViewEncoder):
         self.block_channels = {"down_0": c, "up_0": c}
         self.block_strides = {"down_0": (1, 2, 2), "up_0": (1, 2, 2)}
 
-    def run(self, x: Tensor, t: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+    def walk(self, x: Tensor, t: Tensor) -> Iterator[tuple[str, Tensor]]:
         when = self.time(t.float()[:, None] / 1000)[:, :, None, None, None]  # (B, C, 1, 1, 1)
         down = functional.silu(self.down(x) + when)
-        up = functional.silu(self.up(down))
-        return {"down_0": down, "up_0": up}, up
+        yield "down_0", down
+        yield "up_0", functional.silu(self.up(down))
 
-    def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
-        epsilon: Tensor = self.out(self.run(x_t, t)[1])
+    def epsilon(self, last: Tensor) -> Tensor:
+        epsilon: Tensor = self.out(last)
         return epsilon

@@ -1,0 +1,24 @@
+"""How tensors lie in memory: channels-last, in which convolutions and normalisation need no copies between them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def channels_last(module: nn.Module) -> None:
+    """Store the convolution weights channels-last, the format the activations then take."""
+    for parameter in module.parameters():
+        if parameter.ndim in (4, 5):
+            formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+            parameter.data = parameter.data.contiguous(memory_format=formats[parameter.ndim])
+
+
+def image_channels_last(x: Tensor) -> Tensor:
+    """The image (B, 1, D, H, W) with the strides of channels-last.
+
+    One channel fits both layouts, and torch takes such an image for channels-first: the first convolution would
+    write channels-first and everything after it copy.
+    """
+    b, _, d, h, w = x.shape
+    return x.reshape(b, d, h, w, 1).permute(0, 4, 1, 2, 3)
