@@ -17,7 +17,7 @@ from orthodx.studies.writing import atomic
 
 MOST_OPAQUE = 0.5  # the anatomy below must stay readable
 _OPPOSITE = {"L": "R", "R": "L", "P": "A", "A": "P", "I": "S", "S": "I"}
-_COLOURS = [(0.0, "#ffd23f00"), (0.25, "#ffd23f"), (0.6, "#ff7a2f"), (1.0, "#e8243c")]
+_COLOURS = [(0.0, "#4a3a10"), (0.25, "#ffd23f"), (0.6, "#ff7a2f"), (1.0, "#e8243c")]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,10 +32,11 @@ class Panel:
 
 def write_heat_picture(path: Path, panels: Sequence[Panel], title: str, model: str) -> None:
     """Grey slices with the heat over them, one colour scale for all views, as PNG; written atomically."""
-    figure = Figure(figsize=(4.3 * len(panels) + 0.9, 5.6), facecolor="black", layout="constrained")
+    figure = Figure(figsize=(4.3 * len(panels) + 0.9, 5.9), facecolor="black", layout="constrained")
     FigureCanvasAgg(figure)
     scale = Normalize(0, max(float(p.heat.max()) for p in panels) or 1.0)
     colours = LinearSegmentedColormap.from_list("heat", _COLOURS)
+    figure.get_layout_engine().set(h_pad=0.12)
     axs = figure.subplots(1, len(panels), squeeze=False)[0]
     for ax, panel in zip(axs, panels, strict=True):
         ax.set_axis_off()
