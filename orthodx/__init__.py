@@ -13,6 +13,7 @@ __version__ = version("orthodx")
 _API = {
     "convert": "orthodx.studies.convert",
     "segment": "orthodx.inference.segment",
+    "diagnose": "orthodx.inference.diagnose",
     "evaluate": "orthodx.evaluation.evaluate",
     "open_bundle": "orthodx.bundles.bundle",
     "find_series": "orthodx.studies.discover",

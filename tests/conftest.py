@@ -69,3 +69,75 @@ def tiny_bundle(folder: Path):
 @pytest.fixture(scope="session")
 def bundle(tmp_path_factory: pytest.TempPathFactory):
     return tiny_bundle(tmp_path_factory.mktemp("bundle") / "tiny")
+
+
+def tiny_diagnosis(folder: Path, *, head: str = "evidence", fusion: str = "gating", records: bool = True):
+    """An untrained bundle that diagnoses: two labels are positive from 0.01 on, the others from 0.99."""
+    from orthodx.bundles.bundle import BundleInfo, DiagnosisInfo, Part, save_bundle
+    from orthodx.grid.region import RegionSpec
+    from orthodx.grid.spec import GridSpec
+    from orthodx.joints import KNEE, View
+    from orthodx.networks.diagnoser import Diagnoser
+    from orthodx.networks.ortho import OrthoConfig, OrthoEncoder
+    from orthodx.networks.record_coding import RecordCoding
+
+    torch.manual_seed(3)
+    config, labels = OrthoConfig(channels=(32, 16, 16, 16), time_channels=16), tuple(KNEE.abnormalities)
+    encoder = OrthoEncoder(config)
+    coding = RecordCoding(
+        means=(40, 170, 75), sds=(15, 10, 12), patient_types=("inpatient", "outpatient"), events=("fall", "sport")
+    )
+    own = Diagnoser.config_for(encoder, labels, head=head, fusion=fusion, coding=coding if records else None)
+    info = BundleInfo(
+        name="tiny",
+        version="0",
+        joint="knee",
+        structures=KNEE.names,
+        grid=GridSpec(),
+        encoders={v: Part("ortho", asdict(config), f"encoder_{v}.safetensors") for v in View},
+        heads={"diagnose": Part("diagnoser", asdict(own), "diagnose.safetensors")},
+        training=[],
+        licence="test",
+        sources=[],
+        sha256={},
+        diagnosis=DiagnosisInfo(
+            region=RegionSpec(slices=10, rows=64, columns=64),
+            temperatures=dict.fromkeys(labels, 1.5),
+            thresholds={name: 0.01 if i % 4 == 1 else 0.99 for i, name in enumerate(labels)},
+            label_fraction=0.5,
+        ),
+    )
+    weights = {f"encoder_{v}.safetensors": OrthoEncoder(config).state_dict() for v in View}
+    return save_bundle(folder, info, {**weights, "diagnose.safetensors": Diagnoser(own).state_dict()})
+
+
+@pytest.fixture(scope="session")
+def diagnosis(tmp_path_factory: pytest.TempPathFactory):
+    return tiny_diagnosis(tmp_path_factory.mktemp("diagnosis") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def make_diagnosis():
+    return tiny_diagnosis
+
+
+@pytest.fixture(scope="session")
+def images(knee, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Small NIfTI series of one knee: sagittal, coronal, axial, and a second sagittal of another contrast."""
+    from orthodx.joints import View
+    from orthodx.studies.nifti import write_image
+    from orthodx.synth.deformation import NO_DEFORMATION
+    from orthodx.synth.scanner import make_plane, render, sample_scan
+    from orthodx.synth.signals import mr_like_signal
+
+    folder, files = tmp_path_factory.mktemp("images"), {}
+    for seed, (name, view) in enumerate([*((str(v), v) for v in View), ("sagittal_2", View.SAGITTAL)]):
+        rng = np.random.default_rng(seed)
+        plane = make_plane(view, (9, 60, 56), (5, 1.5), 4, np.zeros(3))
+        image, _ = render(
+            torch.from_numpy(knee.tissues), knee.affine, sample_scan(rng, plane, mr_like_signal(rng), 0.02),
+            NO_DEFORMATION,
+        )  # fmt: skip
+        files[name] = folder / f"{name}.nii.gz"
+        write_image(files[name], (image.numpy() * 1000).round().astype(np.int16), plane.affine)
+    return files

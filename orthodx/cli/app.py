@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from orthodx.cli import convert, evaluate, finetune, models, pretrain, segment, synth
+from orthodx.cli import convert, diagnose, evaluate, finetune, models, pretrain, segment, synth
 
 app = typer.Typer(
     name="orthodx",
@@ -37,6 +37,7 @@ def root(
 
 app.command("convert")(convert.run)
 app.command("segment")(segment.run)
+app.command("diagnose")(diagnose.run)
 app.command("evaluate")(evaluate.run)
 app.command("synth")(synth.run)
 app.command("pretrain")(pretrain.run)

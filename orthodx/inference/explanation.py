@@ -1,0 +1,151 @@
+"""Why a diagnosis says what it says: a JSON and a row a label for programs, a picture a positive label for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch.nn import functional
+
+from orthodx.inference.heat_picture import Panel, write_heat_picture
+from orthodx.inference.study import Study
+from orthodx.inference.study_reader import Answer, Reading
+from orthodx.joints import View
+from orthodx.studies.discover import safe_name
+from orthodx.studies.run_record import write_json
+
+TABLE = "explanation.csv"
+COLUMNS = (
+    "study_id", "label", "probability", "threshold", "positive", *(f"weight_{view}" for view in View),
+    "image_logit", "record_logit", "record_share",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """Where one label's evidence is strongest in one view: a slice of a series, its heat (H, W) and the peak."""
+
+    reading: Reading
+    depth: int
+    heat: np.ndarray
+    peak: float
+
+    def panel(self, weight: float) -> Panel:
+        """Slice and heat as they are drawn, cut to what the series covers. weight: of the view, 0..1."""
+        region, number = self.reading.region, self.reading.slice_numbers[self.depth]
+        _, rows, columns = region.inside
+        title = f"{region.view}, slice {number} of {self.reading.slices}\nweight {weight:.0%}"
+        return Panel(region.image[self.depth].numpy()[rows, columns], self.heat[rows, columns], region.affine, title)
+
+
+def pictures(folder: Path, study: str, labels: Sequence[str]) -> dict[str, Path]:
+    """Label -> the file its picture has."""
+    return {label: folder / f"{study}.{safe_name(label)}.png" for label in labels}
+
+
+def rows(study: str, answer: Answer) -> list[dict[str, Any]]:
+    """The rows of `explanation.csv` of one study; blank where there is no such number."""
+    out = []
+    for i, label in enumerate(answer.labels):
+        row = {"study_id": study, "label": label, "probability": float(answer.probability[i]),
+               "threshold": float(answer.threshold[i]), "positive": int(answer.positive[i]),
+               "image_logit": _short(answer.image_logit[i])}  # fmt: skip
+        row |= {f"weight_{view}": _short(answer.weights[i, v]) for v, view in enumerate(View)}
+        if answer.record_logit is not None and answer.record_share is not None:
+            row |= {"record_logit": _short(answer.record_logit[i]), "record_share": _short(answer.record_share[i])}
+        out.append(row)
+    return out
+
+
+def explain(
+    folder: Path, study: Study, answer: Answer, readings: Sequence[Reading], model: str, meanings: Mapping[str, str]
+) -> None:
+    """Write `<study>.json`, and `<study>.<LABEL>.png` for each positive label; an older picture of another goes.
+
+    readings: with heat. meanings: label -> what it means.
+    """
+    files = pictures(folder, study.study_id, answer.labels)
+    about = {}
+    for i, (label, picture) in enumerate(files.items()):
+        places = {v: place for v, view in enumerate(View) if (place := _strongest(readings, view, i)) is not None}
+        about[label] = {
+            "probability": float(answer.probability[i]),
+            "threshold": float(answer.threshold[i]),
+            "positive": bool(answer.positive[i]),
+            "image_logit": _short(answer.image_logit[i]),
+            "record": _record(answer, i),
+            "views": {str(place.reading.view): _about(answer, i, v, place) for v, place in places.items()},
+        }
+        if answer.positive[i]:
+            title = f"{study.study_id}   {': '.join(filter(None, (label, meanings.get(label))))}"
+            verdict = f"probability {answer.probability[i]:.2f}, positive from {answer.threshold[i]:.2f}"
+            panels = [place.panel(float(answer.weights[i, v])) for v, place in places.items()]
+            write_heat_picture(picture, panels, f"{title}\n{verdict}{_record_note(answer, i)}", model)
+        else:
+            picture.unlink(missing_ok=True)
+    write_json(
+        folder / f"{study.study_id}.json",
+        {
+            "patient_id": study.patient_id,
+            "study_id": study.study_id,
+            "model": model,
+            "series": {str(v): [r.series_id for r in readings if r.view == v] for v in View},
+            "labels": about,
+        },
+    )
+
+
+def _strongest(readings: Sequence[Reading], view: View, label: int) -> Place | None:
+    """The slice with the highest heat among the series of a view; None where the view is missing."""
+    places = [_place(r, label) for r in readings if r.view == view]
+    return max(places, key=lambda p: p.peak) if places else None
+
+
+def _place(reading: Reading, label: int) -> Place:
+    assert reading.heat is not None
+    shape, inside = reading.region.image.shape, reading.region.inside
+    heat = functional.interpolate(reading.heat[None, label : label + 1], size=tuple(shape), mode="trilinear")[0, 0]
+    covered = heat[inside].numpy()
+    depth = int(covered.max((1, 2)).argmax())
+    return Place(reading, depth + inside[0].start, heat[depth + inside[0].start].numpy(), float(covered[depth].max()))
+
+
+def _about(answer: Answer, label: int, v: int, place: Place) -> dict[str, Any]:
+    reading = place.reading
+    return {
+        "weight": _short(answer.weights[label, v]),
+        "logit": _short(answer.view_logits[label, v]),
+        "strongest": {
+            "series_id": reading.series_id,
+            "slice": int(reading.slice_numbers[place.depth]),
+            "slices": reading.slices,
+            "heat": _short(place.peak),
+        },
+    }
+
+
+def _record(answer: Answer, label: int) -> dict[str, float] | None:
+    """What the health record added: its own logit, its share in the whole, and the answer without it."""
+    if answer.record_logit is None or answer.record_share is None:
+        return None
+    return {
+        "logit": _short(answer.record_logit[label]),
+        "share": _short(answer.record_share[label]),
+        "probability_without": float(answer.probability_without_record[label]),
+    }
+
+
+def _record_note(answer: Answer, label: int) -> str:
+    if answer.record_share is None:
+        return ""
+    return (
+        f"; health record: share {answer.record_share[label]:.0%}, "
+        f"without it {answer.probability_without_record[label]:.2f}"
+    )
+
+
+def _short(value: Any) -> float:
+    return round(float(value), 4)

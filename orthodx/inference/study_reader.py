@@ -1,0 +1,185 @@
+"""A diagnosis at work: one series -> what its head saw; all series of a study -> one answer a label."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from orthodx.bundles.bundle import Bundle
+from orthodx.grid.region import Region, joint_region
+from orthodx.joints import View
+from orthodx.networks.encoder import ViewEncoder
+from orthodx.networks.precision import autocast
+from orthodx.studies.records import Record
+from orthodx.studies.volume import Volume
+
+MOST_COMBINATIONS = 64
+DIGITS = 6  # of a probability: what is written is what is compared with the threshold
+UNVALIDATED = 0.5  # threshold of a label that the bundle names none for
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What one series says.
+
+    vector: (W,) of its view's head. region: the part that was read. heat: (L, D', H', W') >= 0 over the region,
+    None unless asked for. slice_numbers: (D,) the file's own slice, from 1, behind each slice of the region;
+    slices: how many the file has.
+    """
+
+    series_id: str
+    view: View
+    vector: Tensor
+    region: Region
+    heat: Tensor | None
+    slice_numbers: np.ndarray
+    slices: int
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What a study says about L labels, means over the combinations of its series.
+
+    probability, threshold, image_logit, probability_without_record: (L,). weights, view_logits: (L, 3) of
+    sagittal, coronal, axial; a missing view has weight 0 and logit NaN. record_logit, record_share: (L,), None
+    where nothing is known of the patient. Logits are before the temperature.
+    """
+
+    labels: tuple[str, ...]
+    probability: np.ndarray
+    threshold: np.ndarray
+    image_logit: np.ndarray
+    weights: np.ndarray
+    view_logits: np.ndarray
+    probability_without_record: np.ndarray
+    record_logit: np.ndarray | None
+    record_share: np.ndarray | None
+
+    @property
+    def positive(self) -> np.ndarray:
+        """(L,) bool."""
+        return self.probability >= self.threshold
+
+
+class StudyReader:
+    """Encoders and diagnosis of one bundle, each loaded once, on one device.
+
+    Raises `BundleError` for a bundle that cannot diagnose.
+    """
+
+    def __init__(self, bundle: Bundle, device: torch.device) -> None:
+        self.bundle, self.device = bundle, device
+        self.diagnoser = bundle.diagnoser().to(device)
+        assert bundle.info.diagnosis is not None  # or it could not diagnose
+        self.info = bundle.info.diagnosis
+        self.labels = self.diagnoser.config.labels
+        temperatures = [self.info.temperatures.get(label, 1.0) for label in self.labels]
+        self._temperature = torch.tensor(temperatures, device=device)
+        self._encoders: dict[View, ViewEncoder] = {}
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """Label -> probability from which it is positive."""
+        return {label: self.info.thresholds.get(label, UNVALIDATED) for label in self.labels}
+
+    @property
+    def reads_records(self) -> bool:
+        """Whether a health record changes anything."""
+        return self.diagnoser.coding is not None
+
+    def knows(self, view: View) -> bool:
+        """Whether the bundle reads series of this view."""
+        return view in self.bundle.info.encoders
+
+    @torch.inference_mode()
+    def read(self, series_id: str, volume: Volume, view: View, *, with_heat: bool) -> Reading:
+        """The middle of one series through encoder and head. with_heat: keep where each label's evidence lies."""
+        region = joint_region(volume, self.bundle.info.grid, view, self.info.region)
+        x, head = region.image[None, None].to(self.device), self.diagnoser.head(view)
+        with autocast(self.device):
+            features = self._encoder(view).features(x)
+            summary = head.summary(features, x)
+        heat = None
+        if with_heat:
+            with autocast(self.device):  # of its own: weights cast above cannot be differentiated through
+                heat = head.heat(features, x)[0].float().cpu()
+        numbers, slices = _slice_numbers(volume, region)
+        return Reading(series_id, view, head.vector(summary.float())[0], region, heat, numbers, slices)
+
+    @torch.inference_mode()
+    def answer(self, readings: Sequence[Reading], record: Record | None) -> Answer:
+        """One answer from series of up to three views and the patient's record.
+
+        Every combination of one series a view is fused, and the probabilities are averaged; of more than
+        `MOST_COMBINATIONS` so many are taken evenly.
+        """
+        vectors, present = _combined(readings)
+        diagnoser, known = self.diagnoser, self._understands(record)
+        image = diagnoser.image_logits(vectors, present)
+        mixed = diagnoser.mix(image, [record] * len(image)) if known else image
+        own = diagnoser.view_logits(vectors).transpose(1, 2)  # (B, L, 3)
+        own = torch.where(present[:, None], own, torch.nan)
+        return Answer(
+            labels=self.labels,
+            probability=self._probability(mixed),
+            threshold=np.array(list(self.thresholds.values())),
+            image_logit=_mean(image),
+            weights=_mean(diagnoser.weights(vectors, present)),
+            view_logits=_mean(own),
+            probability_without_record=self._probability(image),
+            record_logit=_mean(diagnoser.record_logits([record])) if known else None,
+            record_share=_mean(1 - diagnoser.record.alpha[None]) if known and diagnoser.record is not None else None,
+        )
+
+    def _probability(self, logits: Tensor) -> np.ndarray:
+        return _mean((logits / self._temperature).sigmoid()).round(DIGITS)
+
+    def _understands(self, record: Record | None) -> bool:
+        coding = self.diagnoser.coding
+        return coding is not None and bool(coding.known([record])[0])
+
+    def _encoder(self, view: View) -> ViewEncoder:
+        if view not in self._encoders:
+            self._encoders[view] = self.bundle.encoder(view).to(self.device)
+        return self._encoders[view]
+
+
+def combinations(counts: Sequence[int]) -> np.ndarray:
+    """(N, V) which of `counts` series each of V views gives: all combinations, or `MOST_COMBINATIONS` evenly taken."""
+    total = math.prod(counts)
+    taken = np.linspace(0, total - 1, min(total, MOST_COMBINATIONS)).round().astype(int)
+    return np.stack(np.unravel_index(taken, counts), 1)
+
+
+def _combined(readings: Sequence[Reading]) -> tuple[Tensor, Tensor]:
+    """Vectors (B, 3, W) of B combinations, and (B, 3) bool which views there are; the order of series is no matter."""
+    groups = {i: sorted((r for r in readings if r.view == v), key=lambda r: r.series_id) for i, v in enumerate(View)}
+    there = [i for i, group in groups.items() if group]
+    chosen = combinations([len(groups[i]) for i in there])
+    first = readings[0].vector
+    vectors = first.new_zeros(len(chosen), len(groups), len(first))
+    present = torch.zeros(len(chosen), len(groups), dtype=torch.bool, device=first.device)
+    for column, i in enumerate(there):
+        vectors[:, i] = torch.stack([groups[i][k].vector for k in chosen[:, column]])
+        present[:, i] = True
+    return vectors, present
+
+
+def _mean(values: Tensor) -> np.ndarray:
+    """Mean over the combinations, the first axis."""
+    return values.double().mean(0).cpu().numpy()
+
+
+def _slice_numbers(volume: Volume, region: Region) -> tuple[np.ndarray, int]:
+    """(D,) number, from 1, of the file's slice nearest to each slice of the region, and the file's number of slices."""
+    depth, height, width = region.image.shape
+    to_file = np.linalg.inv(volume.affine) @ region.affine
+    axis = int(np.abs(to_file[:3, 0] * volume.spacing_mm).argmax())
+    centres = np.array([[d, (height - 1) / 2, (width - 1) / 2, 1] for d in range(depth)])
+    index = (centres @ to_file.T)[:, axis].round().astype(int)
+    return index.clip(0, volume.shape[axis] - 1) + 1, volume.shape[axis]
