@@ -88,19 +88,21 @@ def tiny_diagnosis(folder: Path, *, head: str = "evidence", fusion: str = "gatin
         means=(40, 170, 75), sds=(15, 10, 12), patient_types=("inpatient", "outpatient"), events=("fall", "sport")
     )
     own = Diagnoser.config_for(encoder, labels, head=head, fusion=fusion, coding=coding if records else None)
+    encoders = {v: Part("ortho", asdict(config), f"encoder_{v}.safetensors") for v in View}
     info = BundleInfo(
         name="tiny",
         version="0",
         joint="knee",
         structures=KNEE.names,
         grid=GridSpec(),
-        encoders={v: Part("ortho", asdict(config), f"encoder_{v}.safetensors") for v in View},
+        encoders=encoders,
         heads={"diagnose": Part("diagnoser", asdict(own), "diagnose.safetensors")},
         training=[],
         licence="test",
         sources=[],
         sha256={},
         diagnosis=DiagnosisInfo(
+            encoders=encoders,
             region=RegionSpec(slices=10, rows=64, columns=64),
             temperatures=dict.fromkeys(labels, 1.5),
             thresholds={name: 0.01 if i % 4 == 1 else 0.99 for i, name in enumerate(labels)},

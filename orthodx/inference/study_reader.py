@@ -94,7 +94,7 @@ class StudyReader:
 
     def knows(self, view: View) -> bool:
         """Whether the bundle reads series of this view."""
-        return view in self.bundle.info.encoders
+        return view in self.info.encoders
 
     @torch.inference_mode()
     def read(self, series_id: str, volume: Volume, view: View, *, with_heat: bool) -> Reading:
@@ -102,7 +102,7 @@ class StudyReader:
         region = joint_region(volume, self.bundle.info.grid, view, self.info.region)
         x, head = region.image[None, None].to(self.device), self.diagnoser.head(view)
         with autocast(self.device):
-            features = self._encoder(view).features(x)
+            features = self._encoder(view).features(x, blocks=head.blocks)
             summary = head.summary(features, x)
         heat = None
         if with_heat:
@@ -145,7 +145,7 @@ class StudyReader:
 
     def _encoder(self, view: View) -> ViewEncoder:
         if view not in self._encoders:
-            self._encoders[view] = self.bundle.encoder(view).to(self.device)
+            self._encoders[view] = self.bundle.encoder(view, "diagnose").to(self.device)
         return self._encoders[view]
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from orthodx.bundles.bundle import Bundle, DiagnosisInfo, save_bundle
+from orthodx.bundles.bundle import Bundle, save_bundle
 from orthodx.errors import BundleError, NoInputError, StudyError, UsageError
 from orthodx.evaluation.notices import Notices
 from orthodx.evaluation.run_facts import read_facts
@@ -335,7 +335,7 @@ def test_the_slice_of_the_picture_is_numbered_as_in_the_file(reader, images, rea
 
 
 def test_a_label_without_calibration_is_taken_as_it_is(diagnosis):
-    bare = DiagnosisInfo(region=diagnosis.info.diagnosis.region, temperatures={}, thresholds={})
+    bare = replace(diagnosis.info.diagnosis, temperatures={}, thresholds={})
     reader = StudyReader(Bundle(diagnosis.path, replace(diagnosis.info, diagnosis=bare)), CPU)
     assert reader.thresholds == dict.fromkeys(LABELS, 0.5)
 
