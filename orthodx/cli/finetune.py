@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from orthodx.cli import exits
-from orthodx.cli.options import Debug, Device, Json, Quiet, Resume, Seed, Studies, Voice, Workers
+from orthodx.cli.options import Debug, Device, Json, PixelMm, Quiet, Resume, Seed, Studies, Voice, Workers
 from orthodx.joints import View
 
 
@@ -65,6 +65,13 @@ def run(
         112,
         112,
     ),
+    region: Annotated[
+        tuple[int, int, int], typer.Option(help="diagnose: slices, rows and columns read in the middle of a series.")
+    ] = (28, 128, 128),
+    pixel_mm: PixelMm = 1.0,
+    cache: Annotated[
+        Path | None, typer.Option(help="diagnose: folder for regions and frozen features, shared between runs.")
+    ] = None,
     validation: Annotated[Path | None, typer.Option(help="Held-out bank or studies with truth or labels.csv.")] = None,
     validate_every: Annotated[int, typer.Option(min=1, help="Steps between two validations.")] = 400,
     validation_samples: Annotated[int, typer.Option(min=1, help="Crops of each view in a validation.")] = 4,
@@ -101,7 +108,7 @@ def run(
             from orthodx.training.finetune import FinetuneConfig, finetune_dense
             from orthodx.training.study_source import open_source
 
-            spec, learned = GridSpec(), dense_task(task.value, probe)
+            spec, learned = GridSpec(pixel_mm=pixel_mm), dense_task(task.value, probe)
             config = FinetuneConfig(
                 views=views, encoder=encoder, preset=preset, head=head, steps=steps, stop_at=stop_at, batch=batch,
                 seed=seed, peak_rate=learning_rate, shared_encoder=shared_encoder, validate_every=validate_every,
@@ -117,17 +124,20 @@ def run(
             )  # fmt: skip
             bundle = bundling.bundle_run(out / name, name, config, learned.heads, parts, spec, crop)
         else:
+            from orthodx.grid.region import RegionSpec
             from orthodx.training.finetune_diagnose import DiagnoseConfig, finetune_diagnose
 
             study_config = DiagnoseConfig(
                 encoder=encoder, preset=preset, head=head or "evidence", fusion=fusion, epochs=epochs, batch=batch,
                 views=views, peak_rate=learning_rate, fraction=label_fraction, validation=validation_share,
                 encoder_share=share, hold_out=tuple(hold_out_center or ()), seed=seed,
+                grid=GridSpec(pixel_mm=pixel_mm),
+                region=RegionSpec(slices=region[0], rows=region[1], columns=region[2]),
             )  # fmt: skip
             fitted = finetune_diagnose(
-                study_config, studies, out, device=where, encoders=start, labels=labels, ehr=ehr, resume=resume,
+                study_config, studies, out, device=where, encoders=start, labels=labels, ehr=ehr, cache=cache,
                 head=heads.get("diagnose", heads.get("evidence")), validation=[validation] if validation else [],
-                say=voice.say,
+                resume=resume, say=voice.say,
             )  # fmt: skip
             bundle = bundling.bundle_diagnosis(
                 out / name, name, study_config, fitted, start=encoders, into=into, ehr=ehr is not None

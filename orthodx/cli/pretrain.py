@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from orthodx.cli import exits
-from orthodx.cli.options import Debug, Device, Json, Quiet, Resume, Seed, Studies, Voice, Workers
+from orthodx.cli.options import Debug, Device, Json, PixelMm, Quiet, Resume, Seed, Studies, Voice, Workers
 from orthodx.joints import View
 
 
@@ -30,6 +30,7 @@ def run(
         96,
         96,
     ),
+    pixel_mm: PixelMm = 1.0,
     cache: Annotated[
         Path | None, typer.Option(help="Folder for studies on the model's grid, memory-mapped; else in memory.")
     ] = None,
@@ -69,8 +70,9 @@ def run(
             peak_rate=learning_rate, seed=seed, sample_every=sample_every, probe_every=probe_every if probe_bank else 0,
             align=align, distil=distil_weight if distil else None,
         )  # fmt: skip
-        source = open_source(studies, GridSpec(), crop, seed, truth=False, cache=cache)
-        labelled = open_source([probe_bank], GridSpec(), crop, seed, truth=True) if probe_bank else None
+        spec = GridSpec(pixel_mm=pixel_mm)
+        source = open_source(studies, spec, crop, seed, truth=False, cache=cache)
+        labelled = open_source([probe_bank], spec, crop, seed, truth=True) if probe_bank else None
         team = join(pick_device(device))
         voice = Voice(quiet or not team.chief, json)
         weights = pretrain(

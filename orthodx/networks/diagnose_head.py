@@ -17,7 +17,7 @@ from orthodx.networks.head import Head, register_head
 from orthodx.networks.pooling import POOLINGS
 
 FITTED_TO_LABELS = ("classifier", "pool", "mean", "sd")  # parts of a head that a probe fits; the rest stays
-TOKENS = (8, 10, 10)  # positions a block is averaged to: about a centimetre each, and one size for every series
+TOKENS = (7, 8, 8)  # positions a block is averaged to: those of the deepest block in a usual region
 
 
 def masked_bce(

@@ -88,19 +88,25 @@ class _View:
 def finetune_diagnose(
     config: DiagnoseConfig, studies: Sequence[Path], out: Path, *, device: torch.device,
     encoders: dict[View, Path], head: Path | None = None, labels: Path | None = None, ehr: Path | None = None,
-    validation: Sequence[Path] = (), resume: bool = False, say: Callable[[str], None] = print,
+    validation: Sequence[Path] = (), cache: Path | None = None, resume: bool = False,
+    say: Callable[[str], None] = print,
 ) -> Fitted:  # fmt: skip
     """Fit encoders (unless probed), heads, fusion, record branch, temperatures and thresholds.
 
     studies, validation: as `open_cases` reads them. encoders: starting weights; a view without any starts from noise.
-    head: weights of the head's fixed part to start from, such as evidence maps. Writes `metrics.csv`, checkpoints
-    and cached features into `out`. Raises `UsageError` where training and validation share a patient or an image.
+    head: weights of the head's fixed part to start from, such as evidence maps. cache: folder of regions and frozen
+    features, `out` without it. Writes `metrics.csv` and checkpoints into `out`. Raises `UsageError` where training
+    and validation share a patient or an image.
     """
     _keep_options(out, config, resume)
-    known = [c for c in _open(config, studies, out, labels, ehr, say) if not np.isnan(c.labels).all()]
+    cache = cache or out
+    known = [c for c in _open(config, studies, cache, labels, ehr, say) if not np.isnan(c.labels).all()]
     if not known:
         raise UsageError("every label of every study is blank", hint="fill in labels.csv with 1 and 0")
-    train, held = _parts(config, known, _open(config, validation, out, None, ehr, say) if validation else [], say)
+    known = [c for c in known if set(c.views) & set(config.views)]
+    if not known:
+        raise UsageError(f"no study has a series of {', '.join(config.views)}", hint="give other --view")
+    train, held = _parts(config, known, _open(config, validation, cache, None, ehr, say) if validation else [], say)
     say(f"{len(train)} studies train, {len(held)} calibrate; fixed until here: seed {config.seed}")
     cls = ENCODERS.get(config.encoder)
     coding = None if ehr is None else RecordCoding.fit([c.record for c in train])
@@ -109,17 +115,13 @@ def finetune_diagnose(
     model = Diagnoser(
         Diagnoser.config_for(plain, config.labels, head=config.head, fusion=config.fusion, coding=coding)
     ).to(device)
-    rows: list[dict[str, Any]] = []
+    run = _Run(config, model, train, held, out, cache / "features", device, resume, say)
     weights: dict[View, Path] = {}
     by_view: dict[View, _View] = {}
     for view in config.views:
         if any(view in c.views for c in train):
-            weights[view], by_view[view] = _stage_one(
-                config, view, model, train, held, out, device, encoders.get(view), head, resume, rows, say
-            )
+            weights[view], by_view[view] = _stage_one(run, view, encoders.get(view), head)
     model.to("cpu")
-    if not by_view:
-        raise UsageError(f"no training study has a series of {', '.join(config.views)}", hint="give other --view")
     truth = np.stack([c.labels for c in train])
     lines = _rows(train, by_view)
     vectors = fusion_stage.stacked(
@@ -138,9 +140,9 @@ def finetune_diagnose(
     temperatures = fit_temperature(logits, answer)
     probability = 1 / (1 + np.exp(-logits / temperatures))
     thresholds = fit_thresholds(probability, answer, config.labels, say=say)
-    rows += _scores("fusion", "", logits, answer, config.labels)
-    write_table(out / "metrics.csv", rows, METRICS)
-    scored = [r["auroc"] for r in rows if r["stage"] == "fusion" and r["auroc"] != ""]
+    run.rows.extend(_scores("fusion", "", logits, answer, config.labels))
+    write_table(out / "metrics.csv", run.rows, METRICS)
+    scored = [r["auroc"] for r in run.rows if r["stage"] == "fusion" and r["auroc"] != ""]
     say(f"validation AUROC, mean of {len(scored)} labels: {np.mean(scored):.3f}" if scored else "no label to validate")
     names = dict(zip(config.labels, map(float, temperatures), strict=True))
     return Fitted(model, weights, names, thresholds, {"train": len(train), "validation": len(held)})
@@ -158,11 +160,11 @@ def _keep_options(out: Path, config: DiagnoseConfig, resume: bool) -> None:
 
 
 def _open(
-    config: DiagnoseConfig, studies: Sequence[Path], out: Path, labels: Path | None, ehr: Path | None,
+    config: DiagnoseConfig, studies: Sequence[Path], cache: Path, labels: Path | None, ehr: Path | None,
     say: Callable[[str], None],
 ) -> list[StudyCase]:  # fmt: skip
     return open_cases(
-        studies, config.labels, config.grid, config.region, out / "regions", labels=labels, ehr=ehr, say=say
+        studies, config.labels, config.grid, config.region, cache / "regions", labels=labels, ehr=ehr, say=say
     )
 
 
@@ -184,13 +186,26 @@ def _parts(
     return [train[i] for i in chosen], held
 
 
-def _stage_one(
-    config: DiagnoseConfig, view: View, model: Diagnoser, train: list[StudyCase], held: list[StudyCase], out: Path,
-    device: torch.device, start: Path | None, head_start: Path | None, resume: bool, rows: list[dict[str, Any]],
-    say: Callable[[str], None],
-) -> tuple[Path, _View]:  # fmt: skip
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """What every view's stage I works with. rows: of `metrics.csv`, added to."""
+
+    config: DiagnoseConfig
+    model: Diagnoser
+    train: list[StudyCase]
+    held: list[StudyCase]
+    out: Path
+    features: Path
+    device: torch.device
+    resume: bool
+    say: Callable[[str], None]
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+
+def _stage_one(run: _Run, view: View, start: Path | None, head_start: Path | None) -> tuple[Path, _View]:
     """Fit one view; returns the encoder's weights file and the view's vectors of training, then held studies."""
-    cls, head = ENCODERS.get(config.encoder), model.head(view)
+    config, train, held, device = run.config, run.train, run.held, run.device
+    cls, head = ENCODERS.get(config.encoder), run.model.head(view)
     torch.manual_seed(config.seed)
     encoder: ViewEncoder = cls(cls.preset(config.preset)).to(device)
     if start is not None:
@@ -202,24 +217,25 @@ def _stage_one(
     count = np.array([len(train[i].views[view]) for i, _ in seen])
     samples = view_stage.ViewSamples([r for _, r in seen], truth, 1 / count, _patients(train)[[i for i, _ in seen]])
     balance = torch.from_numpy(positive_weights(truth))
-    path = start
-    if config.encoder_share > 0 or path is None:
+    if config.encoder_share > 0:
         sample = samples.regions[:: max(1, len(samples.regions) // 48)]
-        head.fit_scale(torch.stack(Summaries(out / "features", encoder, head, device)(sample)).to(device))
+        head.fit_scale(torch.stack(Summaries(run.features, encoder, head, device)(sample)).to(device))
         view_stage.fit_end_to_end(
             view_stage.ViewConfig(
                 view=view, epochs=config.epochs, batch=config.batch, peak_rate=config.peak_rate,
                 encoder_share=config.encoder_share, seed=config.seed,
             ),
-            encoder.train(), head.train(), samples, out / f"stage_one_{view}.safetensors", device=device,
-            positive_weight=balance, resume=resume, say=say,
-            log=lambda row: rows.append({"stage": "view", "view": str(view), **row}),
+            encoder.train(), head.train(), samples, run.out / f"stage_one_{view}.safetensors", device=device,
+            positive_weight=balance, resume=run.resume, say=run.say,
+            log=lambda row: run.rows.append({"stage": "view", "view": str(view), **row}),
         )  # fmt: skip
-        path = out / f"encoder_{view}.safetensors"
+    path = start
+    if config.encoder_share > 0 or path is None:
+        path = run.out / f"encoder_{view}.safetensors"
         with atomic(path) as temporary:
             save_file({k: v.detach().cpu().contiguous() for k, v in encoder.state_dict().items()}, temporary)
-    say(f"{view}: features of {sum(len(c.views.get(view, ())) for c in (*train, *held))} series")
-    read = Summaries(out / "features", encoder, head.eval(), device)
+    run.say(f"{view}: features of {sum(len(c.views.get(view, ())) for c in (*train, *held))} series")
+    read = Summaries(run.features, encoder, head.eval(), device)
     studies = [read(c.views.get(view, ())) for c in (*train, *held)]
     head.to("cpu")
     summaries = torch.stack([s for one in studies[: len(train)] for s in one])
@@ -238,7 +254,7 @@ def _stage_one(
     if own:
         with torch.inference_mode():
             logits = torch.stack([head.classifier(torch.stack(v)).mean(0) for _, v in own]).numpy()
-        rows += _scores("view", str(view), logits, np.stack([y for y, _ in own]), config.labels)
+        run.rows.extend(_scores("view", str(view), logits, np.stack([y for y, _ in own]), config.labels))
     return path, _View(vectors, by_study)
 
 

@@ -13,6 +13,7 @@ from orthodx.errors import NoInputError, UsageError
 from orthodx.grid.region import RegionSpec
 from orthodx.grid.spec import GridSpec
 from orthodx.joints import View
+from orthodx.networks import diagnose_head
 from orthodx.networks.ortho import OrthoConfig, OrthoEncoder
 from orthodx.studies.manifest import write_table
 from orthodx.studies.nifti import write_image
@@ -33,6 +34,7 @@ AXES = {
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
     monkeypatch.setitem(OrthoEncoder.presets, "tiny", OrthoConfig(channels=(32, 16, 16, 16), time_channels=16))
+    monkeypatch.setattr(diagnose_head, "TOKENS", (2, 3, 3))
 
 
 def settings(**more):
@@ -230,7 +232,7 @@ def test_the_bundle_keeps_calibration_and_reads_back(tmp_path, studies):
     again = bundle.diagnoser()
     assert again.config.labels == LABELS
     assert again.coding == fitted.model.coding
-    summaries, present = torch.randn(2, 3, 16, 8, 10, 10), torch.ones(2, 3, dtype=torch.bool)
+    summaries, present = torch.randn(2, 3, 16, 2, 3, 3), torch.ones(2, 3, dtype=torch.bool)
     with torch.inference_mode():
         assert torch.allclose(again(summaries, present), fitted.model(summaries, present), atol=0.05)
     assert json.loads((bundle.path / "model.json").read_text())["training"][0]["train"] == fitted.counts["train"]
