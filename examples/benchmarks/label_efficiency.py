@@ -1,0 +1,105 @@
+"""How few labels are enough: the same network, pretrained or from scratch, at shares of the training labels.
+
+    python examples/benchmarks/label_efficiency.py TRAIN TEST --encoder pre/encoder_sagittal.safetensors --out study/
+
+TRAIN and TEST are cohorts with labels.csv, such as `orthodx synth --lesions` writes, of different patients. One view;
+arms: `scratch` and `pretrained` are trained end to end, `probe` leaves the pretrained encoder alone. Every run takes
+about the same number of steps, however few the labels. Each row of
+`study/results.csv` is one arm, share and seed: AUROC of every label on all of TEST, and their mean. A run that was
+stopped goes on where it was. The interval of a mean over seeds is Student's t.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy import stats
+
+from orthodx.grid.region import RegionSpec
+from orthodx.grid.spec import GridSpec
+from orthodx.joints import KNEE, View
+from orthodx.training.finetune_diagnose import DiagnoseConfig, finetune_diagnose
+
+BATCH = 8
+ARMS = ("scratch", "pretrained", "probe")
+
+
+def config_of(args: argparse.Namespace, arm: str, fraction: float, seed: int) -> DiagnoseConfig:
+    """The same for all arms, but for the encoder's learning rate in a probe."""
+    studies = len(pd.read_csv(args.train / "labels.csv"))
+    return DiagnoseConfig(
+        head=args.head, fusion="simple_concat", views=(View(args.view),), epochs=max(1, round(args.steps * BATCH / (fraction * studies))), batch=BATCH,
+        peak_rate=args.learning_rate, encoder_share=0.0 if arm == "probe" else 1.0, fraction=fraction, seed=seed,
+        grid=GridSpec(pixel_mm=args.pixel_mm), region=RegionSpec(slices=args.slices, rows=args.size, columns=args.size),
+    )  # fmt: skip
+
+
+def one(args: argparse.Namespace, arm: str, fraction: float, seed: int) -> dict[str, object]:
+    """Train once and score on TEST; the view's own answer, without fusion."""
+    out = args.out / f"{arm}-{fraction:g}-{seed}"
+    start = {} if arm == "scratch" else {View(args.view): args.encoder}
+    finetune_diagnose(
+        config_of(args, arm, fraction, seed), [args.train], out, device=torch.device(args.device), encoders=start,
+        validation=[args.test], cache=args.out / "cache", resume=out.exists(), say=lambda line: None,
+    )  # fmt: skip
+    table = pd.read_csv(out / "metrics.csv")
+    table = table[(table.stage == "view") & table.label.notna()].set_index("label")
+    scores = {label: float(table.auroc[label]) for label in KNEE.abnormalities}
+    return {"arm": arm, "fraction": fraction, "seed": seed, "macro": float(np.nanmean(list(scores.values()))), **scores}
+
+
+def summary(table: pd.DataFrame) -> str:
+    """Mean macro AUROC over the seeds with its 95 % interval, as Markdown."""
+    lines = ["| labels | " + " | ".join(ARMS) + " |", "|---|" + "---|" * len(ARMS)]
+    for fraction, rows in table.groupby("fraction"):
+        cells = []
+        for arm in ARMS:
+            values = rows.macro[rows.arm == arm].to_numpy()
+            half = (
+                stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5
+                if len(values) > 1
+                else np.nan
+            )
+            cells.append(
+                f"{values.mean():.3f} ({values.mean() - half:.3f}-{values.mean() + half:.3f})" if len(values) else ""
+            )
+        lines.append(f"| {fraction:.0%} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Run every arm, share and seed that is not in the table yet, the cheap ones first."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("train", type=Path)
+    parser.add_argument("test", type=Path)
+    parser.add_argument("--encoder", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--view", default="sagittal")
+    parser.add_argument("--head", default="global_local")
+    parser.add_argument("--fractions", type=float, nargs="+", default=[0.1, 0.25, 0.5, 1.0])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--steps", type=int, default=400, help="optimiser steps a run, about")
+    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--pixel-mm", type=float, default=1.0)
+    parser.add_argument("--size", type=int, default=128, help="rows and columns of the region")
+    parser.add_argument("--slices", type=int, default=28, help="slices of the region")
+    parser.add_argument("--device", default="cpu")
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    results = args.out / "results.csv"
+    rows = pd.read_csv(results).to_dict("records") if results.exists() else []
+    done = {(r["arm"], r["fraction"], r["seed"]) for r in rows}
+    for seed in args.seeds:
+        for fraction in args.fractions:
+            for arm in ARMS:
+                if (arm, fraction, seed) not in done:
+                    rows.append(one(args, arm, fraction, seed))
+                    pd.DataFrame(rows).to_csv(results, index=False)
+                    print(rows[-1], flush=True)
+    print(summary(pd.DataFrame(rows)))
+
+
+if __name__ == "__main__":
+    main()
