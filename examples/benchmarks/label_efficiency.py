@@ -30,10 +30,18 @@ def config_of(args: argparse.Namespace, arm: str, fraction: float, seed: int) ->
     """The same for all arms, but for the encoder's learning rate in a probe."""
     studies = len(pd.read_csv(args.train / "labels.csv"))
     return DiagnoseConfig(
-        head=args.head, fusion="simple_concat", views=(View(args.view),), epochs=max(1, round(args.steps * BATCH / (fraction * studies))), batch=BATCH,
-        peak_rate=args.learning_rate, encoder_share=0.0 if arm == "probe" else 1.0, fraction=fraction, seed=seed,
-        grid=GridSpec(pixel_mm=args.pixel_mm), region=RegionSpec(slices=args.slices, rows=args.size, columns=args.size),
-    )  # fmt: skip
+        head=args.head,
+        fusion="simple_concat",
+        views=(View(args.view),),
+        epochs=max(1, round(args.steps * BATCH / (fraction * studies))),
+        batch=BATCH,
+        peak_rate=args.learning_rate,
+        encoder_share=0.0 if arm == "probe" else 1.0,
+        fraction=fraction,
+        seed=seed,
+        grid=GridSpec(pixel_mm=args.pixel_mm),
+        region=RegionSpec(slices=args.slices, rows=args.size, columns=args.size),
+    )
 
 
 def one(args: argparse.Namespace, arm: str, fraction: float, seed: int) -> dict[str, object]:
