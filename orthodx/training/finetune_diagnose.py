@@ -95,7 +95,8 @@ def finetune_diagnose(
 
     studies, validation: as `open_cases` reads them. encoders: starting weights; a view without any starts from noise.
     head: weights of the head's fixed part to start from, such as evidence maps. cache: folder of regions and frozen
-    features, `out` without it. Writes `metrics.csv` and checkpoints into `out`. Raises `UsageError` where training
+    features, `out` without it. Writes `metrics.csv`, checkpoints and `validation.csv`, the calibrated predictions of
+    the validation studies, into `out`. Raises `UsageError` where training
     and validation share a patient or an image.
     """
     _keep_options(out, config, resume)
@@ -136,12 +137,18 @@ def finetune_diagnose(
         model, fused, [train[i].record for i in lines.study], truth[lines.study], lines.weight, seed=config.seed
     )
     model.eval()
-    logits, answer = _validation_logits(model, held, {v: one.vectors[len(train) :] for v, one in by_view.items()})
+    held, logits = _validation_logits(model, held, {v: one.vectors[len(train) :] for v, one in by_view.items()})
+    answer = np.stack([c.labels for c in held])
     temperatures = fit_temperature(logits, answer)
     probability = 1 / (1 + np.exp(-logits / temperatures))
     thresholds = fit_thresholds(probability, answer, config.labels, say=say)
     run.rows.extend(_scores("fusion", "", logits, answer, config.labels))
     write_table(out / "metrics.csv", run.rows, METRICS)
+    known_rows = [
+        {"patient_id": c.patient_id, "study_id": c.study_id, **dict(zip(config.labels, p.round(6), strict=True))}
+        for c, p in zip(held, probability, strict=True)
+    ]
+    write_table(out / "validation.csv", known_rows, ("patient_id", "study_id", *config.labels))
     scored = [r["auroc"] for r in run.rows if r["stage"] == "fusion" and r["auroc"] != ""]
     say(f"validation AUROC, mean of {len(scored)} labels: {np.mean(scored):.3f}" if scored else "no label to validate")
     names = dict(zip(config.labels, map(float, temperatures), strict=True))
@@ -269,8 +276,8 @@ def _rows(cases: Sequence[StudyCase], by_view: dict[View, _View]) -> StudyRows:
 
 def _validation_logits(
     model: Diagnoser, held: list[StudyCase], vectors: dict[View, list[list[Tensor]]]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Logits (N, L) of the held studies, combinations averaged, and their truth."""
+) -> tuple[list[StudyCase], np.ndarray]:
+    """The held studies that have a view that was trained, and their logits (N, L), combinations averaged."""
     counts = [[len(vectors[v][i]) if v in vectors else 0 for v in View] for i in range(len(held))]
     usable = [i for i, numbers in enumerate(counts) if any(numbers)]
     if not usable:
@@ -281,7 +288,7 @@ def _validation_logits(
     with torch.inference_mode():
         image = model.image_logits(stacked, torch.from_numpy(lines.present))
         logits = model.mix(image, [held[usable[i]].record for i in lines.study])
-    return fusion_stage.by_study(logits.numpy(), lines), np.stack([held[i].labels for i in usable])
+    return [held[i] for i in usable], fusion_stage.by_study(logits.numpy(), lines)
 
 
 def _scores(

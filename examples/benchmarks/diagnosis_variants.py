@@ -1,0 +1,120 @@
+"""Every head, fusion and input of a diagnosis on one pair of cohorts, in one table.
+
+    python examples/benchmarks/diagnosis_variants.py TRAIN TEST --encoders fit/my-model --out variants/
+
+TRAIN and TEST are cohorts of different patients with labels.csv and ehr.csv, such as `orthodx synth --lesions` writes.
+The encoders stay as they are; their features are computed once. Heads and fusions are fitted on TRAIN alone (TEST
+goes in as validation, from which only temperatures and thresholds are taken: they change no ranking). AUROC with
+DeLong's interval, macro average with the interval of its variance over patients. `--permute` is a control: the
+labels of TRAIN are shuffled between its studies.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from orthodx.evaluation.estimates import average
+from orthodx.evaluation.label_cases import LabelCases
+from orthodx.evaluation.ranking import auroc_interval
+from orthodx.joints import KNEE, View
+from orthodx.training.bundling import starting_weights
+from orthodx.training.finetune_diagnose import DiagnoseConfig, finetune_diagnose
+
+FUSIONS = ("gating", "simple_concat", "linear_concat", "linear_add", "cross_attention")
+
+
+def variants() -> dict[str, dict]:
+    """Name -> head, fusion, views and whether the record is read."""
+    plain = {"head": "evidence", "fusion": "gating", "views": tuple(View), "record": False}
+    out = {f"evidence, {fusion}": {**plain, "fusion": fusion} for fusion in FUSIONS}
+    out["evidence, gating, with EHR"] = {**plain, "record": True}
+    out |= {f"evidence, {view} alone": {**plain, "views": (view,)} for view in View}
+    out |= {f"{head}, gating": {**plain, "head": head} for head in ("mean", "global_local", "sap")}
+    return out
+
+
+def run(args: argparse.Namespace, name: str, variant: dict) -> pd.DataFrame:
+    """Fit on TRAIN; returns the predictions of TEST."""
+    out = args.out / name.replace(", ", "-").replace(" ", "_")
+    encoders, heads = starting_weights(args.encoders, variant["views"], "diagnose")
+    start = heads.get("diagnose", heads.get("evidence")) if variant["head"] == "evidence" else None
+    config = DiagnoseConfig(
+        head=variant["head"], fusion=variant["fusion"], views=variant["views"], encoder_share=0.0, seed=args.seed
+    )
+    finetune_diagnose(
+        config,
+        [args.train],
+        out,
+        device=torch.device(args.device),
+        encoders=encoders,
+        head=start,
+        ehr=_records(args) if variant["record"] else None,
+        labels=_permuted(args) if args.permute else None,
+        validation=[args.test],
+        cache=args.out / "cache",
+        resume=out.exists(),
+        say=lambda line: None,
+    )
+    return pd.read_csv(out / "validation.csv", dtype={"study_id": str})
+
+
+def _records(args: argparse.Namespace) -> Path:
+    path = args.out / "ehr.csv"
+    pd.concat([pd.read_csv(folder / "ehr.csv", dtype=str) for folder in (args.train, args.test)]).to_csv(
+        path, index=False
+    )
+    return path
+
+
+def _permuted(args: argparse.Namespace) -> Path:
+    table = pd.read_csv(args.train / "labels.csv", dtype=str)
+    order = np.random.default_rng(args.seed).permutation(len(table))
+    table[list(KNEE.abnormalities)] = table[list(KNEE.abnormalities)].to_numpy()[order]
+    path = args.out / "permuted_labels.csv"
+    table.to_csv(path, index=False)
+    return path
+
+
+def row(name: str, found: pd.DataFrame, truth: pd.DataFrame) -> str:
+    """One line of the table."""
+    both = found.merge(truth, on="study_id", suffixes=("", "_true"))
+    patient = np.unique(both.patient_id, return_inverse=True)[1]
+    cases = [
+        LabelCases(label, both[label].to_numpy(), both[f"{label}_true"].to_numpy() == 1, patient,
+                   int(patient.max()) + 1, np.arange(len(both)))
+        for label in KNEE.abnormalities
+    ]  # fmt: skip
+    areas = [case.auroc() for case in cases]
+    cells = [
+        f"{area.value:.3f} ({'-'.join(f'{x:.3f}' for x in auroc_interval(area))})" for area in [average(areas), *areas]
+    ]
+    return f"| {name} | {' | '.join(cells)} |"
+
+
+def main() -> None:
+    """Print the table line by line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("train", type=Path)
+    parser.add_argument("test", type=Path)
+    parser.add_argument("--encoders", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--only", help="variants whose name holds this")
+    parser.add_argument("--permute", action="store_true")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu")
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    truth = pd.read_csv(args.test / "labels.csv", dtype={"study_id": str})
+    print(
+        f"| variant | macro | {' | '.join(KNEE.abnormalities)} |\n|{'---|' * (len(KNEE.abnormalities) + 2)}", flush=True
+    )
+    for name, variant in variants().items():
+        if not args.only or args.only in name:
+            print(row(name, run(args, name, variant), truth), flush=True)
+
+
+if __name__ == "__main__":
+    main()
