@@ -19,6 +19,7 @@ STRIDE = 4  # in-plane pixels a cell of the map
 STRIDES = ((1, 2, 2), (1, 4, 4), (1, 8, 8), (2, 16, 16))
 BLOCKS = ("up_0", "up_1", "up_2", "mid")
 STRONGEST = (1, 8, 64)  # cells averaged
+NOWHERE = -12.0  # evidence beyond the image
 RARE = -4.0  # evidence a map starts from: most of a knee is healthy
 
 
@@ -86,16 +87,17 @@ class EvidenceHead(DiagnoseHead):
         return EvidenceConfig(block_channels=tuple(encoder.block_channels[name] for name in BLOCKS))
 
     def maps(self, features: Mapping[str, Tensor], image: Tensor) -> Tensor:
-        """Evidence as logits (B, L, D, H/4, W/4) float32."""
-        depth = image.shape[2]
+        """Evidence as logits (B, L, D, H/4, W/4) float32; `NOWHERE` where the image is padding alone (-1)."""
+        depth, cells = image.shape[2], _cells(image)
         fine, *coarse = (norm(features[name]) for norm, name in zip(self.norms, BLOCKS, strict=True))
-        x = self.read_fine(fine) + self.read_image(_cells(image).to(fine.dtype))
+        x = self.read_fine(fine) + self.read_image(cells.to(fine.dtype))
         for read, block, (deep, *plane) in zip(self.read, coarse, STRIDES[1:], strict=True):
             scale = (deep, plane[0] / STRIDE, plane[1] / STRIDE)
             x = x + functional.interpolate(read(block), scale_factor=scale, mode="nearest")[:, :, :depth]
         for block in self.body:
             x = block(x)
-        return self.out(functional.silu(self.out_norm(x))).float()
+        padding = (cells <= -1).all(1, keepdim=True)
+        return self.out(functional.silu(self.out_norm(x))).float().masked_fill(padding, NOWHERE)
 
     def summary(self, features: Mapping[str, Tensor], image: Tensor) -> Tensor:
         return strongest(self.maps(features, image))
