@@ -89,7 +89,7 @@ def test_the_map_loss_prefers_the_right_place(encoder):
 
 
 def test_evidence_refuses_an_encoder_without_its_blocks():
-    with pytest.raises(UsageError, match="sap"):
+    with pytest.raises(UsageError, match="lacks the blocks"):
         EvidenceHead.config_for(PublishedEncoder(PublishedEncoder.Config()))
 
 
