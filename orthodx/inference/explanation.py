@@ -18,6 +18,7 @@ from orthodx.studies.discover import safe_name
 from orthodx.studies.run_record import write_json
 
 TABLE = "explanation.csv"
+STRONGEST = 0.01  # share of a slice's pixels that stand for it: one pixel is noise, and small lesions have few
 COLUMNS = (
     "study_id", "label", "probability", "threshold", "positive", *(f"weight_{view}" for view in View),
     "image_logit", "record_logit", "record_share",
@@ -26,12 +27,16 @@ COLUMNS = (
 
 @dataclass(frozen=True, eq=False)
 class Place:
-    """Where one label's evidence is strongest in one view: a slice of a series, its heat (H, W) and the peak."""
+    """The slice of a series with the most evidence of one label.
+
+    heat: (H, W). peak: its highest. strength: mean of its `STRONGEST` pixels, by which slices are compared.
+    """
 
     reading: Reading
     depth: int
     heat: np.ndarray
     peak: float
+    strength: float
 
     def panel(self, weight: float) -> Panel:
         """Slice and heat as they are drawn, cut to what the series covers. weight: of the view, 0..1."""
@@ -80,7 +85,7 @@ def explain(
             "views": {str(place.reading.view): _about(answer, i, v, place) for v, place in places.items()},
         }
         if answer.positive[i]:
-            title = f"{study.study_id}   {': '.join(filter(None, (label, meanings.get(label))))}"
+            title = f"{study.study_id}\n{': '.join(filter(None, (label, meanings.get(label))))}"
             verdict = f"probability {answer.probability[i]:.2f}, positive from {answer.threshold[i]:.2f}"
             panels = [place.panel(float(answer.weights[i, v])) for v, place in places.items()]
             write_heat_picture(picture, panels, f"{title}\n{verdict}{_record_note(answer, i)}", model)
@@ -99,18 +104,20 @@ def explain(
 
 
 def _strongest(readings: Sequence[Reading], view: View, label: int) -> Place | None:
-    """The slice with the highest heat among the series of a view; None where the view is missing."""
+    """The slice with the most evidence among the series of a view; None where the view is missing."""
     places = [_place(r, label) for r in readings if r.view == view]
-    return max(places, key=lambda p: p.peak) if places else None
+    return max(places, key=lambda p: p.strength) if places else None
 
 
 def _place(reading: Reading, label: int) -> Place:
     assert reading.heat is not None
     shape, inside = reading.region.image.shape, reading.region.inside
     heat = functional.interpolate(reading.heat[None, label : label + 1], size=tuple(shape), mode="trilinear")[0, 0]
-    covered = heat[inside].numpy()
-    depth = int(covered.max((1, 2)).argmax())
-    return Place(reading, depth + inside[0].start, heat[depth + inside[0].start].numpy(), float(covered[depth].max()))
+    covered = heat[inside].flatten(1)  # (D, pixels)
+    strength = covered.topk(max(1, round(STRONGEST * covered.shape[1])), 1).values.mean(1)
+    best = int(strength.argmax())
+    depth = inside[0].start + best
+    return Place(reading, depth, heat[depth].numpy(), float(covered[best].max()), float(strength[best]))
 
 
 def _about(answer: Answer, label: int, v: int, place: Place) -> dict[str, Any]:

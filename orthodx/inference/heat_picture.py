@@ -12,10 +12,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.patheffects import withStroke
 
 from orthodx.studies.writing import atomic
 
-MOST_OPAQUE = 0.5  # the anatomy below must stay readable
+MOST_OPAQUE = 0.4  # the anatomy below must stay readable
 _OPPOSITE = {"L": "R", "R": "L", "P": "A", "A": "P", "I": "S", "S": "I"}
 _COLOURS = [(0.0, "#4a3a10"), (0.25, "#ffd23f"), (0.6, "#ff7a2f"), (1.0, "#e8243c")]
 
@@ -32,11 +34,12 @@ class Panel:
 
 def write_heat_picture(path: Path, panels: Sequence[Panel], title: str, model: str) -> None:
     """Grey slices with the heat over them, one colour scale for all views, as PNG; written atomically."""
-    figure = Figure(figsize=(4.3 * len(panels) + 0.9, 5.9), facecolor="black", layout="constrained")
+    figure = Figure(
+        figsize=(max(4.3 * len(panels) + 0.9, 7.0), 6.1), facecolor="black", layout=ConstrainedLayoutEngine(h_pad=0.12)
+    )
     FigureCanvasAgg(figure)
     scale = Normalize(0, max(float(p.heat.max()) for p in panels) or 1.0)
     colours = LinearSegmentedColormap.from_list("heat", _COLOURS)
-    figure.get_layout_engine().set(h_pad=0.12)
     axs = figure.subplots(1, len(panels), squeeze=False)[0]
     for ax, panel in zip(axs, panels, strict=True):
         ax.set_axis_off()
@@ -51,7 +54,7 @@ def write_heat_picture(path: Path, panels: Sequence[Panel], title: str, model: s
     bar = figure.colorbar(ScalarMappable(scale, colours), ax=list(axs), fraction=0.03, pad=0.01, aspect=30)
     bar.set_label("evidence", color="white", fontsize=9)
     bar.ax.tick_params(colors="white", labelsize=8)
-    figure.suptitle(title, color="white", fontsize=12)
+    figure.suptitle(title, color="white", fontsize=11)
     figure.supxlabel(f"{model}. Not for clinical use.", color="#9a9a9a", fontsize=8)
     with atomic(path) as temporary:
         figure.savefig(temporary, dpi=100, format="png")
@@ -60,7 +63,8 @@ def write_heat_picture(path: Path, panels: Sequence[Panel], title: str, model: s
 def _letters(ax, affine: np.ndarray) -> None:
     """The world directions of the picture's four edges."""
     _, down, right = nib.aff2axcodes(affine)
-    style = {"color": "#ffe66d", "fontsize": 10, "transform": ax.transAxes, "ha": "center", "va": "center"}
+    style = {"color": "#ffe66d", "fontsize": 10, "transform": ax.transAxes, "ha": "center", "va": "center",
+             "path_effects": [withStroke(linewidth=2, foreground="black")]}  # fmt: skip
     for x, y, letter in (
         (0.03, 0.5, _OPPOSITE[right]),
         (0.97, 0.5, right),

@@ -21,7 +21,9 @@ def test_help_needs_no_heavy_import():
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("command", [(), ("segment",), ("synth",), ("pretrain",), ("finetune",), ("models",)])
+@pytest.mark.parametrize(
+    "command", [(), ("segment",), ("diagnose",), ("synth",), ("pretrain",), ("finetune",), ("models",)]
+)
 def test_every_command_has_help(command):
     done = orthodx(*command, "--help")
     assert done.returncode == 0

@@ -13,6 +13,12 @@ from typer.testing import CliRunner
 from orthodx.cli.app import app
 
 
+def only_row(path):
+    with path.open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    return row
+
+
 @pytest.fixture
 def knee_folder(images, tmp_path):
     folder = tmp_path / "knee"
@@ -41,7 +47,7 @@ def test_a_pipeline_gets_json_and_a_person_the_positive_labels(knee_folder, diag
     told = json.loads(done.stdout)
     assert told["out"] == str(tmp_path / "out/predictions.csv")
     (case,) = told["cases"]
-    (row,) = csv.DictReader((tmp_path / "out/predictions.csv").open())
+    row = only_row(tmp_path / "out/predictions.csv")
     assert {name: str(value) for name, value in case["probabilities"].items()} == {
         n: row[n] for n in case["probabilities"]
     }
@@ -80,5 +86,5 @@ def test_wrong_usage_is_two_and_names_the_fix(diagnose, knee_folder, bundle, tmp
 def test_quiet_says_nothing_and_the_view_can_be_named(diagnose, knee_folder, tmp_path):
     done = diagnose(knee_folder, "--out", tmp_path / "p.csv", "--quiet", "--view", "coronal")
     assert (done.exit_code, done.output) == (0, "")
-    (row,) = csv.DictReader((tmp_path / "p.csv").open())
+    row = only_row(tmp_path / "p.csv")
     assert row["views"] == "coronal"

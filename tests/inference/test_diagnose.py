@@ -171,6 +171,24 @@ def test_folders_of_one_name_are_not_one_patient(run, study, tmp_path):
     assert "2 folders are called 'knee'" in status["reason"]
 
 
+def test_a_manifest_says_what_belongs_together_and_whose_it_is(run, study, tmp_path):
+    left, right = study("left", "sagittal"), study("right", "axial")
+    lines = [
+        "patient_id,study_id,series_id,path",
+        "P1,S1,a,left/left_sagittal.nii.gz",
+        "P1,S1,b,right/right_axial.nii.gz",
+    ]
+    manifest = left.parent / "manifest.csv"
+    manifest.write_text("\n".join(lines))
+    row = run(manifest)["S1"]
+    assert (row["patient_id"], row["views"]) == ("P1", "sagittal+axial")
+    np.testing.assert_array_equal(chances(row), chances(run(study("both", "sagittal", "axial"))["both"]))
+    manifest.write_text("\n".join(lines).replace("P1,S1,b", "P2,S1,b"))
+    assert list(run(manifest, right)) == ["right"]
+    status = {r["study_id"]: r for r in table(tmp_path / "out/predictions.status.csv")}
+    assert status["S1"]["reason"].startswith("study 'S1' has series of 2 patients (P1, P2)")
+
+
 def test_an_oblique_series_warns(run, study, tmp_path):
     folder = study("a", "axial")
     path = folder / "a_axial.nii.gz"
