@@ -25,13 +25,13 @@ from orthodx.grid.spec import GridSpec
 from orthodx.joints import View
 from orthodx.networks import ENCODERS, ViewEncoder
 from orthodx.networks.diffusion import cosine_abar, q_sample
-from orthodx.networks.feature_mix import FeatureMix, FeatureMixConfig, noisy_features
+from orthodx.networks.feature_mix import FeatureMix, FeatureMixConfig, noisy_features, standardised
 from orthodx.networks.precision import autocast
 from orthodx.synth.source import AnatomyBank, SyntheticSource
 from orthodx.training.checkpoint import start_from
 from orthodx.training.probe import Known, Sites, at_sites, fit_and_count, mean_f1, sites_of
 
-PUBLISHED_TIME, TIMES, EPOCHS = 100, (0, 50, 150, 250), 30
+PUBLISHED_TIME, TIMES, EPOCHS = 100, (0, 50, 150, 250), 60
 At = dict[str, Tensor]  # block -> (N, C) at the sites of one image
 
 
@@ -41,7 +41,7 @@ def at_all(read: Callable[[Tensor], Mapping[str, Tensor]], images: list[Sites]) 
     for one in images:
         with torch.inference_mode(), autocast(torch.device("cpu")):
             maps = read(one.image[None])
-        for kept, change in ((plain, Tensor.float), (standard, lambda m: functional.group_norm(m.float(), 1))):
+        for kept, change in ((plain, Tensor.float), (standard, standardised)):
             kept.append(
                 {k: at_sites({k: change(m)}, one.image.shape[1:], one.indices).clone() for k, m in maps.items()}
             )
