@@ -12,83 +12,70 @@ encoder. --distilled: weights of `orthodx pretrain --distil`; --control: of as m
 """
 
 import argparse
-import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from orthodx.grid.spec import GridSpec
 from orthodx.joints import View
 from orthodx.networks import ENCODERS, ViewEncoder
 from orthodx.networks.diffusion import cosine_abar, q_sample
-from orthodx.networks.feature_mix import FeatureMix, FeatureMixConfig, noisy_features
+from orthodx.networks.feature_mix import FeatureMix, FeatureMixConfig, noisy_features, standardised
 from orthodx.networks.precision import autocast
 from orthodx.synth.source import AnatomyBank, SyntheticSource
 from orthodx.training.checkpoint import start_from
 from orthodx.training.probe import Known, Sites, at_sites, fit_and_count, mean_f1, sites_of
 
-CPU = torch.device("cpu")
-PUBLISHED_TIME, TIMES, EPOCHS = 100, (0, 50, 150, 250), 30
-Reading = Callable[[Tensor], Mapping[str, Tensor]]
+PUBLISHED_TIME, TIMES, EPOCHS = 100, (0, 50, 150, 250), 60
+At = dict[str, Tensor]  # block -> (N, C) at the sites of one image
 
 
-def known(read: Reading, images: list[Sites]) -> list[Known]:
-    """Features and structures at the sites of every image."""
-    found = []
+def at_all(read: Callable[[Tensor], Mapping[str, Tensor]], images: list[Sites]) -> tuple[list[At], list[At]]:
+    """One reading of every image, kept at its sites only: as it is, and each map standardised as a mix reads it."""
+    plain, standard = [], []
     for one in images:
-        with torch.inference_mode(), autocast(CPU):
-            features = read(one.image[None])
-        found.append((at_sites(features, one.image.shape[1:], one.indices).double().numpy(), one.structures))
-    return found
+        with torch.inference_mode(), autocast(torch.device("cpu")):
+            maps = read(one.image[None])
+        for kept, change in ((plain, Tensor.float), (standard, standardised)):
+            kept.append(
+                {k: at_sites({k: change(m)}, one.image.shape[1:], one.indices).clone() for k, m in maps.items()}
+            )
+    return plain, standard
 
 
-def noisy(encoder: ViewEncoder, block: str) -> Reading:
-    """The published way: fresh noise at every call."""
-    t = torch.tensor([PUBLISHED_TIME])
-    return lambda x: encoder.features(q_sample(x, t, torch.randn_like(x), cosine_abar()), t, [block])
+def side_by_side(at: list[At], *blocks: str) -> list[np.ndarray]:
+    """(N, C) an image, of some blocks or of all."""
+    return [torch.cat([one[k] for k in blocks or one], 1).double().numpy() for one in at]
 
 
-def averaged(encoder: ViewEncoder, block: str, draws: int) -> Reading:
-    """The same timestep, with noises that are fixed (0: none)."""
-    config = FeatureMixConfig.of(encoder, (block,), draws=draws)
-    return lambda x: noisy_features(encoder, x, PUBLISHED_TIME, config)
+def mixed(config: FeatureMixConfig, at: list[dict[tuple[str, int], Tensor]], fitted: list[Sites]) -> list[np.ndarray]:
+    """What a `FeatureMix` gives at the sites of all images, once it has learned on the first ones (`fitted`).
 
-
-def joined(encoder: ViewEncoder, blocks: tuple[str, ...], times: tuple[int, ...]) -> Reading:
-    """Blocks x timesteps side by side, fixed noise."""
-    config = FeatureMixConfig.of(encoder, blocks)
-    return lambda x: {f"{name} {t}": m for t in times for name, m in noisy_features(encoder, x, t, config).items()}
-
-
-def mixed(encoder: ViewEncoder, blocks: tuple[str, ...], times: tuple[int, ...], fitted: list[Sites]) -> Reading:
-    """A `FeatureMix` that has learned, on the fitted images only, to be read by a linear layer; the layer goes."""
+    A mix works voxel by voxel, so that the sites, laid out as a small map, are enough. It learns to be read by a
+    linear layer, which is then thrown away.
+    """
     torch.manual_seed(0)
-    mix = FeatureMix(FeatureMixConfig.of(encoder, blocks, timesteps=times))
-    keys, readout = [(name, t) for name in blocks for t in times], nn.Linear(mix.config.width, 12)
-    at = []  # the mix works voxel by voxel: the sites alone, laid out as a small map, are enough to learn it
-    for one in fitted:
-        with torch.no_grad(), autocast(CPU):
-            maps = mix.read(encoder, one.image[None])
-        at.append(
-            {k: at_sites({"": m}, one.image.shape[1:], one.indices).T[None, :, None, None] for k, m in maps.items()}
-        )
+    mix, readout = FeatureMix(config), nn.Linear(config.width, 12)
+    maps = [{k: m.T[None, :, None, None] for k, m in one.items()} for one in at]
     true = [torch.from_numpy(one.structures).long() for one in fitted]
     rarity = 1 / torch.cat(true).bincount(minlength=12).clamp_min(1)  # as the probe weighs structures
     optimizer = torch.optim.Adam([*mix.parameters(), *readout.parameters()], lr=3e-3)
     for epoch in range(EPOCHS):
         optimizer.param_groups[0]["lr"] = 3e-3 * (1 - epoch / EPOCHS)
-        for wanted, read in zip(true, at, strict=True):
+        for wanted, one in zip(true, maps, strict=False):
             optimizer.zero_grad()
-            nn.functional.cross_entropy(readout(mix(read)[0, :, 0, 0].T), wanted, rarity).backward()
+            functional.cross_entropy(readout(mix(one)[0, :, 0, 0].T), wanted, rarity).backward()
             optimizer.step()
-    top = sorted(
-        ((float(w), key) for w, key in zip(mix.weights().detach().flatten(), keys, strict=True)), reverse=True
-    )[:5]
-    print("largest weights of the mix: " + ", ".join(f"{name} t = {t}: {w:.2f}" for w, (name, t) in top))
-    return lambda x: {"mix": mix(mix.read(encoder, x))}
+    weights = dict(zip([(b, t) for b in config.blocks for t in config.timesteps], mix.weights().flatten(), strict=True))
+    top = sorted(weights, key=lambda key: -float(weights[key].detach()))[:5]
+    print("largest weights of the mix: " + ", ".join(f"{b} t = {t}: {weights[b, t].detach():.2f}" for b, t in top))
+    with torch.no_grad():
+        return [mix(one)[0, :, 0, 0].T.double().numpy() for one in maps]
 
 
 def load(path: Path, name: str, preset: str) -> ViewEncoder:
@@ -118,42 +105,47 @@ def main() -> None:
     fitted, scored = ([sites_of(source, options.view, i) for i in range(options.images)] for source in sources)
     encoder, block = load(options.weights, options.encoder, options.preset), options.block
     blocks = tuple(encoder.block_channels)
-    at = f"t = {PUBLISHED_TIME}"
-    ways: dict[str, tuple[int, Callable[[], Reading]]] = {  # what it is: passes of the encoder, how it is read
-        f"{block}, {at}, fresh noise (published way)": (1, lambda: noisy(encoder, block)),
-        f"mid, {at}, fresh noise (published way and block)": (1, lambda: noisy(encoder, "mid")),
-        f"{block}, {at}, one fixed noise": (1, lambda: averaged(encoder, block, 1)),
-        f"{block}, {at}, mean of 4 fixed noises": (4, lambda: averaged(encoder, block, 4)),
-        f"{block}, {at}, no noise": (1, lambda: averaged(encoder, block, 0)),
-        "mid, clean": (1, lambda: joined(encoder, ("mid",), (0,))),
-        f"{block}, clean": (1, lambda: joined(encoder, (block,), (0,))),
-        "all blocks, clean": (1, lambda: joined(encoder, blocks, (0,))),
-        "all blocks, clean, learned mix": (1, lambda: mixed(encoder, blocks, (0,), fitted)),
-        "all blocks x 4 timesteps": (4, lambda: joined(encoder, blocks, TIMES)),
-        "all blocks x 4 timesteps, learned mix": (4, lambda: mixed(encoder, blocks, TIMES, fitted)),
-    }
+    images, everything = fitted + scored, FeatureMixConfig.of(encoder, blocks)
+    t, at = torch.tensor([PUBLISHED_TIME]), f"t = {PUBLISHED_TIME}"
+    four, none = (FeatureMixConfig.of(encoder, (block,), draws=n) for n in (4, 0))
+    fresh = at_all(lambda x: encoder.features(q_sample(x, t, torch.randn_like(x), cosine_abar()), t), images)[0]
+    still = [at_all(lambda x, c=c: noisy_features(encoder, x, PUBLISHED_TIME, c), images)[0] for c in (four, none)]
+    timed = {when: at_all(lambda x, w=when: noisy_features(encoder, x, w, everything), images) for when in TIMES}
+    clean, n = timed[0][0], len(images)
+    standard = [{(b, w): m for w in TIMES for b, m in timed[w][1][i].items()} for i in range(n)]
+    over = [{f"{b} {w}": m for w in TIMES for b, m in timed[w][0][i].items()} for i in range(n)]
+    ways = {  # what it is: passes of the encoder, features at the sites of every image
+        f"{block}, {at}, fresh noise (published way)": (1, side_by_side(fresh, block)),
+        f"mid, {at}, fresh noise (published way and block)": (1, side_by_side(fresh, "mid")),
+        f"{block}, {at}, mean of 4 fixed noises": (4, side_by_side(still[0])),
+        f"{block}, {at}, no noise": (1, side_by_side(still[1])),
+        "mid, clean": (1, side_by_side(clean, "mid")),
+        f"{block}, clean": (1, side_by_side(clean, block)),
+        "all blocks, clean": (1, side_by_side(clean)),
+        "all blocks, clean, learned mix": (1, mixed(everything, standard, fitted)),
+        f"all blocks x t = {TIMES}": (len(TIMES), side_by_side(over)),
+        f"all blocks x t = {TIMES}, learned mix": (
+            len(TIMES), mixed(replace(everything, timesteps=TIMES), standard, fitted),
+        ),
+    }  # fmt: skip
     for label, path in (("distilled", options.distilled), ("control", options.control)):
         if path:
-            other = load(path, options.encoder, options.preset)
-            ways[f"{label}: mid, clean"] = (1, lambda other=other: joined(other, ("mid",), (0,)))
-            ways[f"{label}: {block}, clean"] = (1, lambda other=other: joined(other, (block,), (0,)))
-            ways[f"{label}: all blocks, clean"] = (1, lambda other=other: joined(other, blocks, (0,)))
+            read = at_all(load(path, options.encoder, options.preset).features, images)[0]
+            ways |= {f"{label}: {name}, clean": (1, side_by_side(read, name)) for name in ("mid", block)}
+            ways[f"{label}: all blocks, clean"] = (1, side_by_side(read))
     drawn = np.random.default_rng(0).integers(0, len(scored), (2000, len(scored)))  # bootstrap over images
     base: np.ndarray | None = None
     rows = []
-    for label, (passes, way) in ways.items():
-        began = time.perf_counter()
-        read = way()
-        train, test = known(read, fitted), known(read, scored)
-        counts = fit_and_count(train, test)
+    for label, (passes, features) in ways.items():
+        known: list[Known] = [(x, one.structures) for x, one in zip(features, images, strict=True)]
+        counts = fit_and_count(known[: len(fitted)], known[len(fitted) :])
         scores = np.array([mean_f1(counts[pick].sum(0)) for pick in drawn])
         base = scores if base is None else base
         low, high = np.percentile(scores, [2.5, 97.5])
         worse, better = np.percentile(scores - base, [2.5, 97.5])
         gain = "" if base is scores else f"{np.mean(scores - base):+.3f} ({worse:+.3f} to {better:+.3f})"
-        width = train[0][0].shape[1]
+        width = features[0].shape[1]
         rows.append(f"| {label} | {passes} | {width} | {mean_f1(counts.sum(0)):.3f} ({low:.3f}-{high:.3f}) | {gain} |")
-        print(f"{label}: {rows[-1].split('|')[4].strip()}, {time.perf_counter() - began:.0f} s", flush=True)
     print("\n| features | passes | numbers a voxel | mean F1 (95 % interval) | against the first row |")
     print("\n".join(["|---|---|---|---|---|", *rows]))
     banks = [len(source.anatomies) for source in sources]

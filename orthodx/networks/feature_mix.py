@@ -42,7 +42,7 @@ class FeatureMixConfig:
 class FeatureMix(nn.Module):
     """Softmax-weighted sum of maps brought to one scale, one width and the grid of the finest (after ELMo's mix).
 
-    Each map is standardised over its channels and positions; a block has one 1 x 1 x 1 projection for all its
+    Each channel is standardised over the positions of its image; a block has one 1 x 1 x 1 projection for all its
     timesteps, and each (block, timestep) one weight.
     """
 
@@ -59,7 +59,7 @@ class FeatureMix(nn.Module):
         for timestep in self.config.timesteps:
             features = noisy_features(encoder, x, timestep, self.config)
             for name in self.config.blocks:
-                maps[name, timestep] = functional.group_norm(features[name].float(), 1)
+                maps[name, timestep] = standardised(features[name])
         return maps
 
     def weights(self) -> Tensor:
@@ -74,6 +74,11 @@ class FeatureMix(nn.Module):
             together = torch.einsum("t,tbcdhw->bcdhw", row, torch.stack([maps[name, t] for t in self.config.timesteps]))
             parts.append(functional.interpolate(project(together), size=size, mode="nearest"))
         return self.scale * torch.stack(parts).sum(0)
+
+
+def standardised(block: Tensor) -> Tensor:
+    """(B, C, D, H, W) with mean 0 and variance 1 of every channel over the positions of its image."""
+    return functional.group_norm(block.float(), block.shape[1])
 
 
 def noisy_features(encoder: ViewEncoder, x: Tensor, timestep: int, config: FeatureMixConfig) -> dict[str, Tensor]:

@@ -72,8 +72,10 @@ def test_the_mix_learns_which_map_to_read(encoder, x):
 @torch.no_grad()
 def test_no_map_outweighs_another_by_its_scale(encoder, x):
     for value in mix_of(encoder, timesteps=(0, 100)).read(encoder, x).values():
-        torch.testing.assert_close(value.mean((1, 2, 3, 4)), torch.zeros(2), atol=1e-4, rtol=0)
-        torch.testing.assert_close(value.var((1, 2, 3, 4), unbiased=False), torch.ones(2), atol=1e-2, rtol=0)
+        assert value.mean((2, 3, 4)).abs().max() < 1e-4
+        variance = value.var((2, 3, 4), unbiased=False)
+        assert variance.max() < 1.001
+        assert variance.median() > 0.9
 
 
 def test_the_configuration_survives_json_and_the_weights_fit_it(encoder, x):
