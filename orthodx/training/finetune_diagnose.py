@@ -5,10 +5,12 @@ One call from studies and labels to weights and thresholds; features of frozen e
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,27 +21,33 @@ from orthodx.joints import View
 from orthodx.networks import ENCODERS
 from orthodx.networks.diagnoser import Diagnoser
 from orthodx.networks.record_coding import RecordCoding
+from orthodx.studies.labels import LABELS_FILE, RECORDS_FILE
 from orthodx.studies.manifest import write_table
-from orthodx.studies.run_record import write_json
+from orthodx.studies.run_record import sha256, write_json
 from orthodx.training import checkpoint, fusion_stage
 from orthodx.training.calibration import fit_temperature, fit_thresholds
 from orthodx.training.fusion_stage import StudyRows
-from orthodx.training.splits import Split, label_fraction, refuse_leakage, split
-from orthodx.training.stage_one import DiagnoseConfig, ViewResult, ViewRuns, fit_view, patient_index, scores
-from orthodx.training.study_cases import StudyCase, open_cases
+from orthodx.training.splits import Split, label_fraction, person_index, refuse_leakage, split
+from orthodx.training.stage_one import DiagnoseConfig, ViewResult, ViewRuns, fit_view, scores
+from orthodx.training.study_cases import StudyCase, beside, open_cases
 
+OPTIONS = "options.json"
 METRICS = ("stage", "view", "step", "label", "loss", "gradient", "studies", "positives", "auroc")
 
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """A fitted diagnosis. encoders: weights file a view; those of a probe are where they were."""
+    """A fitted diagnosis.
+
+    encoders: weights file a view; those of a probe are where they were. inputs: hash of all it was fitted to.
+    """
 
     model: Diagnoser
     encoders: dict[View, Path]
     temperatures: dict[str, float]
     thresholds: dict[str, float]
     counts: dict[str, int]
+    inputs: str
 
 
 def finetune_diagnose(
@@ -53,26 +61,36 @@ def finetune_diagnose(
     studies, validation: as `open_cases` reads them. encoders: starting weights; a view without any starts from noise.
     head: weights of the head's fixed part to start from, such as evidence maps. cache: folder of regions and frozen
     features, `out` without it. Writes `metrics.csv`, checkpoints and `validation.csv`, the calibrated predictions of
-    the validation studies, into `out`. Raises `UsageError` where training
-    and validation share a patient or an image.
+    the validation studies, into `out`. Labels and
+    records of `validation` lie beside it, or in `labels` and `ehr`. Raises `UsageError` where training and validation
+    share a patient or an image, and where `out` holds another run.
     """
-    _keep_options(out, config, resume)
+    cls = ENCODERS.get(config.encoder)
+    plain = cls(cls.preset(config.preset))
+    own = Diagnoser.config_for(plain, config.labels, head=config.head, fusion=config.fusion)
+    for path in encoders.values():
+        checkpoint.start_from(plain, path)  # weights of another network are refused before anything is read
+    _refuse_region(config)
+    checkpoint.keep_or_refuse(out / OPTIONS, resume)
     cache = cache or out
-    known = [c for c in _open(config, studies, cache, labels, ehr, say) if not np.isnan(c.labels).all()]
+    tables = [] if ehr is None else [ehr]
+    known = [c for c in _open(config, studies, cache, labels, tables, say) if not np.isnan(c.labels).all()]
     if not known:
         raise UsageError("every label of every study is blank", hint="fill in labels.csv with 1 and 0")
     known = [c for c in known if set(c.views) & set(config.views)]
     if not known:
         raise UsageError(f"no study has a series of {', '.join(config.views)}", hint="give other --view")
-    train, held = _parts(config, known, _open(config, validation, cache, None, ehr, say) if validation else [], say)
+    given: list[StudyCase] = []
+    if validation:
+        tables += [path for path in (beside(validation, RECORDS_FILE),) if tables and path]
+        given = _open(config, validation, cache, beside(validation, LABELS_FILE) or labels, tables, say)
+    train, held = _parts(config, known, given, say)
+    inputs = _inputs(train, held, {**encoders, "head": head})
+    _keep_options(out, config, inputs)
     say(f"{len(train)} studies train, {len(held)} calibrate; fixed until here: seed {config.seed}")
-    cls = ENCODERS.get(config.encoder)
-    coding = None if ehr is None else RecordCoding.fit([c.record for c in train])
-    plain = cls(cls.preset(config.preset))
+    coding = None if ehr is None else _coding(train, ehr, say)
     torch.manual_seed(config.seed)
-    model = Diagnoser(
-        Diagnoser.config_for(plain, config.labels, head=config.head, fusion=config.fusion, coding=coding)
-    ).to(device)
+    model = Diagnoser(replace(own, coding=coding)).to(device)
     run = ViewRuns(config, model, train, held, out, cache / "features", device, resume, say)
     weights: dict[View, Path] = {}
     by_view: dict[View, ViewResult] = {}
@@ -86,7 +104,7 @@ def finetune_diagnose(
         {v: one.vectors[: len(train)] for v, one in by_view.items()}, lines, (model.head(View.SAGITTAL).width,)
     )
     outside = fusion_stage.stacked({v: one.outside for v, one in by_view.items()}, lines, (len(config.labels),))
-    patient = patient_index(train)[lines.study]
+    patient = person_index([c.case for c in train])[lines.study]
     fused = fusion_stage.fit_fusion(
         model, vectors, outside, lines, truth[lines.study], patient, seed=config.seed
     )  # fmt: skip
@@ -94,10 +112,13 @@ def finetune_diagnose(
         model, fused, [train[i].record for i in lines.study], truth[lines.study], lines.weight, seed=config.seed
     )
     model.eval()
-    held, logits = _validation_logits(model, held, {v: one.vectors[len(train) :] for v, one in by_view.items()})
+    held, combined, own_lines = _validation_logits(
+        model, held, {v: one.vectors[len(train) :] for v, one in by_view.items()}
+    )
     answer = np.stack([c.labels for c in held])
+    logits = fusion_stage.by_study(combined, own_lines)
     temperatures = fit_temperature(logits, answer)
-    probability = 1 / (1 + np.exp(-logits / temperatures))
+    probability = 1 / (1 + np.exp(-fusion_stage.by_study(combined / temperatures, own_lines)))  # as `diagnose` does
     thresholds = fit_thresholds(probability, answer, config.labels, say=say)
     run.rows.extend(scores("fusion", "", logits, answer, config.labels))
     write_table(out / "metrics.csv", run.rows, METRICS)
@@ -109,22 +130,56 @@ def finetune_diagnose(
     scored = [r["auroc"] for r in run.rows if r["stage"] == "fusion" and r["auroc"] != ""]
     say(f"validation AUROC, mean of {len(scored)} labels: {np.mean(scored):.3f}" if scored else "no label to validate")
     names = dict(zip(config.labels, map(float, temperatures), strict=True))
-    return Fitted(model, weights, names, thresholds, {"train": len(train), "validation": len(held)})
+    return Fitted(model, weights, names, thresholds, {"train": len(train), "validation": len(held)}, inputs)
 
 
-def _keep_options(out: Path, config: DiagnoseConfig, resume: bool) -> None:
-    """Refuses to start over another run, or to go on with other options."""
-    path = out / "options.json"
-    options = json.loads(json.dumps(asdict(config)))
-    checkpoint.keep_or_refuse(path, resume)
-    if path.exists() and json.loads(path.read_text(encoding="utf-8")) != options:
-        raise UsageError(f"{path} was written with other options", hint="use them again, or a new --out")
-    out.mkdir(parents=True, exist_ok=True)
+def _refuse_region(config: DiagnoseConfig) -> None:
+    """Refuses a region that no encoder can read."""
+    slices, rows, columns = config.region.shape
+    n = config.grid.multiple
+    if slices < 1 or min(rows, columns) < n or rows % n or columns % n:
+        raise UsageError(f"a region of {slices} x {rows} x {columns} cannot be read",
+                         hint=f"give one slice or more, and rows and columns that are multiples of {n}")  # fmt: skip
+
+
+def _keep_options(out: Path, config: DiagnoseConfig, inputs: str) -> None:
+    """Refuses to go on with other options, studies, labels, records or starting weights than the run began with."""
+    path = out / OPTIONS
+    options = json.loads(json.dumps({**asdict(config), "inputs": inputs}))
+    if path.exists():
+        new, old = checkpoint.fixed(options), checkpoint.fixed(json.loads(path.read_text(encoding="utf-8")))
+        differ = sorted(k for k in new.keys() | old.keys() if new.get(k) != old.get(k))
+        if differ:
+            raise UsageError(
+                f"{path} was written with other options ({', '.join(differ)})", hint="use them again, or a new --out"
+            )
     write_json(path, options)
 
 
+def _inputs(train: Sequence[StudyCase], held: Sequence[StudyCase], starts: Mapping[str, Path | None]) -> str:
+    """SHA-256 of everything a run is fitted to and starts from."""
+    digest = hashlib.sha256()
+    for case in (*train, *held):
+        images = {str(view): [one.content for one in regions] for view, regions in case.views.items()}
+        digest.update(repr((case.study_id, case.patient_id, case.labels.tolist(), case.record, images)).encode())
+    for name, path in starts.items():
+        if path is not None:
+            digest.update(f"{name} {sha256(path)}".encode())
+    return digest.hexdigest()
+
+
+def _coding(train: Sequence[StudyCase], ehr: Path, say: Callable[[str], None]) -> dict[str, Any]:
+    """The coding of the training records; raises `UsageError` where no training study has one."""
+    without = [c.study_id for c in train if c.record is None]
+    if len(without) == len(train):
+        raise UsageError(f"{ehr.name} has no record of any training study", hint="study_id must agree with the studies")
+    if without:
+        say(f"{len(without)} training studies have no record in {ehr.name}, such as '{without[0]}'")
+    return RecordCoding.fit([c.record for c in train]).to_json()
+
+
 def _open(
-    config: DiagnoseConfig, studies: Sequence[Path], cache: Path, labels: Path | None, ehr: Path | None,
+    config: DiagnoseConfig, studies: Sequence[Path], cache: Path, labels: Path | None, ehr: Sequence[Path],
     say: Callable[[str], None],
 ) -> list[StudyCase]:  # fmt: skip
     return open_cases(
@@ -138,6 +193,9 @@ def _parts(
     """Training and validation studies, patients apart, and of the first the share whose labels are used."""
     cases = [c.case for c in known]
     if given:
+        strangers = sorted(set(config.hold_out) - {case.center for case in cases})
+        if strangers:
+            raise UsageError(f"no training study is of center '{strangers[0]}'", hint="leave --hold-out-center out")
         away = np.array([c.center in config.hold_out for c in cases])
         parts = Split(np.flatnonzero(~away), np.arange(0), np.flatnonzero(away))
         refuse_leakage([cases[i] for i in parts.train], [c.case for c in given])
@@ -156,8 +214,8 @@ def _rows(cases: Sequence[StudyCase], by_view: dict[View, ViewResult]) -> StudyR
 
 def _validation_logits(
     model: Diagnoser, held: list[StudyCase], vectors: dict[View, list[list[Tensor]]]
-) -> tuple[list[StudyCase], np.ndarray]:
-    """The held studies that have a view that was trained, and their logits (N, L), combinations averaged."""
+) -> tuple[list[StudyCase], np.ndarray, StudyRows]:
+    """The held studies that have a view that was trained, and the logits (R, L) of their combinations."""
     counts = [[len(vectors[v][i]) if v in vectors else 0 for v in View] for i in range(len(held))]
     usable = [i for i, numbers in enumerate(counts) if any(numbers)]
     if not usable:
@@ -168,4 +226,4 @@ def _validation_logits(
     with torch.inference_mode():
         image = model.image_logits(stacked, torch.from_numpy(lines.present))
         logits = model.mix(image, [held[usable[i]].record for i in lines.study])
-    return [held[i] for i in usable], fusion_stage.by_study(logits.numpy(), lines)
+    return [held[i] for i in usable], logits.numpy(), lines

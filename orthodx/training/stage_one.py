@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ from orthodx.networks.encoder import ViewEncoder
 from orthodx.studies.writing import atomic
 from orthodx.training import checkpoint, fusion_stage, view_stage
 from orthodx.training.calibration import positive_weights
+from orthodx.training.splits import person_index
 from orthodx.training.study_cases import StudyCase
 from orthodx.training.summaries import Summaries
 
@@ -91,20 +93,23 @@ def fit_view(run: ViewRuns, view: View, start: Path | None, head_start: Path | N
     seen = [(i, region) for i, c in enumerate(train) for region in c.views.get(view, ())]
     truth = np.stack([train[i].labels for i, _ in seen])
     count = np.array([len(train[i].views[view]) for i, _ in seen])
-    samples = view_stage.ViewSamples([r for _, r in seen], truth, 1 / count, patient_index(train)[[i for i, _ in seen]])
-    balance = torch.from_numpy(positive_weights(truth))
+    person = person_index([c.case for c in train])[[i for i, _ in seen]]
+    samples = view_stage.ViewSamples([r for _, r in seen], truth, 1 / count, person)
+    once = [c.labels for c in train if c.views.get(view)]  # however many series a study has, it counts once
+    balance = torch.from_numpy(positive_weights(np.stack(once)))
     if config.encoder_share > 0:
         sample = samples.regions[:: max(1, len(samples.regions) // 48)]
         head.fit_scale(torch.stack(Summaries(run.features, encoder, head, device)(sample)).to(device))
-        view_stage.fit_end_to_end(
+        losses = view_stage.fit_end_to_end(
             view_stage.ViewConfig(
                 view=view, epochs=config.epochs, batch=config.batch, peak_rate=config.peak_rate,
                 encoder_share=config.encoder_share, seed=config.seed,
             ),
             encoder.train(), head.train(), samples, run.out / f"stage_one_{view}.safetensors", device=device,
             positive_weight=balance, resume=run.resume, say=run.say,
-            log=lambda row: run.rows.append({"stage": "view", "view": str(view), **row}),
         )  # fmt: skip
+        with losses.open(newline="") as file:
+            run.rows.extend({"stage": "view", "view": str(view), **row} for row in csv.DictReader(file))
     path = start
     if config.encoder_share > 0 or path is None:
         path = run.out / f"encoder_{view}.safetensors"
@@ -116,12 +121,13 @@ def fit_view(run: ViewRuns, view: View, start: Path | None, head_start: Path | N
     head.to("cpu")
     summaries = torch.stack([s for one in studies[: len(train)] for s in one])
     head.fit_scale(summaries)
+    folds = fusion_stage.folds_of(samples.patient, config.seed)
+    apart = view_stage.vectors_apart(head, summaries, samples, folds, seed=config.seed, positive_weight=balance)
     view_stage.fit_pooling(head, summaries, samples, seed=config.seed, positive_weight=balance)
     with torch.inference_mode():
         vectors = [[head.vector(s[None])[0] for s in one] for one in studies]
     flat = torch.stack([v for one in vectors[: len(train)] for v in one]).numpy()
-    folds = fusion_stage.folds_of(samples.patient, config.seed)
-    coefficients, intercepts, outside = view_stage.fit_linear(flat, truth, samples.weight, folds)
+    coefficients, intercepts, outside = view_stage.fit_linear(flat, truth, samples.weight, folds, apart)
     view_stage.set_classifier(head, coefficients, intercepts)
     by_study: list[list[Tensor]] = [[] for _ in train]
     for (i, _), logits in zip(seen, outside, strict=True):
@@ -132,11 +138,6 @@ def fit_view(run: ViewRuns, view: View, start: Path | None, head_start: Path | N
             logits = torch.stack([head.classifier(torch.stack(v)).mean(0) for _, v in own]).numpy()
         run.rows.extend(scores("view", str(view), logits, np.stack([y for y, _ in own]), config.labels))
     return path, ViewResult(vectors, by_study)
-
-
-def patient_index(cases: Sequence[StudyCase]) -> np.ndarray:
-    """(N,) index of the patient."""
-    return np.unique([c.patient_id or f"study {c.study_id}" for c in cases], return_inverse=True)[1]
 
 
 def scores(stage: str, view: str, logits: np.ndarray, truth: np.ndarray, labels: Sequence[str]) -> list[dict[str, Any]]:
