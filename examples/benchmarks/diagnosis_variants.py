@@ -82,11 +82,11 @@ def row(name: str, found: pd.DataFrame, truth: pd.DataFrame) -> str:
     """One line of the table."""
     both = found.merge(truth, on="study_id", suffixes=("", "_true"))
     patient = np.unique(both.patient_id, return_inverse=True)[1]
-    cases = [
-        LabelCases(label, both[label].to_numpy(), both[f"{label}_true"].to_numpy() == 1, patient,
-                   int(patient.max()) + 1, np.arange(len(both)))
-        for label in KNEE.abnormalities
-    ]  # fmt: skip
+    cases = []
+    for label in KNEE.abnormalities:
+        member = np.flatnonzero(both[f"{label}_true"].notna())  # a blank is neither positive nor negative
+        score, positive = both[label].to_numpy()[member], both[f"{label}_true"].to_numpy()[member] == 1
+        cases.append(LabelCases(label, score, positive, patient[member], int(patient.max()) + 1, member))
     areas = [case.auroc() for case in cases]
     cells = [
         f"{area.value:.3f} ({'-'.join(f'{x:.3f}' for x in auroc_interval(area))})" for area in [average(areas), *areas]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import enum
+import sys
+from dataclasses import asdict
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from orthodx.cli import exits
-from orthodx.cli.options import Debug, Device, Json, PixelMm, Quiet, Resume, Seed, Studies, Voice, Workers
+from orthodx.cli.options import Debug, Device, Json, PixelMm, Quiet, Resume, Seed, Studies, Voice, Workers, refuse_given
 from orthodx.joints import View
 
 
@@ -20,7 +23,15 @@ class Task(str, enum.Enum):
     DIAGNOSE = "diagnose"
 
 
+FROM_MASKS = ("steps", "stop_at", "crop", "shared_encoder", "validate_every", "validation_samples")
+FROM_LABELS = (
+    "labels", "ehr", "label_fraction", "fusion", "hold_out_center", "validation_share", "into", "epochs", "region",
+    "cache",
+)  # fmt: skip
+
+
 def run(
+    context: typer.Context,
     studies: Studies,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for checkpoints, metrics and the bundle.")],
     task: Annotated[Task, typer.Option(help="What to learn.")] = Task.SEGMENT,
@@ -89,18 +100,20 @@ def run(
         from orthodx.errors import UsageError
         from orthodx.grid.spec import GridSpec
         from orthodx.inference.device import pick_device
+        from orthodx.studies.run_record import sha256, state_on_disk, write_run
         from orthodx.synth.source import AnatomyBank
         from orthodx.training import bundling
 
+        started = datetime.now(timezone.utc)
         if (encoders is None) == (not from_scratch):
             raise UsageError("where do the encoders start?", hint="give --encoders FOLDER or --from-scratch, not both")
         if probe and (from_scratch or encoder_share):
             raise UsageError("--probe leaves the encoders as they are", hint="leave it or the other option out")
-        views, where = tuple(view or View), pick_device(device)
+        views, where = tuple(dict.fromkeys(view or View)), pick_device(device)
         encoders = bundling.weights_folder(encoders) if encoders else None
         start, heads = bundling.starting_weights(encoders, views, task.value) if encoders else ({}, {})
-        bank = AnatomyBank(studies[0])
-        dense = task is Task.SEGMENT or len(bank) > 0
+        dense = task is Task.SEGMENT or (len(studies) == 1 and len(AnatomyBank(studies[0])) > 0)
+        _refuse_idle(context, dense, probe=probe, validation=validation is not None, workers=workers)
         share = encoder_share if encoder_share is not None else 1.0 if dense or from_scratch else 0.05  # as published
         share = 0.0 if probe else share
         if dense:
@@ -123,27 +136,61 @@ def run(
                 validation=held_out, resume=resume, say=voice.say,
             )  # fmt: skip
             bundle = bundling.bundle_run(out / name, name, config, learned.heads, parts, spec, crop)
+            facts = {"config": asdict(config), "crop": crop, "task": task.value}
         else:
             from orthodx.grid.region import RegionSpec
             from orthodx.training.finetune_diagnose import DiagnoseConfig, finetune_diagnose
 
+            grid, wanted = GridSpec(pixel_mm=pixel_mm), head or "evidence"
+            base = bundling.base_of(into, encoders, probe=probe)
+            if base is not None:
+                bundling.refuse_other_grid(base, grid)
             study_config = DiagnoseConfig(
-                encoder=encoder, preset=preset, head=head or "evidence", fusion=fusion, epochs=epochs, batch=batch,
+                encoder=encoder, preset=preset, head=wanted, fusion=fusion, epochs=epochs, batch=batch,
                 views=views, peak_rate=learning_rate, fraction=label_fraction, validation=validation_share,
                 encoder_share=share, hold_out=tuple(hold_out_center or ()), seed=seed,
-                grid=GridSpec(pixel_mm=pixel_mm),
-                region=RegionSpec(slices=region[0], rows=region[1], columns=region[2]),
+                grid=grid, region=RegionSpec(slices=region[0], rows=region[1], columns=region[2]),
             )  # fmt: skip
             fitted = finetune_diagnose(
                 study_config, studies, out, device=where, encoders=start, labels=labels, ehr=ehr, cache=cache,
-                head=heads.get("diagnose", heads.get("evidence")), validation=[validation] if validation else [],
+                head=bundling.head_start(encoders, heads, wanted), validation=[validation] if validation else [],
                 resume=resume, say=voice.say,
             )  # fmt: skip
             bundle = bundling.bundle_diagnosis(
-                out / name, name, study_config, fitted, start=encoders, into=into, ehr=ehr is not None
+                out / name, name, study_config, fitted, from_scratch=from_scratch, base=base, ehr=ehr is not None
             )
+            facts = {
+                "config": asdict(study_config), "task": task.value, "label_fraction": label_fraction,
+                "counts": fitted.counts, "fitted_to": fitted.inputs,
+            }  # fmt: skip
+        given = [*studies, *(path for path in (validation, labels, ehr) if path is not None)]
+        facts |= {
+            "seed": seed, "device": str(where), "from_scratch": from_scratch,
+            "inputs": [
+                {"path": str(p), "state": state_on_disk(p), "sha256": sha256(p) if p.is_file() else None} for p in given
+            ],
+            "starts": {path.name: sha256(path) for path in (*start.values(), *heads.values())},
+            "model": {"name": name, "sha256": bundle.digest},
+        }  # fmt: skip
+        write_run(out / "run.json", command=sys.argv, started=started, facts=facts)
         voice.say(f"-> {bundle.path}  (use it with --model {bundle.path})")
         if json:
             import json as encoder_
 
             print(encoder_.dumps({"model": str(bundle.path), "metrics": str(out / "metrics.csv")}))
+
+
+def _refuse_idle(context: typer.Context, dense: bool, *, probe: bool, validation: bool, workers: int) -> None:
+    """Refuses options that would do nothing in this run."""
+    if dense:
+        refuse_given(context, FROM_LABELS, "is for --task diagnose, from studies with labels.csv")
+        if not validation:
+            refuse_given(context, ("validate_every", "validation_samples"), "needs --validation")
+        return
+    refuse_given(context, FROM_MASKS, "is for training from masks or a bank, not from labels.csv")
+    if workers:
+        refuse_given(context, ("workers",), "does nothing when a diagnosis is trained from studies")
+    if probe:
+        refuse_given(context, ("epochs", "batch", "learning_rate"), "does nothing with --probe")
+    if validation:
+        refuse_given(context, ("validation_share",), "does nothing with --validation")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from orthodx.errors import UsageError
 
 Studies = Annotated[
     list[Path],
@@ -24,6 +26,14 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only errors.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout; text for people goes to stderr.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Keep what an interrupted run finished.")]
+
+
+def refuse_given(context: typer.Context, names: Sequence[str], why: str, hint: str = "leave it out") -> None:
+    """Raise `UsageError` where one of the options `names` stands on the command line, but would do nothing."""
+    for name in names:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise UsageError(f"--{name.replace('_', '-')} {why}", hint=hint)
 
 
 class Voice:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from orthodx.errors import UsageError
 from orthodx.joints import View
 from orthodx.networks.diagnose_head import DiagnoseHead
 from orthodx.networks.encoder import ViewEncoder
@@ -65,7 +66,10 @@ class Diagnoser(nn.Module):
         stacking: bool = False,
     ) -> DiagnoserConfig:  # fmt: skip
         """The configuration that fits an encoder; raises `UsageError` where the head cannot read it."""
-        own = replace(HEADS.get(head).config_for(encoder), labels=len(labels))
+        cls = HEADS.get(head)
+        if cls.task != DiagnoseHead.task:
+            raise UsageError(f"'{head}' is a head to {cls.task}, not to diagnose", hint="use evidence, mean, sap, ...")
+        own = replace(cls.config_for(encoder), labels=len(labels))
         return DiagnoserConfig(
             head=head, head_config=asdict(own), fusion=fusion, labels=tuple(labels), stacking=stacking,
             coding=None if coding is None else coding.to_json(),

@@ -92,6 +92,8 @@ class SyntheticSource:
             raise UsageError("the synthetic source has no anatomy", hint="build a bank with 'orthodx synth' first")
         if self.truth != "structures" and not isinstance(self.anatomies, AnatomyBank):
             raise UsageError("lesions come from a bank only", hint="make it with 'orthodx synth --bank --lesions'")
+        if self.truth != "structures" and isinstance(self.anatomies, AnatomyBank):
+            self.anatomies.lesions(0)
 
     def __getitem__(self, key: tuple[int, View]) -> tuple[Tensor, Tensor]:
         i, view = key

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,33 @@ def starting_weights(
     return encoders, {part: path for part, path in heads.items() if path.is_file()}
 
 
+def head_start(folder: Path | None, heads: Mapping[str, Path], head: str) -> Path | None:
+    """Weights that a view's `head` can start from: a bundle's diagnosis by the same head, or else evidence maps."""
+    if folder is None:
+        return None
+    own = open_bundle(folder).info.heads.get("diagnose") if (folder / INFO).is_file() else None
+    if own is not None and own.config.get("head") == head:
+        return heads.get("diagnose")
+    return heads.get("evidence") if head == "evidence" else None
+
+
+def base_of(into: Path | None, start: Path | None, *, probe: bool) -> Bundle | None:
+    """The bundle that a diagnosis is added to: `into`, or the one whose encoders `start` a probe leaves alone."""
+    if into is not None:
+        return open_bundle(into)
+    return open_bundle(start) if probe and start is not None and (start / INFO).is_file() else None
+
+
+def refuse_other_grid(base: Bundle, grid: GridSpec) -> None:
+    """Raises `UsageError` where the bundle reads images on another grid; windows of slices may differ."""
+    own = base.info.grid
+    if replace(grid, slices=own.slices, overlap=own.overlap) != own:
+        raise UsageError(
+            f"{base.info.name} reads pixels of {own.pixel_mm:g} mm, not {grid.pixel_mm:g} mm, or other slices",
+            hint=f"give --pixel-mm {own.pixel_mm:g}, or train without this bundle",
+        )
+
+
 def bundle_run(
     folder: Path, name: str, config: FinetuneConfig, heads: Mapping[str, str], parts: dict[str, Path], spec: GridSpec,
     crop: tuple[int, ...], *, version: str = "0.1.0", training: list[dict[str, Any]] | None = None,
@@ -91,18 +118,17 @@ def bundle_run(
 
 
 def bundle_diagnosis(
-    folder: Path, name: str, config: DiagnoseConfig, fitted: Fitted, *, start: Path | None = None,
-    into: Path | None = None, ehr: bool = False,
+    folder: Path, name: str, config: DiagnoseConfig, fitted: Fitted, *, from_scratch: bool,
+    base: Bundle | None = None, ehr: bool = False,
 ) -> Bundle:  # fmt: skip
     """Write a fitted diagnosis as a bundle.
 
-    start: where the encoders came from. into: a bundle to add the diagnosis to: its encoders and heads come along as
-    they are, and so do its licence, sources and training record. Without it that is `start`, if it is a bundle whose
-    encoders a probe left alone. Encoders that equal the bundle's are kept once.
+    base: a bundle to add the diagnosis to: its grid, encoders and heads come along as they are, and so do its licence,
+    sources and training record; encoders that equal the bundle's are kept once. Raises `UsageError` where its grid
+    is another.
     """
-    if into is None and start is not None and config.encoder_share == 0 and (start / INFO).is_file():
-        into = start
-    base = None if into is None else open_bundle(into)
+    if base is not None:
+        refuse_other_grid(base, config.grid)
     preset = asdict(ENCODERS.get(config.encoder).preset(config.preset))
     files: dict[str, Mapping[str, Tensor]] = {}
     if base is not None:
@@ -130,7 +156,7 @@ def bundle_diagnosis(
         version=base.info.version if base else "0.1.0",
         joint=KNEE.name,
         structures=base.info.structures if base else KNEE.names,
-        grid=config.grid,
+        grid=base.info.grid if base else config.grid,
         encoders=base.info.encoders if base else read,
         heads=heads,
         training=[*(base.info.training if base else ()), record | {"health_records": ehr}],
@@ -143,7 +169,7 @@ def bundle_diagnosis(
             temperatures=fitted.temperatures,
             thresholds=fitted.thresholds,
             label_fraction=config.fraction,
-            from_scratch=start is None,
+            from_scratch=from_scratch,
         ),
     )
     return save_bundle(folder, info, files)

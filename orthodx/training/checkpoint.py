@@ -117,7 +117,7 @@ def load(
             f"{path} is not a readable checkpoint ({error})",
             hint=f"put {PREVIOUS} in its place, or start again in a new --out",
         ) from error
-    if _fixed(json.loads(meta["config"])) != _fixed(json.loads(json.dumps(config))):
+    if fixed(json.loads(meta["config"])) != fixed(json.loads(json.dumps(config))):
         raise BundleError(
             f"{path} was made with other options",
             hint="resume with the options of the first run, or use a new --out",
@@ -136,5 +136,6 @@ def load(
     return int(meta["step"])
 
 
-def _fixed(config: dict[str, Any]) -> dict[str, Any]:
+def fixed(config: dict[str, Any]) -> dict[str, Any]:
+    """The options that a run keeps from beginning to end."""
     return {k: v for k, v in config.items() if k not in MAY_CHANGE}

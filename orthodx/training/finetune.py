@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from orthodx.errors import UsageError
 from orthodx.joints import View
 from orthodx.networks import ENCODERS, HEADS
 from orthodx.networks.precision import autocast
@@ -85,6 +86,7 @@ def finetune_dense(
     reader: dict[View, Any] = {
         view: modules.get(f"encoder_{view}", modules[f"encoder_{config.views[0]}"]) for view in config.views
     }
+    _refuse_head(config, task)
     for part, registered in task.heads.items():
         head_cls = HEADS.get(registered if config.head is None else config.head)
         modules[part] = head_cls(head_cls.config_for(reader[config.views[0]])).to(device)
@@ -154,6 +156,17 @@ def finetune_dense(
         with atomic(parts[name]) as temporary:
             save_file({k: v.cpu().contiguous() for k, v in ema.of(trained).items()}, temporary)
     return parts
+
+
+def _refuse_head(config: FinetuneConfig, task: DenseTask) -> None:
+    """Refuses a head that cannot take the place of the task's own."""
+    if config.head is None:
+        return
+    wanted = {HEADS.get(registered).task for registered in task.heads.values()}
+    if len(task.heads) > 1 or wanted != {HEADS.get(config.head).task}:
+        raise UsageError(
+            f"the head '{config.head}' cannot learn this", hint=f"leave --head out: {', '.join(task.heads.values())}"
+        )
 
 
 @torch.inference_mode()

@@ -95,6 +95,14 @@ def label_fraction(cases: Sequence[Case], fraction: float, seed: int) -> np.ndar
     return _studies(_order(cases, people, seed, spare=1)[: _nearest(fraction * len(people))])
 
 
+def person_index(cases: Sequence[Case]) -> np.ndarray:
+    """(N,) index of each case's person: the same for studies that share a patient or an image."""
+    index = np.zeros(len(cases), np.int64)
+    for i, own in enumerate(_people(cases)):
+        index[own] = i
+    return index
+
+
 def refuse_leakage(train: Sequence[Case], validation: Sequence[Case]) -> None:
     """Raises `UsageError` where a study, a patient or an image is both in training and in validation."""
     seen: dict[tuple[str, str], Case] = {}

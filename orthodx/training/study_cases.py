@@ -14,7 +14,7 @@ from orthodx.grid.region import RegionSpec, joint_region
 from orthodx.grid.spec import GridSpec
 from orthodx.joints import View
 from orthodx.studies.discover import find_series
-from orthodx.studies.labels import LABELS_FILE, RECORDS_FILE, read_labels, read_records
+from orthodx.studies.labels import LABELS_FILE, read_labels, read_records
 from orthodx.studies.records import Record
 from orthodx.studies.run_record import state_on_disk
 from orthodx.studies.series import Series
@@ -57,18 +57,21 @@ class StudyCase:
 
 def open_cases(
     studies: Sequence[Path], names: Sequence[str], grid: GridSpec, region: RegionSpec, cache: Path, *,
-    labels: Path | None = None, ehr: Path | None = None, say: Callable[[str], None] = print,
+    labels: Path | None = None, ehr: Sequence[Path] = (), say: Callable[[str], None] = print,
 ) -> list[StudyCase]:  # fmt: skip
     """The labelled studies among `studies`, by study_id.
 
-    labels, ehr: tables; without `labels`, the `labels.csv` beside the manifest. cache: folder of the regions, where
+    labels: table; without it the `labels.csv` beside the manifest. ehr: tables, of which the first that has a study
+    counts. cache: folder of the regions, where
     a later run finds them. Series and studies that cannot be used are told to `say` and left out. Raises
     `NoInputError` if no study is left, `StudyError` for a table that cannot be read.
     """
-    table = read_labels(labels or _beside(studies, LABELS_FILE), names)
+    table = read_labels(labels or _labels_of(studies), names)
     if table.absent:
         say(f"no column for {', '.join(table.absent)}: unknown in every study")
-    records = {} if ehr is None else read_records(ehr)
+    records: dict[str, Record] = {}
+    for path in reversed(ehr):
+        records |= read_records(path)
     found = find_series(studies)
     for source, reason in found.refused:
         say(f"left out: {source}: {reason}")
@@ -78,6 +81,9 @@ def open_cases(
     unknown = sorted(set(by_study) - set(table.study_ids))
     if unknown:
         say(f"{len(unknown)} studies have no labels and are left out, such as '{unknown[0]}'")
+    pictureless = sorted(set(table.study_ids) - set(by_study))
+    if pictureless:
+        say(f"{len(pictureless)} labelled studies have no image here, such as '{pictureless[0]}'")
     out = []
     for study, series in sorted(by_study.items()):
         if study in unknown:
@@ -85,9 +91,11 @@ def open_cases(
         views: dict[View, list[SeriesRegion]] = {}
         for one in series:
             try:
-                views.setdefault(one.view, []).append(_kept(one, grid, region, cache))
+                kept = _kept(one, grid, region, cache)
             except StudyError as error:
                 say(f"left out: {one.series_id}: {error}")
+                continue
+            views.setdefault(one.view, []).append(kept)
         if views:
             values = table.of([study])[0]
             first = series[0]
@@ -98,34 +106,29 @@ def open_cases(
                 )
             )  # fmt: skip
     if not out:
-        raise NoInputError("no labelled study to train on", hint=f"study_id must agree with {table_name(labels)}")
+        name = LABELS_FILE if labels is None else labels.name
+        strangers = set(by_study) <= set(unknown)
+        hint = f"study_id must agree with {name}" if strangers else "each was left out for the reason above"
+        raise NoInputError(f"no labelled study in {', '.join(map(str, studies))}", hint=hint)
     return out
 
 
-def table_name(labels: Path | None) -> str:
-    """The label table, as a message names it."""
-    return LABELS_FILE if labels is None else labels.name
+def beside(studies: Sequence[Path], name: str) -> Path | None:
+    """The table of that name with the first of `studies`, or beside it, if there is one."""
+    return next((root / name for root in (studies[0], studies[0].parent) if (root / name).is_file()), None)
 
 
-def records_beside(studies: Sequence[Path]) -> Path | None:
-    """The `ehr.csv` beside the manifest, if there is one."""
-    try:
-        return _beside(studies, RECORDS_FILE)
-    except UsageError:
-        return None
-
-
-def _beside(studies: Sequence[Path], name: str) -> Path:
-    for root in (studies[0], studies[0].parent):
-        if (root / name).is_file():
-            return root / name
-    raise UsageError(f"no {name} beside {studies[0]}", hint=f"give it with --{Path(name).stem}")
+def _labels_of(studies: Sequence[Path]) -> Path:
+    found = beside(studies, LABELS_FILE)
+    if found is None:
+        raise UsageError(f"no {LABELS_FILE} beside {studies[0]}", hint="put it there, or give it with --labels")
+    return found
 
 
 def _kept(series: Series, grid: GridSpec, region: RegionSpec, cache: Path) -> SeriesRegion:
     """The series' region from the cache, or read and put there; a changed input is read anew."""
-    key = hashlib.sha256(repr((series.view, grid, region, state_on_disk(series.path))).encode()).hexdigest()[:24]
-    path = cache / f"{key}.npy"
+    made_from = (series.series_id, series.view, grid, region, state_on_disk(series.path))
+    path = cache / f"{hashlib.sha256(repr(made_from).encode()).hexdigest()[:24]}.npy"
     if not path.is_file():
         image = joint_region(series.load(), grid, series.view, region).image.half().numpy()
         with atomic(path) as temporary, temporary.open("wb") as out:

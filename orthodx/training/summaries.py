@@ -17,6 +17,8 @@ from orthodx.networks.precision import autocast
 from orthodx.studies.writing import atomic
 from orthodx.training.study_cases import SeriesRegion
 
+LARGE = 4096  # numbers in a summary above which it is kept as float16
+
 
 def weights_hash(*modules: nn.Module) -> str:
     """SHA-256 of all parameters and buffers but the parts of a head that a probe fits."""
@@ -34,7 +36,9 @@ class Summaries:
 
     def __init__(self, folder: Path, encoder: ViewEncoder, head: DiagnoseHead, device: torch.device) -> None:
         self.folder, self.encoder, self.head, self.device = folder, encoder.eval(), head, device
-        self.weights = weights_hash(encoder, head)
+        summary = type(head).summary  # two heads without weights may still differ in what they make of a block
+        how = (type(encoder).__name__, getattr(encoder, "config", None), summary.__module__, summary.__qualname__)
+        self.weights = f"{weights_hash(encoder, head)} {how} {head.blocks}"
 
     @torch.inference_mode()
     def __call__(self, regions: Iterable[SeriesRegion]) -> list[Tensor]:
@@ -51,6 +55,7 @@ class Summaries:
         image = torch.from_numpy(region.load().astype("float32"))[None, None].to(self.device)
         with autocast(self.device):
             summary = self.head.summary(self.encoder.features(image, blocks=self.head.blocks), image)[0].float().cpu()
+        kept = summary.half() if summary.numel() > LARGE else summary
         with atomic(path) as temporary:
-            save_file({"summary": summary.half() if summary.numel() > 4096 else summary}, temporary)
-        return summary
+            save_file({"summary": kept}, temporary)
+        return kept.float()  # what a later run will find

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +18,11 @@ from orthodx.networks.encoder import ViewEncoder
 from orthodx.networks.precision import autocast
 from orthodx.training import checkpoint
 from orthodx.training.ema import Ema
+from orthodx.training.metrics_log import MetricsLog
 from orthodx.training.optimise import DivergedError, guarded_step, learning_rate
 from orthodx.training.study_cases import SeriesRegion
 
+Folds = Sequence[tuple[np.ndarray, np.ndarray]]  # rows that train, rows that are kept apart
 STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # inverse regularisation tried for a linear layer
 
 
@@ -48,10 +51,12 @@ class ViewConfig:
 
 def fit_end_to_end(
     config: ViewConfig, encoder: ViewEncoder, head: DiagnoseHead, samples: ViewSamples, state: Path, *,
-    device: torch.device, positive_weight: Tensor, log: Callable[[dict[str, float]], None],
-    resume: bool, say: Callable[[str], None],
-) -> None:  # fmt: skip
-    """Train both in place; they end with the averaged weights. `state`: checkpoint, from which a run goes on."""
+    device: torch.device, positive_weight: Tensor, resume: bool, say: Callable[[str], None],
+) -> Path:  # fmt: skip
+    """Train both in place; they end with the averaged weights. `state`: checkpoint, from which a run goes on.
+
+    Returns the table of losses beside `state`, a row an epoch and a row a checkpoint, each the mean since the last.
+    """
     modules: dict[str, nn.Module] = {"encoder": encoder, "head": head}
     per_epoch = -(-len(samples.regions) // config.batch)
     steps = config.epochs * per_epoch
@@ -63,7 +68,8 @@ def fit_end_to_end(
     record = checkpoint.options(config)
     start = checkpoint.load(state, modules, ema, optimizer, record) if resume and state.exists() else 0
     truth, weight = torch.from_numpy(samples.truth).float(), torch.from_numpy(samples.weight).float()
-    total = 0.0
+    log = MetricsLog(state.with_suffix(".csv"), ["step", "loss", "gradient"], start)
+    total, count = 0.0, 0
     for step in range(start, steps):
         torch.manual_seed(config.seed * 1_000_003 + step)  # each step's randomness is its own: exact resume
         epoch, place = divmod(step, per_epoch)
@@ -86,14 +92,16 @@ def fit_end_to_end(
             checkpoint.save(state, modules, ema, optimizer, step, record)
             raise
         ema.update(step)
-        total, done = total + float(loss.detach()), step + 1
-        if place + 1 == per_epoch:
-            log({"step": done, "loss": total / per_epoch, "gradient": norm})
-            say(f"{config.view} epoch {epoch + 1}/{config.epochs}  loss {total / per_epoch:.4f}")
-            total = 0.0
-        if done % config.save_every == 0 or done == steps:
+        total, count, done = total + float(loss.detach()), count + 1, step + 1
+        saves = done % config.save_every == 0 or done == steps
+        if saves or place + 1 == per_epoch:
+            log.add({"step": done, "loss": total / count, "gradient": norm})
+            say(f"{config.view} epoch {epoch + 1}/{config.epochs}  step {done}/{steps}  loss {total / count:.4f}")
+            total, count = 0.0, 0
+        if saves:
             checkpoint.save(state, modules, ema, optimizer, done, record)
     ema.swap()
+    return log.path
 
 
 def augmented(region: SeriesRegion, view: View, key: Sequence[int]) -> Tensor:
@@ -105,10 +113,23 @@ def augmented(region: SeriesRegion, view: View, key: Sequence[int]) -> Tensor:
     image = torch.from_numpy(region.load().astype(np.float32))
     if rng.random() < 0.5:
         image = image.flip(0 if view is View.SAGITTAL else 2)
-    image = image.roll((int(rng.integers(-6, 7)), int(rng.integers(-6, 7))), (1, 2))
+    image = _shifted(image, int(rng.integers(-6, 7)), int(rng.integers(-6, 7)))
     light = ((image + 1) / 2).clamp(0, 1) ** float(np.exp(rng.normal(0, 0.2)))
     noise = torch.from_numpy(rng.normal(0, rng.uniform(0, 0.04), image.shape).astype(np.float32))
     return torch.where(image <= -1, image, (light * 2 - 1) + noise).clamp(-1, 1)
+
+
+def _shifted(image: Tensor, rows: int, columns: int) -> Tensor:
+    """Moved by whole pixels; what comes in from beyond the region is padding, not its other edge."""
+    out = image.roll((rows, columns), (1, 2))
+    for axis, n in ((1, rows), (2, columns)):
+        out.narrow(axis, 0 if n > 0 else out.shape[axis] + n, abs(n)).fill_(-1)
+    return out
+
+
+def attends(head: DiagnoseHead) -> bool:
+    """Whether the head's pooling has weights to fit."""
+    return any(True for _ in getattr(head, "pool", nn.Identity()).parameters())
 
 
 def fit_pooling(
@@ -116,11 +137,10 @@ def fit_pooling(
     epochs: int = 20, batch: int = 16, peak_rate: float = 1e-3,
 ) -> None:  # fmt: skip
     """Train a head's attention, if its pooling has any, on summaries (M, ...); its classifier comes along."""
-    pool = getattr(head, "pool", None)
-    if pool is None or not list(pool.parameters()):
+    if not attends(head):
         return
     torch.manual_seed(seed)
-    parameters = [*pool.parameters(), *head.classifier.parameters()]
+    parameters = [*head.pool.parameters(), *head.classifier.parameters()]
     optimizer = torch.optim.AdamW(parameters, weight_decay=0.01)
     truth, weight = torch.from_numpy(samples.truth).float(), torch.from_numpy(samples.weight).float()
     steps = epochs * -(-len(summaries) // batch)
@@ -135,13 +155,32 @@ def fit_pooling(
         guarded_step(optimizer, float(loss.detach()))
 
 
+def vectors_apart(
+    head: DiagnoseHead, summaries: Tensor, samples: ViewSamples, folds: Folds, *, seed: int, positive_weight: Tensor
+) -> list[np.ndarray]:
+    """Vectors (M, W) as each fold sees them: pooled by an attention that was not fitted to its test patients.
+
+    head: before `fit_pooling`. Without attention the vectors are the same in every fold.
+    """
+    out = []
+    for train, _ in folds if attends(head) else folds[:1]:
+        own = copy.deepcopy(head)
+        rows = ViewSamples([samples.regions[i] for i in train], samples.truth[train], samples.weight[train],
+                           samples.patient[train])  # fmt: skip
+        fit_pooling(own, summaries[train], rows, seed=seed, positive_weight=positive_weight)
+        with torch.inference_mode():
+            out.append(own.vector(summaries).numpy())
+    return out if attends(head) else out * len(folds)
+
+
 def fit_linear(
-    vectors: np.ndarray, truth: np.ndarray, weight: np.ndarray, folds: Sequence[tuple[np.ndarray, np.ndarray]]
+    vectors: np.ndarray, truth: np.ndarray, weight: np.ndarray, folds: Folds, apart: Sequence[np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Logistic regression of every label: coefficients (L, W), intercepts (L,), out-of-fold logits (M, L).
 
-    vectors: (M, W). truth: (M, L) 1, 0 or NaN. weight: (M,). folds: (train, test) rows, patients apart. The
-    strength of regularisation is the one of `STRENGTHS` with the lowest out-of-fold cross-entropy.
+    vectors: (M, W). truth: (M, L) 1, 0 or NaN. weight: (M,). folds: (train, test) rows, patients apart. apart:
+    vectors (M, W) as each fold sees them. The strength of regularisation is the one of `STRENGTHS` with the lowest
+    out-of-fold cross-entropy.
     """
     coefficients = np.zeros((truth.shape[1], vectors.shape[1]))
     intercepts, outside = np.zeros(truth.shape[1]), np.zeros(truth.shape)
@@ -151,8 +190,8 @@ def fit_linear(
         best = np.inf
         for strength in STRENGTHS:
             logits = np.zeros(len(vectors))
-            for train, test in folds:
-                logits[test] = _apply(vectors[test], *_logistic(vectors, y, weight, train[known[train]], strength))
+            for (train, test), own in zip(folds, apart, strict=True):
+                logits[test] = _apply(own[test], *_logistic(own, y, weight, train[known[train]], strength))
             loss = np.logaddexp(0, np.where(y, -logits, logits))[known] @ weight[known]
             if loss < best:
                 best, outside[:, label], chosen = loss, logits, strength

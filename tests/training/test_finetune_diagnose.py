@@ -17,7 +17,7 @@ from orthodx.networks import diagnose_head
 from orthodx.networks.ortho import OrthoConfig, OrthoEncoder
 from orthodx.studies.manifest import write_table
 from orthodx.studies.nifti import write_image
-from orthodx.training.bundling import bundle_diagnosis
+from orthodx.training.bundling import bundle_diagnosis, refuse_other_grid
 from orthodx.training.finetune_diagnose import DiagnoseConfig, finetune_diagnose
 from orthodx.training.summaries import Summaries
 
@@ -166,6 +166,7 @@ def test_end_to_end_training_resumes_exactly(tmp_path, studies, monkeypatch):
     assert (tmp_path / "whole" / "encoder_sagittal.safetensors").read_bytes() == (
         tmp_path / "cut" / "encoder_sagittal.safetensors"
     ).read_bytes()
+    assert (tmp_path / "whole/metrics.csv").read_text() == (tmp_path / "cut/metrics.csv").read_text()
 
 
 def test_another_run_is_neither_overwritten_nor_mixed(tmp_path, studies):
@@ -174,6 +175,11 @@ def test_another_run_is_neither_overwritten_nor_mixed(tmp_path, studies):
         fit(studies, tmp_path)
     with pytest.raises(UsageError, match="other options"):
         fit(studies, tmp_path, resume=True, seed=4)
+    table = pd.read_csv(studies / "labels.csv", dtype=str).assign(MM="0")
+    table.to_csv(tmp_path / "others.csv", index=False)
+    with pytest.raises(UsageError, match=r"other options \(inputs\)"):
+        fit(studies, tmp_path, resume=True, labels=tmp_path / "others.csv")
+    fit(studies, tmp_path, resume=True, peak_rate=1e-4)  # as the hint of a diverged run says
 
 
 def test_missing_views_repeated_series_and_blank_labels(tmp_path):
@@ -223,7 +229,7 @@ def test_the_bundle_keeps_calibration_and_reads_back(tmp_path, studies):
     fitted = finetune_diagnose(
         config, [studies], tmp_path / "run", device=CPU, encoders={}, ehr=studies / "ehr.csv", say=lambda line: None
     )
-    bundle = bundle_diagnosis(tmp_path / "model", "mine", config, fitted, ehr=True)
+    bundle = bundle_diagnosis(tmp_path / "model", "mine", config, fitted, from_scratch=True, ehr=True)
     info = open_bundle(bundle.path).info
     assert info.diagnosis.thresholds == fitted.thresholds
     assert info.diagnosis.region == config.region
@@ -236,3 +242,21 @@ def test_the_bundle_keeps_calibration_and_reads_back(tmp_path, studies):
     with torch.inference_mode():
         assert torch.allclose(again(summaries, present), fitted.model(summaries, present), atol=0.05)
     assert json.loads((bundle.path / "model.json").read_text())["training"][0]["train"] == fitted.counts["train"]
+
+
+def test_a_bundle_of_another_pixel_takes_no_diagnosis(tmp_path, bundle):
+    refuse_other_grid(bundle, GridSpec(slices=20))
+    with pytest.raises(UsageError, match="reads pixels of 1 mm, not 2 mm"):
+        refuse_other_grid(bundle, GridSpec(pixel_mm=2.0))
+
+
+def test_records_of_other_studies_and_unreadable_regions_are_refused(tmp_path, studies):
+    write_table(tmp_path / "ehr.csv", [{"study_id": "x", "age": 3}], ("study_id", "age"))
+    with pytest.raises(UsageError, match="no record of any training study"):
+        fit(studies, tmp_path / "a", ehr=tmp_path / "ehr.csv")
+    with pytest.raises(UsageError, match="a region of 4 x 30 x 32 cannot be read"):
+        fit(studies, tmp_path / "b", region=RegionSpec(slices=4, rows=30, columns=32))
+    with pytest.raises(UsageError, match="is a head to segment"):
+        fit(studies, tmp_path / "c", head="skip_segment")
+    with pytest.raises(UsageError, match="no study is of center 'Z'"):
+        fit(studies, tmp_path / "d", hold_out=("Z",))

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orthodx.errors import UsageError
-from orthodx.training.splits import Case, label_fraction, refuse_leakage, split
+from orthodx.training.splits import Case, label_fraction, person_index, refuse_leakage, split
 
 SHARES = np.array((0.4, 0.25, 0.1, 0.05))  # of patients with each label
 
@@ -138,6 +138,12 @@ def test_the_same_images_under_two_names_are_one_patient():
         assert {1, 4, 6} <= set(parts.train) or {1, 4, 6} <= set(parts.validation)
         chosen = set(label_fraction(cases, 0.5, seed))
         assert len({1, 4, 6} & chosen) in (0, 3)
+
+
+def test_folds_see_the_same_persons_as_the_split():
+    one, two, three = case("s1", "p1", images=["x"]), case("s2", "p2", images=["x"]), case("s3", "p1 ")
+    blank = [case("s4", " "), case("s5", " ")]
+    assert person_index([*blank, one, two, three]).tolist() == [1, 2, 0, 0, 0]
 
 
 def test_studies_without_a_patient_stand_alone():

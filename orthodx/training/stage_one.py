@@ -1,0 +1,152 @@
+"""Stage I of a diagnosis, a view at a time: from starting weights to vectors and out-of-fold logits of every series."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from sklearn.metrics import roc_auc_score
+from torch import Tensor
+
+from orthodx.grid.region import RegionSpec
+from orthodx.grid.spec import GridSpec
+from orthodx.joints import KNEE, View
+from orthodx.networks import ENCODERS
+from orthodx.networks.diagnoser import Diagnoser
+from orthodx.networks.encoder import ViewEncoder
+from orthodx.studies.writing import atomic
+from orthodx.training import checkpoint, fusion_stage, view_stage
+from orthodx.training.calibration import positive_weights
+from orthodx.training.splits import person_index
+from orthodx.training.study_cases import StudyCase
+from orthodx.training.summaries import Summaries
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiagnoseConfig:
+    """One fine-tuning for diagnosis.
+
+    encoder_share: learning rate of the encoders relative to the heads': 0 a linear probe, 0.05 the published partial
+    fine-tuning, 1 full. fraction: share of the training labels used. validation: share of the patients that
+    calibrates, unless studies are given for it. views: read; a model of one view has one encoder. region: what is
+    read of a series. hold_out: centers left out.
+    """
+
+    encoder: str = "ortho"
+    preset: str = "small"
+    head: str = "evidence"
+    fusion: str = "gating"
+    labels: tuple[str, ...] = tuple(KNEE.abnormalities)
+    views: tuple[View, ...] = tuple(View)
+    epochs: int = 5
+    batch: int = 4
+    peak_rate: float = 5e-4
+    encoder_share: float = 0.05
+    fraction: float = 1.0
+    validation: float = 0.2
+    hold_out: tuple[str, ...] = ()
+    seed: int = 0
+    grid: GridSpec = field(default_factory=GridSpec)
+    region: RegionSpec = field(default_factory=RegionSpec)
+
+
+@dataclass(frozen=True, eq=False)
+class ViewResult:
+    """What stage I gives of one view: per study and series a vector (W,) and out-of-fold logits (L,)."""
+
+    vectors: list[list[Tensor]]
+    outside: list[list[Tensor]]
+
+
+@dataclass(frozen=True, eq=False)
+class ViewRuns:
+    """What every view's stage I works with. rows: of `metrics.csv`, added to."""
+
+    config: DiagnoseConfig
+    model: Diagnoser
+    train: list[StudyCase]
+    held: list[StudyCase]
+    out: Path
+    features: Path
+    device: torch.device
+    resume: bool
+    say: Callable[[str], None]
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+
+def fit_view(run: ViewRuns, view: View, start: Path | None, head_start: Path | None) -> tuple[Path, ViewResult]:
+    """Fit one view; returns the encoder's weights file and the view's vectors of training, then held studies."""
+    config, train, held, device = run.config, run.train, run.held, run.device
+    cls, head = ENCODERS.get(config.encoder), run.model.head(view)
+    torch.manual_seed(config.seed)
+    encoder: ViewEncoder = cls(cls.preset(config.preset)).to(device)
+    if start is not None:
+        checkpoint.start_from(encoder, start)
+    if head_start is not None:
+        checkpoint.start_head(head, head_start, view)
+    seen = [(i, region) for i, c in enumerate(train) for region in c.views.get(view, ())]
+    truth = np.stack([train[i].labels for i, _ in seen])
+    count = np.array([len(train[i].views[view]) for i, _ in seen])
+    person = person_index([c.case for c in train])[[i for i, _ in seen]]
+    samples = view_stage.ViewSamples([r for _, r in seen], truth, 1 / count, person)
+    once = [c.labels for c in train if c.views.get(view)]  # however many series a study has, it counts once
+    balance = torch.from_numpy(positive_weights(np.stack(once)))
+    if config.encoder_share > 0:
+        sample = samples.regions[:: max(1, len(samples.regions) // 48)]
+        head.fit_scale(torch.stack(Summaries(run.features, encoder, head, device)(sample)).to(device))
+        losses = view_stage.fit_end_to_end(
+            view_stage.ViewConfig(
+                view=view, epochs=config.epochs, batch=config.batch, peak_rate=config.peak_rate,
+                encoder_share=config.encoder_share, seed=config.seed,
+            ),
+            encoder.train(), head.train(), samples, run.out / f"stage_one_{view}.safetensors", device=device,
+            positive_weight=balance, resume=run.resume, say=run.say,
+        )  # fmt: skip
+        with losses.open(newline="") as file:
+            run.rows.extend({"stage": "view", "view": str(view), **row} for row in csv.DictReader(file))
+    path = start
+    if config.encoder_share > 0 or path is None:
+        path = run.out / f"encoder_{view}.safetensors"
+        with atomic(path) as temporary:
+            save_file({k: v.detach().cpu().contiguous() for k, v in encoder.state_dict().items()}, temporary)
+    run.say(f"{view}: features of {sum(len(c.views.get(view, ())) for c in (*train, *held))} series")
+    read = Summaries(run.features, encoder, head.eval(), device)
+    studies = [read(c.views.get(view, ())) for c in (*train, *held)]
+    head.to("cpu")
+    summaries = torch.stack([s for one in studies[: len(train)] for s in one])
+    head.fit_scale(summaries)
+    folds = fusion_stage.folds_of(samples.patient, config.seed)
+    apart = view_stage.vectors_apart(head, summaries, samples, folds, seed=config.seed, positive_weight=balance)
+    view_stage.fit_pooling(head, summaries, samples, seed=config.seed, positive_weight=balance)
+    with torch.inference_mode():
+        vectors = [[head.vector(s[None])[0] for s in one] for one in studies]
+    flat = torch.stack([v for one in vectors[: len(train)] for v in one]).numpy()
+    coefficients, intercepts, outside = view_stage.fit_linear(flat, truth, samples.weight, folds, apart)
+    view_stage.set_classifier(head, coefficients, intercepts)
+    by_study: list[list[Tensor]] = [[] for _ in train]
+    for (i, _), logits in zip(seen, outside, strict=True):
+        by_study[i].append(torch.from_numpy(logits).float())
+    own = [(c.labels, v) for c, v in zip(held, vectors[len(train) :], strict=True) if v]
+    if own:
+        with torch.inference_mode():
+            logits = torch.stack([head.classifier(torch.stack(v)).mean(0) for _, v in own]).numpy()
+        run.rows.extend(scores("view", str(view), logits, np.stack([y for y, _ in own]), config.labels))
+    return path, ViewResult(vectors, by_study)
+
+
+def scores(stage: str, view: str, logits: np.ndarray, truth: np.ndarray, labels: Sequence[str]) -> list[dict[str, Any]]:
+    """AUROC of every label on the validation studies that know it; blank where there is one class."""
+    out = []
+    for i, label in enumerate(labels):
+        known = ~np.isnan(truth[:, i])
+        y = truth[known, i] == 1
+        auroc = float(roc_auc_score(y, logits[known, i])) if y.any() and not y.all() else ""
+        out.append({"stage": stage, "view": view, "label": label, "studies": int(known.sum()),
+                    "positives": int(y.sum()), "auroc": auroc})  # fmt: skip
+    return out

@@ -1,0 +1,91 @@
+"""The region read for a diagnosis: one size for every series, and each of its cells where it is in the world."""
+
+import numpy as np
+import pytest
+import torch
+
+from orthodx.grid.region import RegionSpec, joint_region
+from orthodx.grid.spec import AXES, GridSpec
+from orthodx.joints import View
+from orthodx.studies.volume import Volume
+
+GRID = GridSpec(pixel_mm=2.0)
+SPEC = RegionSpec(slices=10, rows=32, columns=48, min_slice_mm=3.0)
+SMALLER, LARGER = (6, 24, 20), (25, 60, 70)
+
+
+def volume(view, shape, slice_mm=4.0, tilt=0.0, flipped=False):
+    """Slices, rows and columns of a view whose intensity is a plane in the world: 10 + 2 x + 3 y - z."""
+    affine = np.eye(4)
+    for array, (world, sign) in enumerate(AXES[view]):
+        affine[:3, array] = 0
+        affine[world, array] = sign * (slice_mm if array == 0 else 2.0) * (-1 if flipped else 1)
+    a = np.deg2rad(tilt)
+    turn = np.array([[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0], [0, 0, 1]])
+    affine[:3, :3] = turn @ affine[:3, :3]
+    affine[:3, 3] = (11, -7, 40)
+    return Volume(intensity(world_of(affine, np.ones(shape, bool))).reshape(shape).astype(np.float32), affine, "x")
+
+
+def world_of(affine, mask):
+    """World positions (n, 3) of the marked indices."""
+    return np.argwhere(mask) @ affine[:3, :3].T + affine[:3, 3]
+
+
+def intensity(world):
+    return 10 + world @ np.array([2.0, 3.0, -1.0])
+
+
+@pytest.mark.parametrize("flipped", [False, True])
+@pytest.mark.parametrize("tilt", [0.0, 18.0])
+@pytest.mark.parametrize("shape", [SMALLER, LARGER])
+@pytest.mark.parametrize("view", list(View))
+def test_every_cell_shows_its_own_place_in_the_world(view, shape, tilt, flipped):
+    source = volume(view, shape, tilt=tilt, flipped=flipped)
+    region = joint_region(source, GRID, view, SPEC)
+    assert region.image.shape == SPEC.shape
+    shown = (region.image > -1) & (region.image < 1)  # neither padding nor beyond the percentiles
+    assert shown.sum() > 0.9 * np.prod(np.minimum(shape, SPEC.shape))
+    expected = intensity(world_of(region.affine, shown.numpy()))
+    found = region.image[shown].numpy()
+    gain, offset = np.polyfit(found, expected, 1)
+    assert gain > 0
+    assert np.abs(gain * found + offset - expected).max() < 0.01 * np.ptp(expected)
+
+
+@pytest.mark.parametrize("view", list(View))
+@pytest.mark.parametrize("shape", [SMALLER, LARGER])
+def test_the_region_is_the_middle_of_the_series(view, shape):
+    source = volume(view, shape)
+    region = joint_region(source, GRID, view, SPEC)
+    middles = [a[:3, :3] @ ((np.array(n) - 1) / 2) + a[:3, 3] for a, n in
+               ((source.affine, shape), (region.affine, SPEC.shape))]  # fmt: skip
+    assert np.abs(middles[0] - middles[1]).max() <= 2.0 + 1e-6  # half a cell of 4 mm where one is odd, one is even
+    for part, n, want in zip(region.inside, shape, SPEC.shape, strict=True):
+        assert min(n, want) <= part.stop - part.start <= want
+    outside = torch.ones(SPEC.shape, dtype=torch.bool)
+    outside[region.inside] = False
+    assert (region.image[outside] == -1).all()
+
+
+def test_thin_slices_are_averaged_to_the_least_thickness():
+    source = volume(View.SAGITTAL, (120, 32, 32), slice_mm=0.5)
+    region = joint_region(source, GRID, View.SAGITTAL, SPEC)
+    assert np.linalg.norm(region.affine[:3, 0]) == pytest.approx(3.0)
+    inner = region.image[:, 8:24, 16:32]
+    shown = (inner > -1) & (inner < 1)
+    affine = region.affine.copy()
+    affine[:3, 3] += affine[:3, :3] @ (0, 8, 16)
+    expected = intensity(world_of(affine, shown.numpy()))
+    gain, offset = np.polyfit(inner[shown].numpy(), expected, 1)
+    assert np.abs(gain * inner[shown].numpy() + offset - expected).max() < 0.01 * np.ptp(expected)
+
+
+def test_thick_slices_are_never_mixed():
+    source = volume(View.CORONAL, LARGER)
+    source.data[12] += 1000
+    region = joint_region(source, GRID, View.CORONAL, SPEC)
+    bright = region.image.mean((1, 2)) > 0.5
+    assert bright.sum() == 1
+    where = region.affine[:3, :3] @ (int(bright.nonzero()), 0, 0) + region.affine[:3, 3]
+    assert where[1] == pytest.approx((source.affine @ (12, 0, 0, 1))[1])

@@ -1,0 +1,74 @@
+"""Studies read for a diagnosis: whose image, label and record it is, and what is said of those that do not match."""
+
+import numpy as np
+import pytest
+
+from orthodx.errors import NoInputError, UsageError
+from orthodx.grid.region import RegionSpec
+from orthodx.grid.spec import GridSpec
+from orthodx.joints import View
+from orthodx.studies.manifest import write_table
+from orthodx.studies.nifti import write_image
+from orthodx.studies.series import Series
+from orthodx.studies.volume import Volume
+from orthodx.training import study_cases
+from orthodx.training.study_cases import open_cases
+
+GRID, REGION = GridSpec(pixel_mm=2.0), RegionSpec(slices=4, rows=32, columns=32)
+AFFINE = np.array([[0, 0, 4, 0], [2, 0, 0, 0], [0, 2, 0, 0], [0, 0, 0, 1]], float)
+
+
+def image(seed):
+    return np.random.default_rng(seed).integers(0, 900, (32, 32, 4)).astype(np.int16)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for i in range(2):
+        write_image(tmp_path / "in" / f"s{i}" / f"s{i}.nii.gz", image(i), AFFINE)
+    rows = [{"study_id": f"s{i}", "ACL": i % 2} for i in range(3)]
+    write_table(tmp_path / "in" / "labels.csv", rows, ("study_id", "ACL"))
+    return tmp_path / "in"
+
+
+def opened(folder, say=lambda line: None, **more):
+    return open_cases([folder], ("ACL",), GRID, REGION, folder.parent / "cache", say=say, **more)
+
+
+def test_two_series_of_one_folder_keep_their_own_images(tmp_path):
+    (tmp_path / "dicom").mkdir()
+    one, other = (
+        Series("p", "s", name, tmp_path / "dicom", View.SAGITTAL, False,
+               load=lambda seed=seed: Volume(image(seed).astype(np.float32), AFFINE, "x"))
+        for seed, name in enumerate("ab")
+    )  # fmt: skip
+    kept = [study_cases._kept(s, GRID, REGION, tmp_path) for s in (one, other, one)]
+    assert kept[0].content != kept[1].content
+    assert kept[0] == kept[2]
+
+
+def test_labels_without_an_image_are_told(folder):
+    lines = []
+    assert [c.study_id for c in opened(folder, lines.append)] == ["s0", "s1"]
+    assert lines == ["1 labelled studies have no image here, such as 's2'"]
+
+
+def test_the_first_table_with_a_record_counts(folder):
+    for name, rows in (("a", [("s0", 30)]), ("b", [("s0", 50), ("s1", 60)])):
+        write_table(folder / f"{name}.csv", [dict(study_id=s, age=a) for s, a in rows], ("study_id", "age"))
+    assert [c.record.age for c in opened(folder, ehr=(folder / "a.csv", folder / "b.csv"))] == [30, 60]
+
+
+def test_what_cannot_be_read_is_not_blamed_on_the_labels(folder):
+    for i in range(2):
+        (folder / f"s{i}" / f"s{i}.nii.gz").write_bytes(b"no image")
+    with pytest.raises(NoInputError, match="no labelled study in") as caught:
+        opened(folder)
+    assert "reason above" in caught.value.hint
+
+
+def test_a_cohort_without_labels_names_the_file(folder):
+    (folder / "labels.csv").unlink()
+    with pytest.raises(UsageError, match=r"no labels\.csv beside") as caught:
+        opened(folder)
+    assert "put it there" in caught.value.hint
