@@ -32,6 +32,7 @@ from orthodx.training.stage_one import DiagnoseConfig, ViewResult, ViewRuns, fit
 from orthodx.training.study_cases import StudyCase, beside, open_cases
 
 OPTIONS = "options.json"
+UNTAUGHT = 0.999999  # threshold of a label without a known answer: its probability says nothing
 METRICS = ("stage", "view", "step", "label", "loss", "gradient", "studies", "positives", "auroc")
 
 
@@ -61,9 +62,8 @@ def finetune_diagnose(
     studies, validation: as `open_cases` reads them. encoders: starting weights; a view without any starts from noise.
     head: weights of the head's fixed part to start from, such as evidence maps. cache: folder of regions and frozen
     features, `out` without it. Writes `metrics.csv`, checkpoints and `validation.csv`, the calibrated predictions of
-    the validation studies, into `out`. Labels and
-    records of `validation` lie beside it, or in `labels` and `ehr`. Raises `UsageError` where training and validation
-    share a patient or an image, and where `out` holds another run.
+    the validation studies, into `out`. Labels and records of `validation` lie beside it, or in `labels` and `ehr`.
+    Raises `UsageError` where training and validation share a patient or an image, and where `out` holds another run.
     """
     cls = ENCODERS.get(config.encoder)
     plain = cls(cls.preset(config.preset))
@@ -120,6 +120,9 @@ def finetune_diagnose(
     temperatures = fit_temperature(logits, answer)
     probability = 1 / (1 + np.exp(-fusion_stage.by_study(combined / temperatures, own_lines)))  # as `diagnose` does
     thresholds = fit_thresholds(probability, answer, config.labels, say=say)
+    for label in np.array(config.labels)[np.isnan(truth).all(0)].tolist():
+        thresholds[label] = UNTAUGHT
+        say(f"{label}: no training study knows it, so it is never called positive")
     run.rows.extend(scores("fusion", "", logits, answer, config.labels))
     write_table(out / "metrics.csv", run.rows, METRICS)
     known_rows = [

@@ -62,9 +62,8 @@ def open_cases(
     """The labelled studies among `studies`, by study_id.
 
     labels: table; without it the `labels.csv` beside the manifest. ehr: tables, of which the first that has a study
-    counts. cache: folder of the regions, where
-    a later run finds them. Series and studies that cannot be used are told to `say` and left out. Raises
-    `NoInputError` if no study is left, `StudyError` for a table that cannot be read.
+    counts. cache: folder of the regions, where a later run finds them. Series and studies that cannot be used are told
+    to `say` and left out. Raises `NoInputError` if no study is left, `StudyError` for a table that cannot be read.
     """
     table = read_labels(labels or _labels_of(studies), names)
     if table.absent:

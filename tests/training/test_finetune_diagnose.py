@@ -260,3 +260,13 @@ def test_records_of_other_studies_and_unreadable_regions_are_refused(tmp_path, s
         fit(studies, tmp_path / "c", head="skip_segment")
     with pytest.raises(UsageError, match="no study is of center 'Z'"):
         fit(studies, tmp_path / "d", hold_out=("Z",))
+
+
+def test_a_label_that_was_never_taught_is_never_called_positive(tmp_path, studies):
+    pd.read_csv(studies / "labels.csv", dtype=str).drop(columns="MM").to_csv(tmp_path / "labels.csv", index=False)
+    lines = []
+    fitted = fit(studies, tmp_path / "out", labels=tmp_path / "labels.csv", views=(View.SAGITTAL,), say=lines.append)
+    assert "no column for MM: unknown in every study" in lines
+    assert any(line.startswith("MM: no training study knows it") for line in lines)
+    assert (pd.read_csv(tmp_path / "out/validation.csv")["MM"] < fitted.thresholds["MM"]).all()
+    assert 0 < fitted.thresholds["ACL"] < 0.99
