@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import traceback
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from orthodx.errors import NoInputError, OrthodxError, StudyError
 
 OK, BUG, USAGE, NO_INPUT, SOME_FAILED = 0, 1, 2, 3, 8
+PIPE_CLOSED = 141  # 128 + SIGPIPE, as shells know it
 
 
 def say_error(message: str, hint: str | None = None) -> None:
@@ -31,6 +33,9 @@ def handled(debug: bool) -> Iterator[None]:
     except KeyboardInterrupt:
         say_error("stopped", "run again with --resume")
         raise SystemExit(130) from None
+    except BrokenPipeError:  # `orthodx ... | head`: whoever read has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to fail at exit
+        raise SystemExit(PIPE_CLOSED) from None
     except (PermissionError, FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
         if debug:
             traceback.print_exc()

@@ -100,3 +100,10 @@ def test_synth_writes_a_cohort(tmp_path):
     done = orthodx("synth", tmp_path / "bad", "--joint", "elbow")
     assert done.returncode == 2
     assert "no synthetic elbow" in done.stderr
+
+
+def test_a_reader_that_has_enough_is_no_error():
+    """As `orthodx models list | head -1`, with a reader that is gone before the first line."""
+    command = f"{sys.executable} -u -m orthodx models list | true; echo ${{PIPESTATUS[0]}}"
+    run = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert (run.stdout.strip(), run.stderr) == ("141", "")
