@@ -72,6 +72,10 @@ class DiagnoseHead(Head):
     def vector(self, summary: Tensor) -> Tensor:
         """(B, ...) -> (B, width)."""
 
+    def evidence(self) -> list[slice] | None:
+        """Columns of the vector that speak for each label, if the head keeps them apart."""
+        return None
+
     def forward(self, features: Mapping[str, Tensor], image: Tensor) -> Tensor:
         return self.classifier(self.vector(self.summary(features, image)))
 

@@ -102,6 +102,10 @@ class EvidenceHead(DiagnoseHead):
     def summary(self, features: Mapping[str, Tensor], image: Tensor) -> Tensor:
         return strongest(self.maps(features, image))
 
+    def evidence(self) -> list[slice]:
+        n = len(STRONGEST) + 1
+        return [slice(n * i, n * (i + 1)) for i in range(self.labels)]
+
     def vector(self, summary: Tensor) -> Tensor:
         return self.standardised(summary)
 

@@ -23,6 +23,7 @@ from orthodx.networks.encoder import ViewEncoder
 from orthodx.studies.writing import atomic
 from orthodx.training import checkpoint, fusion_stage, view_stage
 from orthodx.training.calibration import positive_weights
+from orthodx.training.linear import fit_linear
 from orthodx.training.splits import person_index
 from orthodx.training.study_cases import StudyCase
 from orthodx.training.summaries import Summaries
@@ -127,7 +128,7 @@ def fit_view(run: ViewRuns, view: View, start: Path | None, head_start: Path | N
     with torch.inference_mode():
         vectors = [[head.vector(s[None])[0] for s in one] for one in studies]
     flat = torch.stack([v for one in vectors[: len(train)] for v in one]).numpy()
-    coefficients, intercepts, outside = view_stage.fit_linear(flat, truth, samples.weight, folds, apart)
+    coefficients, intercepts, outside = fit_linear(flat, truth, samples.weight, folds, apart, head.evidence())
     view_stage.set_classifier(head, coefficients, intercepts)
     by_study: list[list[Tensor]] = [[] for _ in train]
     for (i, _), logits in zip(seen, outside, strict=True):

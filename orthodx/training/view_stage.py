@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
 from orthodx.joints import View
@@ -18,12 +17,10 @@ from orthodx.networks.encoder import ViewEncoder
 from orthodx.networks.precision import autocast
 from orthodx.training import checkpoint
 from orthodx.training.ema import Ema
+from orthodx.training.linear import Folds
 from orthodx.training.metrics_log import MetricsLog
 from orthodx.training.optimise import DivergedError, guarded_step, learning_rate
 from orthodx.training.study_cases import SeriesRegion
-
-Folds = Sequence[tuple[np.ndarray, np.ndarray]]  # rows that train, rows that are kept apart
-STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # inverse regularisation tried for a linear layer
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,49 +168,6 @@ def vectors_apart(
         with torch.inference_mode():
             out.append(own.vector(summaries).numpy())
     return out if attends(head) else out * len(folds)
-
-
-def fit_linear(
-    vectors: np.ndarray, truth: np.ndarray, weight: np.ndarray, folds: Folds, apart: Sequence[np.ndarray]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Logistic regression of every label: coefficients (L, W), intercepts (L,), out-of-fold logits (M, L).
-
-    vectors: (M, W). truth: (M, L) 1, 0 or NaN. weight: (M,). folds: (train, test) rows, patients apart. apart:
-    vectors (M, W) as each fold sees them. The strength of regularisation is the one of `STRENGTHS` with the lowest
-    out-of-fold cross-entropy.
-    """
-    coefficients = np.zeros((truth.shape[1], vectors.shape[1]))
-    intercepts, outside = np.zeros(truth.shape[1]), np.zeros(truth.shape)
-    for label in range(truth.shape[1]):
-        known = ~np.isnan(truth[:, label])
-        y = truth[:, label] == 1
-        best = np.inf
-        for strength in STRENGTHS:
-            logits = np.zeros(len(vectors))
-            for (train, test), own in zip(folds, apart, strict=True):
-                logits[test] = _apply(own[test], *_logistic(own, y, weight, train[known[train]], strength))
-            loss = np.logaddexp(0, np.where(y, -logits, logits))[known] @ weight[known]
-            if loss < best:
-                best, outside[:, label], chosen = loss, logits, strength
-        coefficients[label], intercepts[label] = _logistic(vectors, y, weight, np.flatnonzero(known), chosen)
-    return coefficients, intercepts, outside
-
-
-def _apply(vectors: np.ndarray, coefficients: np.ndarray, intercept: float) -> np.ndarray:
-    return vectors @ coefficients + intercept
-
-
-def _logistic(
-    vectors: np.ndarray, y: np.ndarray, weight: np.ndarray, rows: np.ndarray, strength: float
-) -> tuple[np.ndarray, float]:
-    """Coefficients (W,) and intercept; of one class only, its smoothed share alone."""
-    y, weight = y[rows], weight[rows]
-    positive = float(weight[y].sum())
-    if not y.any() or y.all():
-        share = (positive + 1) / (float(weight.sum()) + 2)
-        return np.zeros(vectors.shape[1]), float(np.log(share / (1 - share)))
-    model = LogisticRegression(C=strength, max_iter=2000).fit(vectors[rows], y, sample_weight=weight)
-    return model.coef_[0], float(model.intercept_[0])
 
 
 def set_classifier(head: DiagnoseHead, coefficients: np.ndarray, intercepts: np.ndarray) -> None:
