@@ -1,11 +1,13 @@
 #!/bin/sh
 # The training record of the diagnosis in knee-small: the commands that made it, in order.
 #
-#   sh examples/train_knee_small_diagnosis.sh WORK
+#   sh examples/train_knee_small_diagnosis.sh WORK BASE
 #
-# WORK holds the banks bank/ and val/ of examples/train_knee_small.py. About 80 minutes on two cores with bf16.
+# WORK holds the banks bank/ and val/ of examples/train_knee_small.py. BASE is the folder of knee-small 0.1.0, the model
+# before it could diagnose (orthodx/bundles/shipped/knee-small at commit 9a03492). About 90 minutes on two cores.
 # The code of the first training was that of commit 3fa4a51, of the second 1680a7e.
 set -eu
+base=$(realpath "$2")
 cd "$1"
 
 # injured knees on the fly: 320 patients on the 64 training anatomies, 24 on the three held out
@@ -13,10 +15,10 @@ orthodx synth hurt-val/ --bank --lesions -n 24 --anatomy val/ --seed 32 --preval
 orthodx synth hurt/ --bank --lesions -n 320 --anatomy bank/ --seed 31 --prevalence 0.85
 
 # evidence maps on the encoders of knee-small, then encoders, masks and maps together
-orthodx finetune hurt/ --task diagnose --probe --encoders knee-small --out evidence/ --steps 2000 --stop-at 1320 \
+orthodx finetune hurt/ --task diagnose --probe --encoders "$base" --out evidence/ --steps 2000 --stop-at 1320 \
     --batch 4 --learning-rate 1.5e-3 --seed 41 --validation hurt-val/ --validation-samples 40
 mkdir -p start
-cp "$(python -c 'from orthodx.bundles.bundle import SHIPPED; print(SHIPPED)')"/knee-small/*.safetensors start/
+cp "$base"/*.safetensors start/
 cp evidence/evidence.safetensors start/
 orthodx finetune hurt/ --task diagnose --encoders start/ --out maps/ --name maps --steps 2000 \
     --batch 2 --learning-rate 8e-4 --encoder-share 0.4 --seed 43 --validation hurt-val/ --validation-samples 40 \
@@ -25,7 +27,7 @@ orthodx finetune hurt/ --task diagnose --encoders start/ --out maps/ --name maps
 # studies of four centers: heads, fusion, records, calibration
 orthodx synth cohort/ --lesions --anatomy bank/ -n 180 --seed 9401 \
     --center Northgate --center Harbour --center Meadow --center Outpost
-orthodx finetune cohort/ --task diagnose --probe --encoders maps/maps --into knee-small --ehr cohort/ehr.csv \
+orthodx finetune cohort/ --task diagnose --probe --encoders maps/maps --into "$base" --ehr cohort/ehr.csv \
     --seed 44 --out diagnosis/ --name knee-small
 
 # the whole record in model.json
