@@ -102,7 +102,7 @@ def test_shipped_bundles_are_whole_small_and_described(name):
     bundle = open_bundle(name)
     verify(bundle)
     size = sum(p.stat().st_size for p in bundle.path.iterdir() if p.suffix == ".safetensors")
-    assert size < 25e6
+    assert size < 50e6  # two sets of three encoders: masks and diagnosis
     assert bundle.info.licence.startswith("CC BY-SA 4.0")
     assert bundle.info.training
     assert (bundle.path / "MODEL_CARD.md").is_file()
