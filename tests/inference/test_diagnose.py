@@ -205,7 +205,8 @@ def test_an_oblique_series_warns(run, study, tmp_path):
 
 
 def test_a_view_the_model_has_no_encoder_for_is_left_out(run, study, diagnosis, tmp_path):
-    info = replace(diagnosis.info, encoders={v: p for v, p in diagnosis.info.encoders.items() if v != View.AXIAL})
+    known = {v: p for v, p in diagnosis.info.diagnosis.encoders.items() if v != View.AXIAL}
+    info = replace(diagnosis.info, diagnosis=replace(diagnosis.info.diagnosis, encoders=known))
     parts = {p.name: load_file(p) for p in diagnosis.path.glob("*.safetensors")}
     less = save_bundle(tmp_path / "less", info, parts)
     assert run(study("a", "sagittal", "axial"), model=less)["a"]["views"] == "sagittal"
@@ -281,7 +282,11 @@ def test_one_load_serves_a_batch(run, study, monkeypatch):
             Bundle, name, lambda self, *view, _of=original, _n=name: (calls.append((_n, *view)), _of(self, *view))[1]
         )
     run(*(study(name, "sagittal", "axial") for name in "abc"))
-    assert sorted(calls) == [("diagnoser",), ("encoder", View.AXIAL), ("encoder", View.SAGITTAL)]
+    assert sorted(calls) == [
+        ("diagnoser",),
+        ("encoder", View.AXIAL, "diagnose"),
+        ("encoder", View.SAGITTAL, "diagnose"),
+    ]
 
 
 def test_resume_keeps_a_study_only_of_the_same_model_series_and_record(run, study, tmp_path, images, monkeypatch):
