@@ -63,7 +63,7 @@ def test_healthy_and_injured_knees_do_not_mix(healthy, injured, knee, tmp_path):
         write_bank(injured, anatomies=1, anatomy=lambda rng: knee)
     with pytest.raises(UsageError, match="lesions already"):
         AnatomyBank(injured)(np.random.default_rng(0))
-    with pytest.raises(UsageError, match="lesions.npy: missing"):
+    with pytest.raises(UsageError, match=r"lesions\.npy: missing"):
         SyntheticSource(AnatomyBank(healthy), GridSpec(), truth="lesions")[0, View.AXIAL]
     with pytest.raises(UsageError, match="from a bank"):
         SyntheticSource([(knee.tissues, knee.affine)], GridSpec(), truth="both")

@@ -119,7 +119,7 @@ def test_the_command_writes_lesions_and_refuses_what_makes_no_sense(tmp_path, mo
     done = run(app, ["synth", str(tmp_path / "c"), "--lesions", "--prevalence", "0", *asked])
     assert done.exit_code == 0, done.output
     assert (tmp_path / "c" / "ehr.csv").exists()
-    for wrong in (["--bank", "--lesions"], ["--prevalence", "0.5"]):
+    for wrong in (["--lesions", "--map", "x"], ["--prevalence", "0.5"]):
         done = run(app, ["synth", str(tmp_path / "d"), *wrong, *asked])
         assert done.exit_code == 2
         assert not (tmp_path / "d").exists()
