@@ -4,7 +4,7 @@
 #   sh examples/train_knee_small_diagnosis.sh WORK BASE
 #
 # WORK holds the banks bank/ and val/ of examples/train_knee_small.py. BASE is the folder of knee-small 0.1.0, the model
-# before it could diagnose (orthodx/bundles/shipped/knee-small at commit 9a03492). About 90 minutes on two cores.
+# before it could diagnose (orthodx/bundles/shipped/knee-small at commit 9a03492). About 100 minutes on two cores.
 # The code of the first training was that of commit 3fa4a51, of the second 1680a7e.
 set -eu
 base=$(realpath "$2")
