@@ -80,6 +80,9 @@ def run(
         tuple[int, int, int], typer.Option(help="diagnose: slices, rows and columns read in the middle of a series.")
     ] = (28, 128, 128),
     pixel_mm: PixelMm = 1.0,
+    detail: Annotated[
+        int, typer.Option(min=1, max=2, help="diagnose: pixels that evidence maps see along one of the encoders'.")
+    ] = 1,
     cache: Annotated[
         Path | None, typer.Option(help="diagnose: folder for regions and frozen features, shared between runs.")
     ] = None,
@@ -107,6 +110,8 @@ def run(
         started = datetime.now(timezone.utc)
         if (encoders is None) == (not from_scratch):
             raise UsageError("where do the encoders start?", hint="give --encoders FOLDER or --from-scratch, not both")
+        if task is Task.SEGMENT:
+            refuse_given(context, ("detail",), "is for --task diagnose")
         if probe and (from_scratch or encoder_share):
             raise UsageError("--probe leaves the encoders as they are", hint="leave it or the other option out")
         views, where = tuple(dict.fromkeys(view or View)), pick_device(device)
@@ -125,17 +130,20 @@ def run(
             config = FinetuneConfig(
                 views=views, encoder=encoder, preset=preset, head=head, steps=steps, stop_at=stop_at, batch=batch,
                 seed=seed, peak_rate=learning_rate, shared_encoder=shared_encoder, validate_every=validate_every,
-                validation_samples=validation_samples, encoder_share=share,
+                validation_samples=validation_samples, encoder_share=share, detail=detail,
             )  # fmt: skip
-            source = open_source(studies, spec, crop, seed, truth=True, what=learned.truth)
+            seen, size = GridSpec(pixel_mm=pixel_mm / detail), (crop[0], crop[1] * detail, crop[2] * detail)
+            source = open_source(studies, seen, size, seed, truth=True, what=learned.truth)
             held_out = None
             if validation is not None:
-                held_out = open_source([validation], spec, crop, seed, truth=True, what=learned.truth)
+                held_out = open_source([validation], seen, size, seed, truth=True, what=learned.truth)
             parts = finetune_dense(
                 config, source, out, device=where, encoders=start, heads=heads, workers=workers, task=learned,
                 validation=held_out, resume=resume, say=voice.say,
             )  # fmt: skip
-            bundle = bundling.bundle_run(out / name, name, config, learned.heads, parts, spec, crop)
+            bundle = bundling.bundle_run(
+                out / name, name, config, learned.heads, parts, spec, crop, closer=learned.closer
+            )
             facts = {"config": asdict(config), "crop": crop, "task": task.value}
         else:
             from orthodx.grid.region import RegionSpec
@@ -149,7 +157,7 @@ def run(
                 encoder=encoder, preset=preset, head=wanted, fusion=fusion, epochs=epochs, batch=batch,
                 views=views, peak_rate=learning_rate, fraction=label_fraction, validation=validation_share,
                 encoder_share=share, hold_out=tuple(hold_out_center or ()), seed=seed,
-                grid=grid, region=RegionSpec(slices=region[0], rows=region[1], columns=region[2]),
+                grid=grid, region=RegionSpec(slices=region[0], rows=region[1], columns=region[2], detail=detail),
             )  # fmt: skip
             fitted = finetune_diagnose(
                 study_config, studies, out, device=where, encoders=start, labels=labels, ehr=ehr, cache=cache,

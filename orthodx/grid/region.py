@@ -17,17 +17,22 @@ from orthodx.studies.volume import Volume
 
 @dataclass(frozen=True, kw_only=True)
 class RegionSpec:
-    """Size of the region on the model's grid. slices, rows, columns; min_slice_mm: thinner slices are averaged."""
+    """Size of the region on the model's grid: slices, rows, columns.
+
+    min_slice_mm: thinner slices are averaged. detail: pixels of the region along each side of one of the grid's,
+    for a head that looks closer than the encoder.
+    """
 
     slices: int = 28
     rows: int = 128
     columns: int = 128
     min_slice_mm: float = 3.0
+    detail: int = 1
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(D, H, W)."""
-        return self.slices, self.rows, self.columns
+        """(D, H, W), in the region's own pixels."""
+        return self.slices, self.rows * self.detail, self.columns * self.detail
 
     def to_json(self) -> dict[str, Any]:
         """Plain dict for `model.json`."""
@@ -48,8 +53,9 @@ class Region:
 
 
 def joint_region(volume: Volume, grid: GridSpec, view: View, spec: RegionSpec) -> Region:
-    """The middle `spec.shape` of a volume on the model's grid, padded where it is smaller."""
-    on_grid = to_grid(volume, replace(grid, min_slice_mm=max(grid.min_slice_mm, spec.min_slice_mm)), view)
+    """The middle `spec.shape` of a volume on the model's grid, or one `spec.detail` times finer, padded if smaller."""
+    finer = replace(grid, min_slice_mm=max(grid.min_slice_mm, spec.min_slice_mm), pixel_mm=grid.pixel_mm / spec.detail)
+    on_grid = to_grid(volume, finer, view)
     image, origin, inside = on_grid.image, np.zeros(3), []
     for axis, want in enumerate(spec.shape):
         have = image.shape[axis]

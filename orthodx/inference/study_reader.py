@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 
 from orthodx.bundles.bundle import Bundle
+from orthodx.errors import BundleError
 from orthodx.grid.region import Region, joint_region
 from orthodx.joints import View
 from orthodx.networks.encoder import ViewEncoder
+from orthodx.networks.layout import coarse
 from orthodx.networks.precision import autocast
 from orthodx.studies.records import Record
 from orthodx.studies.volume import Volume
@@ -77,6 +79,8 @@ class StudyReader:
         self.diagnoser = bundle.diagnoser().to(device)
         assert bundle.info.diagnosis is not None  # or it could not diagnose
         self.info = bundle.info.diagnosis
+        if self.diagnoser.head(View.SAGITTAL).detail != self.info.region.detail:
+            raise BundleError(f"{bundle.info.name}: its head and its region differ in detail", hint="fit it again")
         self.labels = self.diagnoser.config.labels
         temperatures = [self.info.temperatures.get(label, 1.0) for label in self.labels]
         self._temperature = torch.tensor(temperatures, device=device)
@@ -102,7 +106,7 @@ class StudyReader:
         region = joint_region(volume, self.bundle.info.grid, view, self.info.region)
         x, head = region.image[None, None].to(self.device), self.diagnoser.head(view)
         with autocast(self.device):
-            features = self._encoder(view).features(x, blocks=head.blocks)
+            features = self._encoder(view).features(coarse(x, head.detail), blocks=head.blocks)
             summary = head.summary(features, x)
         heat = None
         if with_heat:

@@ -14,7 +14,7 @@ from orthodx.joints import View
 from orthodx.networks.diagnose_head import DiagnoseHead
 from orthodx.networks.encoder import ViewEncoder
 from orthodx.networks.fusion import FUSIONS, VIEWS, GatedLogits
-from orthodx.networks.head import HEADS
+from orthodx.networks.head import HEADS, head_config
 from orthodx.networks.record_coding import RecordCoding
 from orthodx.networks.tabular import RecordBranch
 from orthodx.studies.records import Record
@@ -63,13 +63,13 @@ class Diagnoser(nn.Module):
     @staticmethod
     def config_for(
         encoder: ViewEncoder, labels: Sequence[str], *, head: str, fusion: str, coding: RecordCoding | None = None,
-        stacking: bool = False,
+        stacking: bool = False, detail: int = 1,
     ) -> DiagnoserConfig:  # fmt: skip
-        """The configuration that fits an encoder; raises `UsageError` where the head cannot read it."""
+        """The configuration that fits an encoder; raises `UsageError` where the head cannot read it, or not so fine."""
         cls = HEADS.get(head)
         if cls.task != DiagnoseHead.task:
             raise UsageError(f"'{head}' is a head to {cls.task}, not to diagnose", hint="use evidence, mean, sap, ...")
-        own = replace(cls.config_for(encoder), labels=len(labels))
+        own = replace(head_config(cls, encoder, detail), labels=len(labels))
         return DiagnoserConfig(
             head=head, head_config=asdict(own), fusion=fusion, labels=tuple(labels), stacking=stacking,
             coding=None if coding is None else coding.to_json(),

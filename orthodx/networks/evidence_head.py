@@ -25,9 +25,13 @@ RARE = -4.0  # evidence a map starts from: most of a knee is healthy
 
 @dataclass(frozen=True, kw_only=True)
 class EvidenceConfig:
-    """labels: abnormalities. block_channels: of `up_0`, `up_1`, `up_2`, `mid`. width, depth: of the map's network."""
+    """labels: abnormalities. block_channels: of `up_0`, `up_1`, `up_2`, `mid`. width, depth: of the map's network.
+
+    detail: 1, or 2 for an image twice as fine as the encoder's, which a path of its own (`DetailPath`) reads.
+    """
 
     labels: int = 8
+    detail: int = 1
     block_channels: tuple[int, ...] = (32, 64, 112, 160)
     width: int = 64
     depth: int = 2
@@ -47,6 +51,30 @@ class _Block(nn.Module):
         return x + self.conv_2(functional.silu(self.norm_2(h)))
 
 
+class DetailPath(nn.Module):
+    """The image (B, 1, D, 2H, 2W) beside the encoder's finest block (B, C, D, H/2, W/2) -> (B, width, D, H/4, W/4).
+
+    A meniscal tear is narrower than the encoder's pixel; what is read of it at twice the resolution meets, at the
+    finest block's, what the encoder knows of where it lies.
+    """
+
+    def __init__(self, block_channels: int, width: int) -> None:
+        super().__init__()
+        self.enter = PlaneConv(4, 32)
+        self.norm_1, self.conv_1 = nn.GroupNorm(8, 32), PlaneConv(32, 32)
+        self.norm_2, self.down = nn.GroupNorm(8, 32), PlaneConv(32, width, stride=2)
+        self.place = nn.Conv3d(block_channels, width, 1)
+        self.norm_3, self.conv_3 = nn.GroupNorm(8, width), PlaneConv(width, width)
+        self.norm_4, self.leave = nn.GroupNorm(8, width), PlaneConv(width, width, stride=2)
+
+    def forward(self, image: Tensor, finest: Tensor) -> Tensor:
+        x = self.enter(_cells(image, 2).to(finest.dtype))
+        x = x + self.conv_1(functional.silu(self.norm_1(x)))
+        x = self.down(functional.silu(self.norm_2(x))) + self.place(finest)
+        x = x + self.conv_3(functional.silu(self.norm_3(x)))
+        return self.leave(functional.silu(self.norm_4(x)))
+
+
 @register_head("evidence")
 class EvidenceHead(DiagnoseHead):
     """Logits (B, L) from the maps (B, L, D, H/4, W/4) of the up path, the deepest block and the image itself.
@@ -60,13 +88,15 @@ class EvidenceHead(DiagnoseHead):
 
     def __init__(self, config: EvidenceConfig) -> None:
         super().__init__()
-        self.config, self.blocks, self.labels = config, BLOCKS, config.labels
+        if config.detail not in (1, 2):
+            raise UsageError(f"evidence cannot be read {config.detail} times finer", hint="give a detail of 1 or 2")
+        self.config, self.blocks, self.labels, self.detail = config, BLOCKS, config.labels, config.detail
         c, w = config.block_channels, config.width
         # affine weights would crash the backward pass of a frozen, channels-last bf16 block on the CPU (torch 2.13)
         self.norms = nn.ModuleList([nn.GroupNorm(8, n, affine=False) for n in c])
         self.read_fine = PlaneConv(c[0], w, stride=2)
         self.read = nn.ModuleList([nn.Conv3d(n, w, 1) for n in c[1:]])
-        self.read_image = PlaneConv(STRIDE**2, w)
+        self.read_image = PlaneConv(STRIDE**2, w) if config.detail == 1 else DetailPath(c[0], w)
         self.body = nn.ModuleList([_Block(w) for _ in range(config.depth)])
         self.out_norm, self.out = nn.GroupNorm(8, w), nn.Conv3d(w, config.labels, 1)
         assert self.out.bias is not None
@@ -87,11 +117,17 @@ class EvidenceHead(DiagnoseHead):
         return EvidenceConfig(block_channels=tuple(encoder.block_channels[name] for name in BLOCKS))
 
     def maps(self, features: Mapping[str, Tensor], image: Tensor) -> Tensor:
-        """Evidence as logits (B, L, D, H/4, W/4) float32; `NOWHERE` where the image is padding alone (-1)."""
-        depth, cells = image.shape[2], _cells(image)
-        fine, *coarse = (norm(features[name]) for norm, name in zip(self.norms, BLOCKS, strict=True))
-        x = self.read_fine(fine) + self.read_image(cells.to(fine.dtype))
-        for read, block, (deep, *plane) in zip(self.read, coarse, STRIDES[1:], strict=True):
+        """Evidence as logits (B, L, D, H/4, W/4) float32; `NOWHERE` where the image is padding alone (-1).
+
+        H, W: of the encoder's image; `image` is `detail` times larger.
+        """
+        depth, cells = image.shape[2], _cells(image, STRIDE * self.detail)
+        fine, *deeper = (norm(features[name]) for norm, name in zip(self.norms, BLOCKS, strict=True))
+        if isinstance(self.read_image, DetailPath):
+            x = self.read_fine(fine) + self.read_image(image, fine)
+        else:
+            x = self.read_fine(fine) + self.read_image(cells.to(fine.dtype))
+        for read, block, (deep, *plane) in zip(self.read, deeper, STRIDES[1:], strict=True):
             scale = (deep, plane[0] / STRIDE, plane[1] / STRIDE)
             x = x + functional.interpolate(read(block), scale_factor=scale, mode="nearest")[:, :, :depth]
         for block in self.body:
@@ -116,9 +152,10 @@ class EvidenceHead(DiagnoseHead):
     def map_loss(self, maps: Tensor, lesions: Tensor, weight: float = 8.0) -> Tensor:
         """Cross-entropy of every cell, marked ones counting `weight` times, and soft Dice of the labels marked.
 
-        maps: (B, L, D, H/4, W/4). lesions: (B, L, D, H, W) bool; a cell is marked where any of its pixels is.
+        maps: (B, L, D, H/4, W/4). lesions: bool, of the size of the head's image; a cell is marked where any of its
+        pixels is.
         """
-        target = functional.max_pool3d(lesions.float(), (1, STRIDE, STRIDE))
+        target = functional.max_pool3d(lesions.float(), (1, STRIDE * self.detail, STRIDE * self.detail))
         cross = functional.binary_cross_entropy_with_logits(
             maps, target, pos_weight=torch.tensor(weight, device=maps.device)
         )
@@ -137,9 +174,8 @@ def strongest(maps: Tensor) -> Tensor:
     return torch.stack([*means, flat.sigmoid().sum(2).log1p() / 2], 2).flatten(1)
 
 
-def _cells(image: Tensor) -> Tensor:
-    """(B, 1, D, H, W) -> (B, 16, D, H/4, W/4): the pixels of each cell as channels, channels-last."""
+def _cells(image: Tensor, s: int) -> Tensor:
+    """(B, 1, D, H, W) -> (B, s * s, D, H/s, W/s): the pixels of each cell as channels, channels-last."""
     b, _, d, h, w = image.shape
-    s = STRIDE
     x = image.view(b, d, h // s, s, w // s, s).permute(0, 3, 5, 1, 2, 4).reshape(b, s * s, d, h // s, w // s)
     return x.contiguous(memory_format=torch.channels_last_3d)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 def channels_last(module: nn.Module) -> None:
@@ -22,3 +23,8 @@ def image_channels_last(x: Tensor) -> Tensor:
     """
     b, _, d, h, w = x.shape
     return x.reshape(b, d, h, w, 1).permute(0, 4, 1, 2, 3)
+
+
+def coarse(image: Tensor, detail: int) -> Tensor:
+    """What an encoder sees of an image that a head sees `detail` times finer in plane: (..., D, H, W) -> its means."""
+    return image if detail == 1 else functional.avg_pool3d(image, (1, detail, detail))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from orthodx.errors import UsageError
 from orthodx.grid.spec import GridSpec
 from orthodx.joints import KNEE, View
 from orthodx.networks import ENCODERS, HEADS
+from orthodx.networks.head import head_config
 from orthodx.studies.run_record import versions
 from orthodx.training.finetune import FinetuneConfig
 from orthodx.training.finetune_diagnose import DiagnoseConfig, Fitted
@@ -84,12 +85,16 @@ def refuse_other_grid(base: Bundle, grid: GridSpec) -> None:
 
 def bundle_run(
     folder: Path, name: str, config: FinetuneConfig, heads: Mapping[str, str], parts: dict[str, Path], spec: GridSpec,
-    crop: tuple[int, ...], *, version: str = "0.1.0", training: list[dict[str, Any]] | None = None,
-    licence: str = "unstated", sources: list[str] | None = None,
+    crop: tuple[int, ...], *, closer: Collection[str] = (), version: str = "0.1.0",
+    training: list[dict[str, Any]] | None = None, licence: str = "unstated", sources: list[str] | None = None,
 ) -> Bundle:  # fmt: skip
-    """Write the averaged weights of a fine-tuning from voxel-wise truth as a bundle. heads: part -> registered head."""
+    """Write the averaged weights of a fine-tuning from voxel-wise truth as a bundle.
+
+    heads: part -> registered head. closer: parts that look `config.detail` times closer than the encoders.
+    """
     encoder = ENCODERS.get(config.encoder)
     preset = encoder.preset(config.preset)
+    details = {part: config.detail if part in closer else 1 for part in heads}
     record = {"stage": f"finetune {'+'.join(heads)}", "crop": list(crop), "versions": versions()}
     record |= {
         k: v if isinstance(v, (int, float, bool)) else str(v) for k, v in asdict(config).items() if v is not None
@@ -104,7 +109,7 @@ def bundle_run(
         heads={
             part: Part(
                 config.head or name,
-                asdict(HEADS.get(config.head or name).config_for(encoder(preset))),
+                asdict(head_config(HEADS.get(config.head or name), encoder(preset), details[part])),
                 f"{part}.safetensors",
             )
             for part, name in heads.items()

@@ -14,6 +14,7 @@ from torch import Tensor
 from orthodx.errors import UsageError
 from orthodx.joints import KNEE, View
 from orthodx.networks.evidence_head import EvidenceHead
+from orthodx.networks.layout import coarse
 
 Samples = Iterable[tuple[View, Tensor, Tensor]]
 Heads = Mapping[str, Any]
@@ -21,10 +22,14 @@ Features = Callable[[View, Tensor], Mapping[str, Tensor]]
 
 
 class DenseTask(Protocol):
-    """truth: what the samples' truth holds. heads: part -> registered head it is made for."""
+    """truth: what the samples' truth holds. heads: part -> registered head it is made for.
+
+    closer: parts whose image and truth may be finer in plane than what the encoders see.
+    """
 
     truth: Literal["structures", "lesions", "both"]
     heads: Mapping[str, str]
+    closer: frozenset[str]
 
     def columns(self, view: View) -> list[str]:
         """Names of one view's scores."""
@@ -41,6 +46,7 @@ class SegmentTask:
 
     truth: Literal["structures", "lesions", "both"] = "structures"
     heads = MappingProxyType({"segment": "skip_segment"})
+    closer: frozenset[str] = frozenset()
 
     def columns(self, view: View) -> list[str]:
         return [f"dice_{view}_{name}" for name in KNEE.names.values()]
@@ -75,8 +81,9 @@ class LesionTask:
 
     truth: Literal["structures", "lesions", "both"] = "lesions"
     heads = MappingProxyType({"evidence": "evidence"})
+    closer = frozenset(heads)
     values = torch.arange(1, len(KNEE.abnormalities) + 1)  # of lesion masks, `orthodx.synth.lesions.VALUES`
-    least = 12  # voxels of a lesion that a crop must show to be asked about it
+    least = 12  # voxels, as the encoder sees them, of a lesion that a crop must show to be asked about it
 
     def columns(self, view: View) -> list[str]:
         return [f"auroc_{view}_{name}" for name in KNEE.abnormalities]
@@ -85,6 +92,9 @@ class LesionTask:
         """(B, D, H, W) lesion values -> (B, L, D, H, W) bool."""
         return truth[:, None] == self.values.to(truth.device)[None, :, None, None, None]
 
+    def _least(self, head: Any) -> int:
+        return int(self.least * head.detail**2)
+
     def loss(self, heads: Heads, features: Mapping[str, Tensor], image: Tensor, truth: Tensor) -> Tensor:
         """The maps' loss, and the crop's answer from them, where it is clear."""
         head = heads["evidence"]
@@ -92,7 +102,7 @@ class LesionTask:
             raise UsageError("lesion masks teach evidence maps only", hint="use --head evidence")
         maps, lesions = head.maps(features, image), self.masks(truth)
         voxels = lesions.sum((2, 3, 4)).float()
-        answer = torch.where(voxels == 0, 0.0, torch.where(voxels >= self.least, 1.0, torch.nan))
+        answer = torch.where(voxels == 0, 0.0, torch.where(voxels >= self._least(head), 1.0, torch.nan))
         strongest = maps.flatten(2).topk(8, 2).values.mean(2)
         return head.map_loss(maps, lesions) + 0.2 * head.loss(strongest, answer)
 
@@ -101,9 +111,10 @@ class LesionTask:
         found: dict[View, list[np.ndarray]] = {}
         true: dict[View, list[np.ndarray]] = {}
         for view, image, truth in samples:
-            maps = head.maps(features(view, image), image)
+            maps = head.maps(features(view, coarse(image, head.detail)), image)
             found.setdefault(view, []).append(maps.flatten(2).topk(8, 2).values.mean(2)[0].cpu().numpy())
-            true.setdefault(view, []).append((self.masks(truth[None]).sum((2, 3, 4)) >= self.least)[0].cpu().numpy())
+            voxels = self.masks(truth[None]).sum((2, 3, 4))[0]
+            true.setdefault(view, []).append((voxels >= self._least(head)).cpu().numpy())
         out = {}
         for view in found:
             score, answer = np.stack(found[view]), np.stack(true[view])
@@ -117,22 +128,23 @@ class JointTask:
     """Both at once, so that one encoder serves both: truth (B, 2, D, H, W) holds structures, then lesions."""
 
     truth: Literal["structures", "lesions", "both"] = "both"
-    parts = (SegmentTask(), LesionTask())
+    structures, lesions = SegmentTask(), LesionTask()
     heads = MappingProxyType({**SegmentTask.heads, **LesionTask.heads})
+    closer = LesionTask.closer
 
     def columns(self, view: View) -> list[str]:
-        return [column for part in self.parts for column in part.columns(view)]
+        return [*self.structures.columns(view), *self.lesions.columns(view)]
 
     def loss(self, heads: Heads, features: Mapping[str, Tensor], image: Tensor, truth: Tensor) -> Tensor:
-        structures, lesions = (part.loss(heads, features, image, truth[:, i]) for i, part in enumerate(self.parts))
-        return structures + lesions
+        detail = heads["evidence"].detail
+        plain = self.structures.loss(heads, features, coarse(image, detail), truth[:, 0, :, ::detail, ::detail])
+        return plain + self.lesions.loss(heads, features, image, truth[:, 1])
 
     def validate(self, heads: Heads, features: Features, samples: Samples) -> dict[str, float]:
-        kept = list(samples)
-        out: dict[str, float] = {}
-        for i, part in enumerate(self.parts):
-            out |= part.validate(heads, features, [(view, image, truth[i]) for view, image, truth in kept])
-        return out
+        kept, detail = list(samples), heads["evidence"].detail
+        plain = [(view, coarse(image, detail), truth[0, :, ::detail, ::detail]) for view, image, truth in kept]
+        out = self.structures.validate(heads, features, plain)
+        return out | self.lesions.validate(heads, features, [(view, image, truth[1]) for view, image, truth in kept])
 
 
 def dense_task(task: str, probe: bool) -> DenseTask:

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from orthodx.errors import UsageError
 from orthodx.joints import View
 from orthodx.networks import ENCODERS, HEADS
+from orthodx.networks.head import head_config
+from orthodx.networks.layout import coarse
 from orthodx.networks.precision import autocast
 from orthodx.studies.writing import atomic
 from orthodx.training import checkpoint
@@ -32,13 +34,15 @@ class FinetuneConfig:
 
     encoder_share: scales the encoders' learning rate; with 0 they stay as they are. view_shares: how often each of
     `views` is drawn; without them the views take turns. stop_at: end this part of the run after so many steps, the
-    schedule unchanged; the weights are written all the same, and the run can be resumed.
+    schedule unchanged; the weights are written all the same, and the run can be resumed. detail: pixels of an image
+    along each side of one that the encoders see; the heads see them all.
     """
 
     views: tuple[View, ...] = (View.SAGITTAL, View.CORONAL, View.AXIAL)
     encoder: str = "ortho"
     preset: str = "small"
     head: str | None = None  # instead of the one the task is made for, where it has one head
+    detail: int = 1
     steps: int = 10_000
     stop_at: int | None = None
     batch: int = 2
@@ -89,7 +93,8 @@ def finetune_dense(
     _refuse_head(config, task)
     for part, registered in task.heads.items():
         head_cls = HEADS.get(registered if config.head is None else config.head)
-        modules[part] = head_cls(head_cls.config_for(reader[config.views[0]])).to(device)
+        finer = config.detail if part in task.closer else 1
+        modules[part] = head_cls(head_config(head_cls, reader[config.views[0]], finer)).to(device)
         if heads and part in heads:
             checkpoint.start_head(modules[part], heads[part])
     own = {part: modules[part] for part in task.heads}
@@ -121,7 +126,7 @@ def finetune_dense(
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, config.steps, rates[group["name"]], config.warmup)
         with autocast(device):
-            loss = task.loss(own, features(view, images), images, truth)
+            loss = task.loss(own, features(view, coarse(images, config.detail)), images, truth)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         try:

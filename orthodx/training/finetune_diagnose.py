@@ -67,7 +67,9 @@ def finetune_diagnose(
     """
     cls = ENCODERS.get(config.encoder)
     plain = cls(cls.preset(config.preset))
-    own = Diagnoser.config_for(plain, config.labels, head=config.head, fusion=config.fusion)
+    own = Diagnoser.config_for(
+        plain, config.labels, head=config.head, fusion=config.fusion, detail=config.region.detail
+    )
     for path in encoders.values():
         checkpoint.start_from(plain, path)  # weights of another network are refused before anything is read
     _refuse_region(config)
@@ -138,7 +140,7 @@ def finetune_diagnose(
 
 def _refuse_region(config: DiagnoseConfig) -> None:
     """Refuses a region that no encoder can read."""
-    slices, rows, columns = config.region.shape
+    slices, rows, columns = config.region.slices, config.region.rows, config.region.columns
     n = config.grid.multiple
     if slices < 1 or min(rows, columns) < n or rows % n or columns % n:
         raise UsageError(f"a region of {slices} x {rows} x {columns} cannot be read",

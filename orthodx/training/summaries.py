@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from orthodx.networks.diagnose_head import FITTED_TO_LABELS, DiagnoseHead
 from orthodx.networks.encoder import ViewEncoder
+from orthodx.networks.layout import coarse
 from orthodx.networks.precision import autocast
 from orthodx.studies.writing import atomic
 from orthodx.training.study_cases import SeriesRegion
@@ -53,8 +54,10 @@ class Summaries:
         except (OSError, SafetensorError, KeyError):
             pass
         image = torch.from_numpy(region.load().astype("float32"))[None, None].to(self.device)
+        head = self.head
         with autocast(self.device):
-            summary = self.head.summary(self.encoder.features(image, blocks=self.head.blocks), image)[0].float().cpu()
+            features = self.encoder.features(coarse(image, head.detail), blocks=head.blocks)
+            summary = head.summary(features, image)[0].float().cpu()
         kept = summary.half() if summary.numel() > LARGE else summary
         with atomic(path) as temporary:
             save_file({"summary": kept}, temporary)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from orthodx.joints import View
 from orthodx.networks.diagnose_head import DiagnoseHead, masked_bce
 from orthodx.networks.encoder import ViewEncoder
+from orthodx.networks.layout import coarse
 from orthodx.networks.precision import autocast
 from orthodx.training import checkpoint
 from orthodx.training.ema import Ema
@@ -77,7 +78,7 @@ def fit_end_to_end(
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, steps, rates[group["name"]], min(20, steps // 10 + 1))
         with autocast(device):
-            logits = head(encoder.features(images, blocks=head.blocks), images)
+            logits = head(encoder.features(coarse(images, head.detail), blocks=head.blocks), images)
         loss = masked_bce(
             logits, truth[chosen].to(device), positive_weight.to(device), weight[chosen][:, None].to(device)
         )
