@@ -129,6 +129,7 @@ def test_a_diagnosis_is_added_to_a_bundle_whose_masks_stay(finetune, weights, bu
         (("--region", 4, 30, 32), "4 x 30 x 32 cannot be read"),
         (("--label-fraction", 1.5), "label fraction of 1.5"),
         (("--from-scratch",), "--encoders FOLDER or --from-scratch"),
+        (("--detail", 2), "reads nothing finer"),
         (("--hold-out-center", "Z"), "no study is of center 'Z'"),
     ],
 )
@@ -138,7 +139,13 @@ def test_what_would_do_nothing_or_cannot_be_done_is_refused(finetune, weights, t
 
 
 def test_options_of_a_diagnosis_are_refused_where_masks_are_learned(finetune, weights, tmp_path):
-    for option in (("--label-fraction", 0.5), ("--labels", "x.csv"), ("--into", "knee-small"), ("--epochs", 2)):
+    for option in (
+        ("--label-fraction", 0.5),
+        ("--labels", "x.csv"),
+        ("--into", "knee-small"),
+        ("--epochs", 2),
+        ("--detail", 2),
+    ):
         refused(finetune("--encoders", weights, "--view", "sagittal", "--out", tmp_path, *option), option[0])
     refused(finetune("--encoders", weights, "--view", "sagittal", "--out", tmp_path, "--validate-every", 5),
             "--validate-every needs --validation")  # fmt: skip

@@ -1,5 +1,7 @@
 """The region read for a diagnosis: one size for every series, and each of its cells where it is in the world."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -66,6 +68,23 @@ def test_the_region_is_the_middle_of_the_series(view, shape):
     outside = torch.ones(SPEC.shape, dtype=torch.bool)
     outside[region.inside] = False
     assert (region.image[outside] == -1).all()
+
+
+@pytest.mark.parametrize("view", list(View))
+@pytest.mark.parametrize("shape", [SMALLER, LARGER])
+def test_a_closer_look_is_at_the_same_places(view, shape):
+    source = volume(view, shape)
+    plain, closer = (joint_region(source, GRID, view, replace(SPEC, detail=n)) for n in (1, 2))
+    assert closer.image.shape == (10, 64, 96)
+    for index in ((0, 0, 0), (9, 31, 47), (4, 20, 13)):  # a grid's pixel is the mean of four of the region's
+        d, h, w = index
+        inner = np.mean([closer.affine @ (d, 2 * h + i, 2 * w + j, 1) for i in (0, 1) for j in (0, 1)], 0)
+        assert np.abs(inner - plain.affine @ (*index, 1)).max() < 1e-6
+    shown = (closer.image > -1) & (closer.image < 1)
+    expected = intensity(world_of(closer.affine, shown.numpy()))
+    found = closer.image[shown].numpy()
+    gain, offset = np.polyfit(found, expected, 1)
+    assert np.abs(gain * found + offset - expected).max() < 0.02 * np.ptp(expected)
 
 
 def test_thin_slices_are_averaged_to_the_least_thickness():

@@ -9,6 +9,8 @@ from orthodx.networks import HEADS
 from orthodx.networks.diagnose_head import masked_bce
 from orthodx.networks.diagnoser import Diagnoser
 from orthodx.networks.evidence_head import NOWHERE, EvidenceHead, strongest
+from orthodx.networks.head import head_config
+from orthodx.networks.layout import coarse
 from orthodx.networks.ortho import OrthoConfig, OrthoEncoder
 from orthodx.networks.published import PublishedEncoder
 from orthodx.networks.record_coding import RecordCoding
@@ -75,6 +77,34 @@ def test_no_evidence_lies_beyond_the_image(encoder, image):
     assert (maps[:, :, 4:] == NOWHERE).all()
     assert (maps[..., 10:] == NOWHERE).all()
     assert (maps[:, :, :4, :, :10] > NOWHERE).all()
+
+
+def test_a_closer_look_sees_what_the_encoder_cannot(encoder, image):
+    torch.manual_seed(2)
+    head = EvidenceHead(head_config(EvidenceHead, encoder, 2)).eval()
+    fine = image.repeat_interleave(2, 3).repeat_interleave(2, 4)
+    checkered = fine.clone()
+    checkered[..., 20:30:2, 20:30:2] += 0.2
+    checkered[..., 21:30:2, 20:30:2] -= 0.2
+    assert torch.allclose(coarse(checkered, 2), image, atol=1e-6)
+    features = encoder.features(image, blocks=head.blocks)
+    plain, other = head.maps(features, fine), head.maps(features, checkered)
+    assert plain.shape == other.shape == (2, 8, 6, 8, 12)
+    assert (plain - other).abs().max() > 1e-4
+    fine[:, :, 4:] = -1
+    assert (head.maps(features, fine)[:, :, 4:] == NOWHERE).all()
+    lesions = torch.zeros(2, 8, 6, 64, 96, dtype=torch.bool)
+    lesions[:, 2, 1, 9, 13] = True  # in the cell (1, 1) of 8 x 8 pixels
+    right, wrong = torch.full((2, 8, 6, 8, 12), -6.0), torch.full((2, 8, 6, 8, 12), -6.0)
+    right[:, 2, 1, 1, 1] = wrong[:, 2, 1, 2, 3] = 6
+    assert head.map_loss(right, lesions) < 0.5 < head.map_loss(wrong, lesions)
+
+
+def test_what_cannot_look_closer_says_so(encoder):
+    with pytest.raises(UsageError, match="reads nothing finer"):
+        Diagnoser.config_for(encoder, LABELS, head="mean", fusion="gating", detail=2)
+    with pytest.raises(UsageError, match="cannot be read 3 times finer"):
+        EvidenceHead(head_config(EvidenceHead, encoder, 3))
 
 
 def test_the_map_loss_prefers_the_right_place(encoder):

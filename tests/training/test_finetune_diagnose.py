@@ -9,12 +9,14 @@ import pytest
 import torch
 
 from orthodx.bundles.bundle import open_bundle
-from orthodx.errors import NoInputError, UsageError
+from orthodx.errors import BundleError, NoInputError, UsageError
 from orthodx.grid.region import RegionSpec
 from orthodx.grid.spec import GridSpec
+from orthodx.inference.study_reader import StudyReader
 from orthodx.joints import View
 from orthodx.networks import diagnose_head
 from orthodx.networks.ortho import OrthoConfig, OrthoEncoder
+from orthodx.studies.discover import find_series
 from orthodx.studies.manifest import write_table
 from orthodx.studies.nifti import write_image
 from orthodx.training.bundling import bundle_diagnosis, refuse_other_grid
@@ -242,6 +244,22 @@ def test_the_bundle_keeps_calibration_and_reads_back(tmp_path, studies):
     with torch.inference_mode():
         assert torch.allclose(again(summaries, present), fitted.model(summaries, present), atol=0.05)
     assert json.loads((bundle.path / "model.json").read_text())["training"][0]["train"] == fitted.counts["train"]
+
+
+def test_a_diagnosis_that_looks_closer_reads_back_and_reads_a_study(tmp_path, studies):
+    config = settings(head="evidence", region=RegionSpec(slices=4, rows=16, columns=16, detail=2), fraction=0.5)
+    fitted = finetune_diagnose(config, [studies], tmp_path / "run", device=CPU, encoders={}, say=lambda line: None)
+    bundle = bundle_diagnosis(tmp_path / "model", "mine", config, fitted, from_scratch=True)
+    reader = StudyReader(open_bundle(bundle.path), CPU)
+    one = next(s for s in find_series([studies]).series if s.view is View.CORONAL)
+    reading = reader.read(one.series_id, one.load(), View.CORONAL, with_heat=True)
+    assert reading.region.image.shape == (4, 32, 32)
+    assert reading.heat.shape == (3, 4, 4, 4)
+    info = json.loads((bundle.path / "model.json").read_text())
+    info["diagnosis"]["region"]["detail"] = 1
+    (bundle.path / "model.json").write_text(json.dumps(info))
+    with pytest.raises(BundleError, match="differ in detail"):
+        StudyReader(open_bundle(bundle.path), CPU)
 
 
 def test_a_bundle_of_another_pixel_takes_no_diagnosis(tmp_path, bundle):
