@@ -19,6 +19,7 @@ import torch
 from orthodx.evaluation.estimates import average
 from orthodx.evaluation.label_cases import LabelCases
 from orthodx.evaluation.ranking import auroc_interval
+from orthodx.grid.region import RegionSpec
 from orthodx.joints import KNEE, View
 from orthodx.training.bundling import starting_weights
 from orthodx.training.finetune_diagnose import DiagnoseConfig, finetune_diagnose
@@ -30,7 +31,7 @@ def variants() -> dict[str, dict]:
     """Name -> head, fusion, views and whether the record is read."""
     plain = {"head": "evidence", "fusion": "gating", "views": tuple(View), "record": False}
     out = {f"evidence, {fusion}": {**plain, "fusion": fusion} for fusion in FUSIONS}
-    out["evidence, gating, with EHR"] = {**plain, "record": True}
+    out |= {f"evidence, {fusion}, with EHR": {**plain, "fusion": fusion, "record": True} for fusion in FUSIONS[:2]}
     out |= {f"evidence, {view} alone": {**plain, "views": (view,)} for view in View}
     out |= {f"{head}, gating": {**plain, "head": head} for head in ("mean", "global_local", "sap")}
     return out
@@ -42,8 +43,9 @@ def run(args: argparse.Namespace, name: str, variant: dict) -> pd.DataFrame:
     encoders, heads = starting_weights(args.encoders, variant["views"], "diagnose")
     start = heads.get("diagnose", heads.get("evidence")) if variant["head"] == "evidence" else None
     config = DiagnoseConfig(
-        head=variant["head"], fusion=variant["fusion"], views=variant["views"], encoder_share=0.0, seed=args.seed
-    )
+        head=variant["head"], fusion=variant["fusion"], views=variant["views"], encoder_share=0.0, seed=args.seed,
+        region=RegionSpec(detail=args.detail if variant["head"] == "evidence" else 1),
+    )  # fmt: skip
     finetune_diagnose(
         config,
         [args.train],
@@ -102,6 +104,7 @@ def main() -> None:
     parser.add_argument("--encoders", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--only", help="variants whose name holds this")
+    parser.add_argument("--detail", type=int, default=1, help="of the evidence maps")
     parser.add_argument("--permute", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")

@@ -6,10 +6,12 @@ TRAIN and TEST are cohorts with labels.csv, such as `orthodx synth --lesions` wr
 arms: `scratch` and `pretrained` are trained end to end, `probe` leaves the pretrained encoder alone. Every run takes
 about the same number of steps, however few the labels. Each row of
 `study/results.csv` is one arm, share and seed: AUROC of every label on all of TEST, and their mean. A run that was
-stopped goes on where it was. The interval of a mean over seeds is Student's t.
+stopped goes on where it was, and processes with different `--seeds` may share `--out`. The interval of a mean over
+seeds is Student's t; that of the difference between two arms pairs their seeds.
 """
 
 import argparse
+import json
 from pathlib import Path
 
 import numpy as np
@@ -45,8 +47,11 @@ def config_of(args: argparse.Namespace, arm: str, fraction: float, seed: int) ->
 
 
 def one(args: argparse.Namespace, arm: str, fraction: float, seed: int) -> dict[str, object]:
-    """Train once and score on TEST; the view's own answer, without fusion."""
+    """Train once and score on TEST; the view's own answer, without fusion. A finished run is read again."""
     out = args.out / f"{arm}-{fraction:g}-{seed}"
+    finished = out / "result.json"
+    if finished.is_file():
+        return json.loads(finished.read_text())
     start = {} if arm == "scratch" else {View(args.view): args.encoder}
     finetune_diagnose(
         config_of(args, arm, fraction, seed), [args.train], out, device=torch.device(args.device), encoders=start,
@@ -55,30 +60,33 @@ def one(args: argparse.Namespace, arm: str, fraction: float, seed: int) -> dict[
     table = pd.read_csv(out / "metrics.csv")
     table = table[(table.stage == "view") & table.label.notna()].set_index("label")
     scores = {label: float(table.auroc[label]) for label in KNEE.abnormalities}
-    return {"arm": arm, "fraction": fraction, "seed": seed, "macro": float(np.nanmean(list(scores.values()))), **scores}
+    row = {"arm": arm, "fraction": fraction, "seed": seed, "macro": float(np.nanmean(list(scores.values()))), **scores}
+    finished.write_text(json.dumps(row))
+    print(row, flush=True)
+    return row
+
+
+def interval(values: np.ndarray) -> str:
+    """Mean and its 95 % interval."""
+    if len(values) < 2:
+        return f"{values.mean():.3f}" if len(values) else ""
+    half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5
+    return f"{values.mean():.3f} ({values.mean() - half:.3f} to {values.mean() + half:.3f})"
 
 
 def summary(table: pd.DataFrame) -> str:
     """Mean macro AUROC over the seeds with its 95 % interval, as Markdown."""
-    lines = ["| labels | " + " | ".join(ARMS) + " |", "|---|" + "---|" * len(ARMS)]
+    lines = ["| labels | " + " | ".join(ARMS) + " | pretrained - scratch |", "|---|" + "---|" * (len(ARMS) + 1)]
     for fraction, rows in table.groupby("fraction"):
-        cells = []
-        for arm in ARMS:
-            values = rows.macro[rows.arm == arm].to_numpy()
-            half = (
-                stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5
-                if len(values) > 1
-                else np.nan
-            )
-            cells.append(
-                f"{values.mean():.3f} ({values.mean() - half:.3f}-{values.mean() + half:.3f})" if len(values) else ""
-            )
-        lines.append(f"| {fraction:.0%} | " + " | ".join(cells) + " |")
+        by_seed = rows.pivot(index="seed", columns="arm", values="macro").reindex(columns=list(ARMS))
+        cells = [interval(by_seed[arm].dropna().to_numpy()) for arm in ARMS]
+        gain = interval((by_seed["pretrained"] - by_seed["scratch"]).dropna().to_numpy())
+        lines.append(f"| {fraction:.0%} | " + " | ".join([*cells, gain]) + " |")
     return "\n".join(lines)
 
 
 def main() -> None:
-    """Run every arm, share and seed that is not in the table yet, the cheap ones first."""
+    """Run every arm, share and seed that is not there yet."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("train", type=Path)
     parser.add_argument("test", type=Path)
@@ -96,17 +104,10 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    results = args.out / "results.csv"
-    rows = pd.read_csv(results).to_dict("records") if results.exists() else []
-    done = {(r["arm"], r["fraction"], r["seed"]) for r in rows}
-    for seed in args.seeds:
-        for fraction in args.fractions:
-            for arm in ARMS:
-                if (arm, fraction, seed) not in done:
-                    rows.append(one(args, arm, fraction, seed))
-                    pd.DataFrame(rows).to_csv(results, index=False)
-                    print(rows[-1], flush=True)
-    print(summary(pd.DataFrame(rows)))
+    rows = [one(args, arm, fraction, seed) for seed in args.seeds for fraction in args.fractions for arm in ARMS]
+    table = pd.DataFrame(rows)
+    table.to_csv(args.out / "results.csv", index=False)
+    print(summary(table))
 
 
 if __name__ == "__main__":
