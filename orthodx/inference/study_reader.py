@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ from orthodx.bundles.bundle import Bundle
 from orthodx.errors import BundleError
 from orthodx.grid.region import Region, joint_region
 from orthodx.joints import View
+from orthodx.networks.combinations import combinations
 from orthodx.networks.encoder import ViewEncoder
 from orthodx.networks.layout import coarse
 from orthodx.networks.precision import autocast
@@ -153,18 +153,11 @@ class StudyReader:
         return self._encoders[view]
 
 
-def combinations(counts: Sequence[int]) -> np.ndarray:
-    """(N, V) which of `counts` series each of V views gives: all combinations, or `MOST_COMBINATIONS` evenly taken."""
-    total = math.prod(counts)
-    taken = np.linspace(0, total - 1, min(total, MOST_COMBINATIONS)).round().astype(int)
-    return np.stack(np.unravel_index(taken, counts), 1)
-
-
 def _combined(readings: Sequence[Reading]) -> tuple[Tensor, Tensor]:
     """Vectors (B, 3, W) of B combinations, and (B, 3) bool which views there are; the order of series is no matter."""
     groups = {i: sorted((r for r in readings if r.view == v), key=lambda r: r.series_id) for i, v in enumerate(View)}
     there = [i for i, group in groups.items() if group]
-    chosen = combinations([len(groups[i]) for i in there])
+    chosen = combinations([len(groups[i]) for i in there], MOST_COMBINATIONS)
     first = readings[0].vector
     vectors = first.new_zeros(len(chosen), len(groups), len(first))
     present = torch.zeros(len(chosen), len(groups), dtype=torch.bool, device=first.device)

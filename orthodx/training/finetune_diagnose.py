@@ -214,7 +214,7 @@ def _parts(
 
 
 def _rows(cases: Sequence[StudyCase], by_view: dict[View, ViewResult]) -> StudyRows:
-    return fusion_stage.combinations([[len(c.views.get(v, ())) if v in by_view else 0 for v in View] for c in cases])
+    return fusion_stage.study_rows([[len(c.views.get(v, ())) if v in by_view else 0 for v in View] for c in cases])
 
 
 def _validation_logits(
@@ -225,7 +225,7 @@ def _validation_logits(
     usable = [i for i, numbers in enumerate(counts) if any(numbers)]
     if not usable:
         raise UsageError("no validation study has a view that was trained", hint="give other --validation studies")
-    lines = fusion_stage.combinations([counts[i] for i in usable])
+    lines = fusion_stage.study_rows([counts[i] for i in usable])
     chosen = {v: [one[i] for i in usable] for v, one in vectors.items()}
     stacked = fusion_stage.stacked(chosen, lines, (model.head(View.SAGITTAL).width,))
     with torch.inference_mode():

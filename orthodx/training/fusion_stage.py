@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ from sklearn.model_selection import GroupKFold
 from torch import Tensor, nn
 
 from orthodx.joints import View
+from orthodx.networks.combinations import combinations
 from orthodx.networks.diagnose_head import masked_bce
 from orthodx.networks.diagnoser import Diagnoser
 from orthodx.networks.fusion import VIEWS, GatedLogits
@@ -38,12 +38,11 @@ class StudyRows:
     series: np.ndarray
 
 
-def combinations(counts: Sequence[Sequence[int]]) -> StudyRows:
+def study_rows(counts: Sequence[Sequence[int]]) -> StudyRows:
     """counts: (N, 3) series of each view a study has, at least one in all."""
     study, weight, present, series = [], [], [], []
     for i, numbers in enumerate(counts):
-        every = list(itertools.product(*(range(max(n, 1)) for n in numbers)))
-        kept = [every[k] for k in np.linspace(0, len(every) - 1, min(len(every), MOST_COMBINATIONS)).astype(int)]
+        kept = combinations([max(n, 1) for n in numbers], MOST_COMBINATIONS)
         for one in kept:
             study.append(i)
             weight.append(1 / len(kept))

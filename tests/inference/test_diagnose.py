@@ -17,8 +17,9 @@ from orthodx.errors import BundleError, NoInputError, StudyError, UsageError
 from orthodx.evaluation.notices import Notices
 from orthodx.evaluation.run_facts import read_facts
 from orthodx.inference.diagnose import diagnose
-from orthodx.inference.study_reader import MOST_COMBINATIONS, StudyReader, combinations
+from orthodx.inference.study_reader import MOST_COMBINATIONS, StudyReader
 from orthodx.joints import KNEE, View
+from orthodx.networks.combinations import combinations
 from orthodx.studies.nifti import read_volume
 from orthodx.studies.records import Record
 
@@ -116,8 +117,8 @@ def test_several_series_of_a_view_are_the_mean_over_their_combinations(run, stud
 
 
 def test_many_combinations_are_taken_evenly():
-    assert combinations([2, 3]).tolist() == [[0, 0], [0, 1], [0, 2], [1, 0], [1, 1], [1, 2]]
-    some = combinations([5, 7, 6])
+    assert combinations([2, 3], 64).tolist() == [[0, 0], [0, 1], [0, 2], [1, 0], [1, 1], [1, 2]]
+    some = combinations([5, 7, 6], MOST_COMBINATIONS)
     assert len(some) == MOST_COMBINATIONS == len(np.unique(some, axis=0))
     assert all(set(column) == set(range(n)) for column, n in zip(some.T, (5, 7, 6), strict=True))
 
