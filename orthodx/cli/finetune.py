@@ -81,8 +81,11 @@ def run(
     ] = (28, 128, 128),
     pixel_mm: PixelMm = 1.0,
     detail: Annotated[
-        int, typer.Option(min=1, max=2, help="diagnose: pixels that evidence maps see along one of the encoders'.")
-    ] = 1,
+        int | None,
+        typer.Option(
+            min=1, max=2, help="diagnose: pixels evidence maps see along one of the encoders'. [as --encoders, else 1]"
+        ),
+    ] = None,
     cache: Annotated[
         Path | None, typer.Option(help="diagnose: folder for regions and frozen features, shared between runs.")
     ] = None,
@@ -121,6 +124,7 @@ def run(
         _refuse_idle(context, dense, probe=probe, validation=validation is not None, workers=workers)
         share = encoder_share if encoder_share is not None else 1.0 if dense or from_scratch else 0.05  # as published
         share = 0.0 if probe else share
+        closer = detail or (1 if task is Task.SEGMENT else bundling.head_detail(encoders, head or "evidence"))
         if dense:
             from orthodx.training.dense_tasks import dense_task
             from orthodx.training.finetune import FinetuneConfig, finetune_dense
@@ -130,9 +134,9 @@ def run(
             config = FinetuneConfig(
                 views=views, encoder=encoder, preset=preset, head=head, steps=steps, stop_at=stop_at, batch=batch,
                 seed=seed, peak_rate=learning_rate, shared_encoder=shared_encoder, validate_every=validate_every,
-                validation_samples=validation_samples, encoder_share=share, detail=detail,
+                validation_samples=validation_samples, encoder_share=share, detail=closer,
             )  # fmt: skip
-            seen, size = GridSpec(pixel_mm=pixel_mm / detail), (crop[0], crop[1] * detail, crop[2] * detail)
+            seen, size = GridSpec(pixel_mm=pixel_mm / closer), (crop[0], crop[1] * closer, crop[2] * closer)
             source = open_source(studies, seen, size, seed, truth=True, what=learned.truth)
             held_out = None
             if validation is not None:
@@ -157,7 +161,7 @@ def run(
                 encoder=encoder, preset=preset, head=wanted, fusion=fusion, epochs=epochs, batch=batch,
                 views=views, peak_rate=learning_rate, fraction=label_fraction, validation=validation_share,
                 encoder_share=share, hold_out=tuple(hold_out_center or ()), seed=seed,
-                grid=grid, region=RegionSpec(slices=region[0], rows=region[1], columns=region[2], detail=detail),
+                grid=grid, region=RegionSpec(slices=region[0], rows=region[1], columns=region[2], detail=closer),
             )  # fmt: skip
             fitted = finetune_diagnose(
                 study_config, studies, out, device=where, encoders=start, labels=labels, ehr=ehr, cache=cache,

@@ -66,6 +66,17 @@ def head_start(folder: Path | None, heads: Mapping[str, Path], head: str) -> Pat
     return heads.get("evidence") if head == "evidence" else None
 
 
+def head_detail(folder: Path | None, head: str) -> int:
+    """How much closer than the encoders a bundle's `head` looks; 1 where there is no such bundle or head."""
+    if folder is None or not (folder / INFO).is_file():
+        return 1
+    heads = open_bundle(folder).info.heads
+    whole = heads["diagnose"].config if "diagnose" in heads else {}
+    if whole.get("head") == head:
+        return int(whole["head_config"].get("detail", 1))
+    return int(heads[head].config.get("detail", 1)) if head in heads else 1
+
+
 def base_of(into: Path | None, start: Path | None, *, probe: bool) -> Bundle | None:
     """The bundle that a diagnosis is added to: `into`, or the one whose encoders `start` a probe leaves alone."""
     if into is not None:

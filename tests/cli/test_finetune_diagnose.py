@@ -115,6 +115,18 @@ def test_a_diagnosis_is_added_to_a_bundle_whose_masks_stay(finetune, weights, bu
     refused(finetune(*line[:-2], "--into", tmp_path / "none", "--out", tmp_path / "c"), "no model")
 
 
+def test_maps_that_look_closer_go_on_to_without_being_told(finetune, weights, tmp_path):
+    line = ("--task", "diagnose", "--probe", *SMALL, "--head", "evidence", "--region", 4, 16, 16)
+    done = finetune(*line, "--encoders", weights, "--detail", 2, "--out", tmp_path / "a")
+    assert done.exit_code == 0, done.output
+    done = finetune(*line, "--encoders", tmp_path / "a/my-model", "--out", tmp_path / "b")
+    assert done.exit_code == 0, done.output
+    first, second = (open_bundle(tmp_path / f"{run}/my-model") for run in "ab")
+    assert first.info.diagnosis.region.detail == second.info.diagnosis.region.detail == 2
+    key = "heads.sagittal.read_image.enter.weight"
+    assert torch.equal(first.diagnoser().state_dict()[key], second.diagnoser().state_dict()[key])
+
+
 @pytest.mark.parametrize(
     ("more", "word"),
     [
