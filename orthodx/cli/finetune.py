@@ -83,7 +83,9 @@ def run(
     detail: Annotated[
         int | None,
         typer.Option(
-            min=1, max=2, help="diagnose: pixels evidence maps see along one of the encoders'. [as --encoders, else 1]"
+            min=1,
+            max=2,
+            help="diagnose: pixels evidence maps see along one of the encoders' (default: as --encoders, or 1).",
         ),
     ] = None,
     cache: Annotated[
