@@ -66,11 +66,12 @@ def rows(study: str, answer: Answer) -> list[dict[str, Any]]:
 
 
 def explain(
-    folder: Path, study: Study, answer: Answer, readings: Sequence[Reading], model: str, meanings: Mapping[str, str]
-) -> None:
+    folder: Path, study: Study, answer: Answer, readings: Sequence[Reading], model: str, unit: str,
+    meanings: Mapping[str, str],
+) -> None:  # fmt: skip
     """Write `<study>.json`, and `<study>.<LABEL>.png` for each positive label; an older picture of another goes.
 
-    readings: with heat. meanings: label -> what it means.
+    readings: with heat, in `unit`. meanings: label -> what it means.
     """
     files = pictures(folder, study.study_id, answer.labels)
     about = {}
@@ -88,7 +89,7 @@ def explain(
             title = f"{study.study_id}\n{': '.join(filter(None, (label, meanings.get(label))))}"
             verdict = f"probability {answer.probability[i]:.2f}, positive from {answer.threshold[i]:.2f}"
             panels = [place.panel(float(answer.weights[i, v])) for v, place in places.items()]
-            write_heat_picture(picture, panels, f"{title}\n{verdict}{_record_note(answer, i)}", model)
+            write_heat_picture(picture, panels, f"{title}\n{verdict}{_record_note(answer, i)}", model, unit)
         else:
             picture.unlink(missing_ok=True)
     write_json(

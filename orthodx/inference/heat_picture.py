@@ -32,8 +32,8 @@ class Panel:
     title: str
 
 
-def write_heat_picture(path: Path, panels: Sequence[Panel], title: str, model: str) -> None:
-    """Grey slices with the heat over them, one colour scale for all views, as PNG; written atomically."""
+def write_heat_picture(path: Path, panels: Sequence[Panel], title: str, model: str, unit: str) -> None:
+    """Grey slices with the heat over them, one colour scale in `unit` for all views, as PNG; written atomically."""
     figure = Figure(
         figsize=(max(4.3 * len(panels) + 0.9, 7.0), 6.1), facecolor="black", layout=ConstrainedLayoutEngine(h_pad=0.12)
     )
@@ -52,7 +52,7 @@ def write_heat_picture(path: Path, panels: Sequence[Panel], title: str, model: s
         _letters(ax, panel.affine)
         ax.set_title(panel.title, color="white", fontsize=11)
     bar = figure.colorbar(ScalarMappable(scale, colours), ax=list(axs), fraction=0.03, pad=0.01, aspect=30)
-    bar.set_label("evidence", color="white", fontsize=9)
+    bar.set_label(unit, color="white", fontsize=9)
     bar.ax.tick_params(colors="white", labelsize=8)
     figure.suptitle(title, color="white", fontsize=11)
     figure.supxlabel(f"{model}. Not for clinical use.", color="#9a9a9a", fontsize=8)

@@ -92,6 +92,11 @@ class StudyReader:
         return {label: self.info.thresholds.get(label, UNVALIDATED) for label in self.labels}
 
     @property
+    def heat_is(self) -> str:
+        """What the heat of a reading is, in words."""
+        return self.diagnoser.head(View.SAGITTAL).heat_is
+
+    @property
     def reads_records(self) -> bool:
         """Whether a health record changes anything."""
         return self.diagnoser.coding is not None

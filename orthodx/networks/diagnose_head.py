@@ -38,10 +38,11 @@ class DiagnoseHead(Head):
     """One view's part of a diagnosis: block features -> a summary -> a vector (B, `width`) -> logits (B, `labels`).
 
     `summary` is all of the head that a linear probe leaves alone, so it can be kept on disk; `vector` is what
-    the fusion reads. Summaries are standardised by the buffers `mean` and `sd`.
+    the fusion reads. Summaries are standardised by the buffers `mean` and `sd`. heat_is: what `heat` gives, in words.
     """
 
     task = "diagnose"
+    heat_is: ClassVar[str] = "gradient times activation"
     width: int
     labels: int
     classifier: nn.Module

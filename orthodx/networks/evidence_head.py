@@ -85,6 +85,7 @@ class EvidenceHead(DiagnoseHead):
     """
 
     Config = EvidenceConfig
+    heat_is = "evidence (probability)"
 
     def __init__(self, config: EvidenceConfig) -> None:
         super().__init__()
