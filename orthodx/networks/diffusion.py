@@ -31,6 +31,12 @@ def q_sample(x0: Tensor, t: Tensor, noise: Tensor, abar: Tensor) -> Tensor:
     return a.sqrt() * x0 + (1 - a).sqrt() * noise
 
 
+def epsilon_of(velocity: Tensor, x_t: Tensor, t: Tensor, abar: Tensor) -> Tensor:
+    """The noise in x_t (B, 1, D, H, W) whose velocity is sqrt(abar_t) noise - sqrt(1 - abar_t) x0."""
+    a = _at(abar, t, x_t)
+    return (1 - a).sqrt() * x_t + a.sqrt() * velocity
+
+
 def noise_error(epsilon: Tensor, noise: Tensor) -> Tensor:
     """Per-sample mean of |epsilon - epsilon_theta|^2 of two (B, 1, D, H, W), (B,)."""
     return ((epsilon.float() - noise) ** 2).flatten(1).mean(1)

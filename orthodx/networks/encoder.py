@@ -41,15 +41,15 @@ class ViewEncoder(nn.Module, ABC):
         """
 
     @abstractmethod
-    def epsilon(self, last: Tensor) -> Tensor:
-        """Predicted noise (B, 1, D or more, H, W) from the last block of `walk`."""
+    def epsilon(self, last: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
+        """Predicted noise (B, 1, D or more, H, W) from the last block of `walk`, for the x_t and t it began with."""
 
     def run(self, x_t: Tensor, t: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """One pass over x_t (B, 1, D, H, W) at t (B,): all blocks (B, C, D', H', W'), and the predicted noise."""
         last, blocks, depth = x_t, {}, x_t.shape[2]
         for name, last in self.walk(x_t, t):
             blocks[name] = self._cut(name, last, depth)
-        return blocks, self.epsilon(last)[:, :, :depth]
+        return blocks, self.epsilon(last, x_t, t)[:, :, :depth]
 
     def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
         """Predicted noise epsilon (B, 1, D, H, W) for the noisy x_t and its timestep t (B,) in 0..T-1."""

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from orthodx.networks.diffusion import cosine_abar, epsilon_of
 from orthodx.networks.encoder import ViewEncoder, register_encoder
 from orthodx.networks.layout import channels_last
 
@@ -111,10 +112,13 @@ class Attention(nn.Module):
 class OrthoEncoder(ViewEncoder):
     """U-Net with strides (1,4,4)... in-plane and (2,2,2) last; blocks `down_0..2`, `mid`, `up_2..0`.
 
-    Input (B, 1, D, H, W) with H and W multiples of 16; any D >= 1 (an odd D is padded inside).
+    Input (B, 1, D, H, W) with H and W multiples of 16; any D >= 1 (an odd D is padded inside). What its last layer
+    gives is the velocity (Salimans & Ho 2022): almost pure noise is then its own prediction, and nothing of the network
+    is spent on copying it.
     """
 
     Config = OrthoConfig
+    abar: Tensor
     presets = {  # noqa: RUF012
         "small": OrthoConfig(),
         "base": OrthoConfig(channels=(64, 128, 256, 384), time_channels=256, groups=16, heads=6),
@@ -135,6 +139,7 @@ class OrthoEncoder(ViewEncoder):
         self.out_norm = nn.GroupNorm(g, c[0])
         self.out = PlaneConv(c[0], 4)
         zero(self.out)
+        self.register_buffer("abar", cosine_abar().float(), persistent=False)
         names = {"down_0": 0, "down_1": 1, "down_2": 2, "mid": 3, "up_2": 2, "up_1": 1, "up_0": 0}
         self.block_channels = {name: c[level] for name, level in names.items()}
         strides = [(1, 2, 2), (1, 4, 4), (1, 8, 8), (2, 16, 16)]
@@ -164,8 +169,9 @@ class OrthoEncoder(ViewEncoder):
             h = self.up[i](h[:, :, :depth] + skips.pop(), emb)
             yield f"up_{i}", h
 
-    def epsilon(self, last: Tensor) -> Tensor:
-        return shuffle(self.out(functional.silu(self.out_norm(last))))
+    def epsilon(self, last: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
+        velocity = shuffle(self.out(functional.silu(self.out_norm(last)))).float()
+        return epsilon_of(velocity, x_t, t, self.abar)
 
 
 def _unshuffle(x: Tensor) -> Tensor:

@@ -169,5 +169,5 @@ class PublishedEncoder(ViewEncoder):
             h = stage(torch.cat([h, skips.pop()], 1), emb)
             yield f"out_{i}", h
 
-    def epsilon(self, last: Tensor) -> Tensor:
+    def epsilon(self, last: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
         return self.out(last)

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from orthodx.networks.diffusion import T, cosine_abar, ddim, noise_error, q_sample
+from orthodx.networks.diffusion import T, cosine_abar, ddim, epsilon_of, noise_error, q_sample
+from orthodx.networks.ortho import OrthoConfig, OrthoEncoder
 
 # abar_t of the published schedule (float32 reference run)
 GOLDEN = {0: 9.99958716e-01, 1: 9.99912576e-01, 10: 9.99278904e-01, 50: 9.91724685e-01, 100: 9.71575682e-01,
@@ -21,6 +22,21 @@ def test_noising_keeps_unit_variance():
     x0, noise = torch.randn(2, 1, 4, 64, 64), torch.randn(2, 1, 4, 64, 64)
     x_t = q_sample(x0, torch.tensor([100, 800]), noise, cosine_abar())
     assert x_t.var().item() == pytest.approx(1.0, abs=0.03)
+
+
+def test_the_noise_of_a_velocity_is_the_noise_that_was_added():
+    torch.manual_seed(0)
+    abar, t = cosine_abar(), torch.tensor([3, 999])
+    x0, noise = torch.rand(2, 1, 2, 8, 8) * 2 - 1, torch.randn(2, 1, 2, 8, 8)
+    a = abar[t].float().view(-1, 1, 1, 1, 1)
+    velocity = a.sqrt() * noise - (1 - a).sqrt() * x0
+    torch.testing.assert_close(epsilon_of(velocity, q_sample(x0, t, noise, abar), t, abar), noise, atol=1e-5, rtol=0)
+
+
+def test_an_untrained_ortho_takes_pure_noise_for_noise():
+    encoder = OrthoEncoder(OrthoConfig(channels=(8, 8, 8, 8), time_channels=8))
+    noise = torch.randn(1, 1, 3, 16, 16)
+    torch.testing.assert_close(encoder(noise, torch.tensor([999])), noise, atol=1e-3, rtol=0)
 
 
 def test_a_perfect_denoiser_has_no_loss_and_ddim_finds_the_image():

@@ -41,6 +41,6 @@ class TinyEncoder(ViewEncoder):
         yield "down_0", down
         yield "up_0", functional.silu(self.up(down))
 
-    def epsilon(self, last: Tensor) -> Tensor:
+    def epsilon(self, last: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
         epsilon: Tensor = self.out(last)
         return epsilon
