@@ -99,7 +99,7 @@ class Reader(nn.Module):
 
 
 class Strong(nn.Module):
-    blocks = ("mid",)
+    blocks, detail = ("mid",), 1
 
     def summary(self, features, image):
         return features["mid"].amax((2, 3, 4))
