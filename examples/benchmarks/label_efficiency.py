@@ -64,11 +64,11 @@ def scan(args: argparse.Namespace, bank: AnatomyBank, which: int, number: int) -
 
 def scans(args: argparse.Namespace, folder: Path) -> view_stage.ViewSamples:
     """All scans of a bank, kept on disk."""
-    bank = AnatomyBank(folder)
+    bank, how = AnatomyBank(folder), f"{args.view}-{args.slices}x{args.size}x{args.size}-{args.pixel_mm:g}mm"
     regions, truth, person = [], [], []
     for which, name in enumerate(bank.names):
         for number in range(args.scans):
-            path = args.out / "scans" / folder.name / f"{name}-{number}.npz"
+            path = args.out / "scans" / folder.name / how / f"{name}-{number}.npz"
             image_path = path.with_suffix(".npy")
             if not path.is_file():
                 image, labels = scan(args, bank, which, number)

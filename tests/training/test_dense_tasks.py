@@ -81,7 +81,7 @@ def test_structures_and_lesions_are_learned_together(tmp_path, detail):
     assert evidence.maps(features, image).shape == (1, 8, 4, 8, 8)
 
 
-def test_a_lesion_is_asked_about_where_enough_of_it_shows(tmp_path):
+def test_maps_at_twice_the_detail_alone_have_the_finer_path(tmp_path):
     for detail in (1, 2):
         task = LesionTask()
         _, parts, _ = run(tmp_path / str(detail), task, detail, steps=1, encoder_share=0.0)
