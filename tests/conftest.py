@@ -36,6 +36,28 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.fixture(scope="session")
+def torn_bank(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four blocks of fat with a medial meniscus far to one side; the first is torn at (-39.75, -9.75, -3.75) mm."""
+    from orthodx.synth.anatomy import Anatomy
+    from orthodx.synth.anatomy_bank import AnatomyBank
+    from orthodx.synth.lesions import VALUES
+    from orthodx.synth.tissues import TISSUES
+
+    bank = AnatomyBank(tmp_path_factory.mktemp("torn"))
+    affine = np.diag([1.5, 1.5, 1.5, 1.0])
+    affine[:3, 3] = -72
+    for i in range(4):
+        tissues = np.full((96, 96, 96), TISSUES["fat"], np.uint8)
+        lesions = np.zeros_like(tissues)
+        tissues[16:28, 36:48, 44:48] = TISSUES["medial_meniscus"]
+        if i == 0:
+            tear = (slice(20, 24), slice(40, 44), slice(44, 48))
+            tissues[tear], lesions[tear] = TISSUES["medial_meniscus_torn"], VALUES["MM"]
+        bank.add(f"toy-{i}", Anatomy(tissues, affine, "right", "toy"), lesions)
+    return bank.folder
+
+
 def tiny_bundle(folder: Path):
     """An untrained bundle of the real architecture at a quarter of its width."""
     from orthodx.bundles.bundle import BundleInfo, Part, save_bundle

@@ -29,10 +29,10 @@ from orthodx.grid.spec import axis_matrix
 from orthodx.joints import KNEE, View
 from orthodx.networks import ENCODERS, HEADS
 from orthodx.studies.writing import atomic
+from orthodx.synth.anatomy_bank import AnatomyBank
 from orthodx.synth.deformation import random_deformation
 from orthodx.synth.lesions import LEAST_ML, VALUES
 from orthodx.synth.scanner import make_plane, on_plane, random_contrast, render, sample_scan
-from orthodx.synth.source import AnatomyBank
 from orthodx.training import checkpoint, fusion_stage, view_stage
 from orthodx.training.calibration import positive_weights
 from orthodx.training.linear import fit_linear

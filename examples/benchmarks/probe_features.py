@@ -27,7 +27,8 @@ from orthodx.networks import ENCODERS, ViewEncoder
 from orthodx.networks.diffusion import cosine_abar, q_sample
 from orthodx.networks.feature_mix import FeatureMix, FeatureMixConfig, noisy_features, standardised
 from orthodx.networks.precision import autocast
-from orthodx.synth.source import AnatomyBank, SyntheticSource
+from orthodx.synth.anatomy_bank import AnatomyBank
+from orthodx.synth.source import SyntheticSource
 from orthodx.training.checkpoint import start_from
 from orthodx.training.probe import Known, Sites, at_sites, fit_and_count, mean_f1, sites_of
 

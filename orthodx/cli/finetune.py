@@ -23,7 +23,8 @@ class Task(str, enum.Enum):
     DIAGNOSE = "diagnose"
 
 
-FROM_MASKS = ("steps", "stop_at", "crop", "shared_encoder", "validate_every", "validation_samples")
+FROM_LESIONS = ("focus", "focus_label")
+FROM_MASKS = ("steps", "stop_at", "crop", "shared_encoder", "validate_every", "validation_samples", *FROM_LESIONS)
 FROM_LABELS = (
     "labels", "ehr", "label_fraction", "fusion", "hold_out_center", "validation_share", "into", "epochs", "region",
     "cache",
@@ -76,6 +77,13 @@ def run(
         112,
         112,
     ),
+    focus: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="diagnose, from a bank: share of crops on a lesion, or where one could be."),
+    ] = 0.0,
+    focus_label: Annotated[
+        list[str] | None, typer.Option(help="Only lesions of this label, such as MM (repeatable), with --focus.")
+    ] = None,
     region: Annotated[
         tuple[int, int, int], typer.Option(help="diagnose: slices, rows and columns read in the middle of a series.")
     ] = (28, 128, 128),
@@ -109,14 +117,16 @@ def run(
         from orthodx.grid.spec import GridSpec
         from orthodx.inference.device import pick_device
         from orthodx.studies.run_record import sha256, state_on_disk, write_run
-        from orthodx.synth.source import AnatomyBank
+        from orthodx.synth.anatomy_bank import AnatomyBank
         from orthodx.training import bundling
 
         started = datetime.now(timezone.utc)
         if (encoders is None) == (not from_scratch):
             raise UsageError("where do the encoders start?", hint="give --encoders FOLDER or --from-scratch, not both")
         if task is Task.SEGMENT:
-            refuse_given(context, ("detail",), "is for --task diagnose")
+            refuse_given(context, ("detail", *FROM_LESIONS), "is for --task diagnose")
+        if not focus:
+            refuse_given(context, ("focus_label",), "needs --focus")
         if probe and (from_scratch or encoder_share):
             raise UsageError("--probe leaves the encoders as they are", hint="leave it or the other option out")
         views, where = tuple(dict.fromkeys(view or View)), pick_device(device)
@@ -128,6 +138,7 @@ def run(
         share = 0.0 if probe else share
         closer = detail or (1 if task is Task.SEGMENT else bundling.head_detail(encoders, head or "evidence"))
         if dense:
+            from orthodx.synth.focus import SITE
             from orthodx.training.dense_tasks import dense_task
             from orthodx.training.finetune import FinetuneConfig, finetune_dense
             from orthodx.training.study_source import open_source
@@ -139,10 +150,11 @@ def run(
                 validation_samples=validation_samples, encoder_share=share, detail=closer,
             )  # fmt: skip
             seen, size = GridSpec(pixel_mm=pixel_mm / closer), (crop[0], crop[1] * closer, crop[2] * closer)
-            source = open_source(studies, seen, size, seed, truth=True, what=learned.truth)
+            aim = (focus, tuple(focus_label or SITE)) if focus else None
+            source = open_source(studies, seen, size, seed, truth=True, what=learned.truth, focus=aim)
             held_out = None
             if validation is not None:
-                held_out = open_source([validation], seen, size, seed, truth=True, what=learned.truth)
+                held_out = open_source([validation], seen, size, seed, truth=True, what=learned.truth, focus=aim)
             parts = finetune_dense(
                 config, source, out, device=where, encoders=start, heads=heads, workers=workers, task=learned,
                 validation=held_out, resume=resume, say=voice.say,
@@ -150,7 +162,7 @@ def run(
             bundle = bundling.bundle_run(
                 out / name, name, config, learned.heads, parts, spec, crop, closer=learned.closer
             )
-            facts = {"config": asdict(config), "crop": crop, "task": task.value}
+            facts = {"config": asdict(config), "crop": crop, "task": task.value, "focus": aim}
         else:
             from orthodx.grid.region import RegionSpec
             from orthodx.training.finetune_diagnose import DiagnoseConfig, finetune_diagnose

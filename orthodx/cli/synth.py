@@ -40,10 +40,10 @@ def run(
     voice = Voice(quiet, json)
     with exits.handled(debug):
         from orthodx.errors import UsageError
+        from orthodx.synth.anatomy_bank import AnatomyBank
         from orthodx.synth.labelmaps import LabelMapSource
         from orthodx.synth.procedural import random_knee
         from orthodx.synth.protocols import CENTERS
-        from orthodx.synth.source import AnatomyBank
 
         if label_map and anatomy is None:
             raise UsageError("--map picks from a folder of label maps", hint="give the folder with --anatomy")

@@ -9,11 +9,11 @@ import numpy as np
 
 from orthodx.errors import UsageError
 from orthodx.synth.anatomy import Anatomy
+from orthodx.synth.anatomy_bank import AnatomyBank
 from orthodx.synth.lesion_painting import paint
 from orthodx.synth.patients import patient_of
 from orthodx.synth.procedural import random_knee
 from orthodx.synth.protocols import CENTERS
-from orthodx.synth.source import AnatomyBank
 
 
 def write_bank(

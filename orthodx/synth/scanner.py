@@ -5,7 +5,7 @@ Everything random is drawn in `sample_scan` and kept in the parameters, so any i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -38,6 +38,12 @@ class Plane:
     shape: tuple[int, int, int]
     thickness_mm: float
 
+    def moved_to(self, centre_mm: np.ndarray) -> Plane:
+        """The same slab with its middle at `centre_mm`, mm."""
+        affine = self.affine.copy()
+        affine[:3, 3] = centre_mm - affine[:3, :3] @ ((np.array(self.shape) - 1) / 2)
+        return replace(self, affine=affine)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ScanParams:
@@ -66,8 +72,7 @@ def make_plane(
     matrix = turn @ axis_matrix(view) @ np.diag([spacing_mm[0], spacing_mm[1], spacing_mm[1]])
     affine = np.eye(4)
     affine[:3, :3] = matrix
-    affine[:3, 3] = np.asarray(centre_mm) - matrix @ ((np.array(shape) - 1) / 2)
-    return Plane(affine=affine, shape=shape, thickness_mm=thickness_mm)
+    return Plane(affine=affine, shape=shape, thickness_mm=thickness_mm).moved_to(np.asarray(centre_mm))
 
 
 def sample_scan(rng: np.random.Generator, plane: Plane, signal: np.ndarray, noise: float) -> ScanParams:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -15,58 +14,12 @@ from orthodx.errors import UsageError
 from orthodx.grid.intensity import normalise
 from orthodx.grid.spec import GridSpec, axis_matrix
 from orthodx.joints import View
-from orthodx.synth.anatomy import Anatomy, side_of
+from orthodx.synth.anatomy_bank import AnatomyBank
 from orthodx.synth.deformation import random_deformation
+from orthodx.synth.focus import Focus
 from orthodx.synth.scanner import make_plane, on_plane, random_contrast, render, sample_scan
 
-
-class AnatomyBank:
-    """Anatomies kept as `<name>.npy` (tissues) + `<name>.affine.npy`, memory-mapped when read.
-
-    Injured ones have `<name>.lesions.npy` too, values of `orthodx.synth.lesions.VALUES`.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = Path(folder)
-        self.names = sorted(p.name.removesuffix(".affine.npy") for p in self.folder.glob("*.affine.npy"))
-
-    def add(self, name: str, anatomy: Anatomy, lesions: np.ndarray | None = None) -> None:
-        """Write one anatomy; the affine goes last, so that a half-written one is never listed."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        np.save(self.folder / f"{name}.npy", anatomy.tissues)
-        if lesions is not None:
-            np.save(self.folder / f"{name}.lesions.npy", lesions)
-        np.save(self.folder / f"{name}.affine.npy", anatomy.affine)
-        if name not in self.names:
-            self.names.append(name)
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def __getitem__(self, i: int) -> tuple[np.ndarray, np.ndarray]:
-        """Tissues (X, Y, Z) uint8, memory-mapped, and their affine (4, 4)."""
-        name = self.names[i]
-        return np.load(self.folder / f"{name}.npy", mmap_mode="r"), np.load(self.folder / f"{name}.affine.npy")
-
-    @property
-    def injured(self) -> bool:
-        """Whether its knees carry lesions."""
-        return any(self.folder.glob("*.lesions.npy"))
-
-    def lesions(self, i: int) -> np.ndarray:
-        """Lesion mask (X, Y, Z) uint8 of anatomy i, memory-mapped; raises `UsageError` where it has none."""
-        path = self.folder / f"{self.names[i]}.lesions.npy"
-        if not path.is_file():
-            raise UsageError(f"{path}: missing", hint="make the bank with 'orthodx synth --bank --lesions'")
-        return np.load(path, mmap_mode="r")
-
-    def __call__(self, rng: np.random.Generator) -> Anatomy:
-        """One of the healthy anatomies, for further cohorts; raises `UsageError` where they carry lesions."""
-        if self.injured:
-            raise UsageError(f"{self.folder}: its knees carry lesions already", hint="give a bank of healthy anatomies")
-        i = int(rng.integers(len(self)))
-        tissues, affine = self[i]
-        return Anatomy(np.array(tissues), affine, side_of(tissues), self.names[i])
+FOCUS_STREAM = 1  # beside (seed, sample, view) in the generator's key
 
 
 @dataclass(frozen=True)
@@ -75,7 +28,8 @@ class SyntheticSource:
 
     truth: "structures"; of a bank of injured knees also "lesions", or "both" as (2, D, H, W). anatomies: pairs of
     tissues and affine. crop: (D, H, W) of a sample on the model's grid. fully_random: share of samples whose tissues
-    have random signals instead of an MR sequence's. `source[i, view]` depends on `seed`, i and view only, so that a
+    have random signals instead of an MR sequence's. focus: of a bank of injured knees, crops taken on purpose; every
+    other number is drawn as without it. `source[i, view]` depends on `seed`, i and view only, so that a
     training resumes exactly; it is a map-style dataset for `torch.utils.data.DataLoader`.
     """
 
@@ -86,6 +40,7 @@ class SyntheticSource:
     fully_random: float = 0.12
     device: str = "cpu"
     truth: Literal["structures", "lesions", "both"] = "structures"
+    focus: Focus | None = None
 
     def __post_init__(self) -> None:
         if len(self.anatomies) == 0:
@@ -97,8 +52,12 @@ class SyntheticSource:
 
     def __getitem__(self, key: tuple[int, View]) -> tuple[Tensor, Tensor]:
         i, view = key
-        rng = np.random.default_rng([self.seed, i, list(View).index(view)])
+        number = [self.seed, i, list(View).index(view)]
+        rng = np.random.default_rng(number)
         which = int(rng.integers(len(self.anatomies)))
+        aim = self.focus(np.random.default_rng([*number, FOCUS_STREAM])) if self.focus else None
+        if aim is not None:
+            which = aim[0]
         tissues, affine = self.anatomies[which]
         slice_mm = rng.uniform(2.4, 4.6) if rng.random() < 0.75 else rng.uniform(self.spec.min_slice_mm, 6.0)
         pixel = self.spec.pixel_mm
@@ -116,6 +75,8 @@ class SyntheticSource:
         params = sample_scan(rng, plane, random_contrast(rng, self.fully_random), noise)
         volume = torch.from_numpy(np.array(tissues)).to(self.device)
         shape = random_deformation(rng)
+        if aim is not None:
+            params = replace(params, plane=plane.moved_to(shape.inverse(aim[1])))
         image, truth = render(volume, affine, params, shape)
         if self.truth != "structures" and isinstance(self.anatomies, AnatomyBank):
             mask = torch.from_numpy(np.array(self.anatomies.lesions(which))).to(self.device)

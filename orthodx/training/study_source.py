@@ -23,7 +23,9 @@ from orthodx.studies.run_record import state_on_disk
 from orthodx.studies.series import Series
 from orthodx.studies.volume import Volume
 from orthodx.studies.writing import atomic
-from orthodx.synth.source import AnatomyBank, SyntheticSource
+from orthodx.synth.anatomy_bank import AnatomyBank
+from orthodx.synth.focus import Focus
+from orthodx.synth.source import SyntheticSource
 
 
 class StudySource:
@@ -138,15 +140,17 @@ def open_source(
     truth: bool,
     what: Literal["structures", "lesions", "both"] = "structures",
     cache: Path | None = None,
+    focus: tuple[float, tuple[str, ...]] | None = None,
 ) -> SyntheticSource | StudySource:
     """An anatomy bank gives endless synthetic images; anything else is read as studies.
 
     truth: masks are needed, in the folder `truth/` beside the manifest or the images. what: of a bank of injured
-    knees, what the truth holds. cache: a folder for
-    series on the model's grid, needed where they do not fit in memory.
+    knees, what the truth holds. focus: the share of crops taken on purpose, and for which labels (`Focus`). cache: a
+    folder for series on the model's grid, needed where they do not fit in memory.
     """
     if len(studies) == 1 and len(bank := AnatomyBank(studies[0])) > 0:
-        return SyntheticSource(bank, spec, crop, seed, truth=what)
+        aim = Focus(bank, *focus) if focus else None
+        return SyntheticSource(bank, spec, crop, seed, truth=what, focus=aim)
     found = find_series(studies)
     if not found.series:
         raise NoInputError(

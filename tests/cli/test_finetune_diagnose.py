@@ -142,6 +142,8 @@ def test_maps_that_look_closer_go_on_to_without_being_told(finetune, weights, tm
         (("--label-fraction", 1.5), "label fraction of 1.5"),
         (("--from-scratch",), "--encoders FOLDER or --from-scratch"),
         (("--detail", 2), "reads nothing finer"),
+        (("--focus", 0.5), "--focus is for training from masks or a bank"),
+        (("--focus-label", "MM"), "--focus-label needs --focus"),
         (("--hold-out-center", "Z"), "no study is of center 'Z'"),
     ],
 )
@@ -157,6 +159,7 @@ def test_options_of_a_diagnosis_are_refused_where_masks_are_learned(finetune, we
         ("--into", "knee-small"),
         ("--epochs", 2),
         ("--detail", 2),
+        ("--focus", 0.5),
     ):
         refused(finetune("--encoders", weights, "--view", "sagittal", "--out", tmp_path, *option), option[0])
     refused(finetune("--encoders", weights, "--view", "sagittal", "--out", tmp_path, "--validate-every", 5),
@@ -184,3 +187,13 @@ def test_a_healthy_bank_teaches_no_lesions(finetune, knee, weights, tmp_path):
     done = finetune("--task", "diagnose", "--encoders", weights, "--preset", "tiny", "--view", "sagittal", "--out",
                     tmp_path / "fit", "--device", "cpu", at=tmp_path / "bank")  # fmt: skip
     refused(done, "lesions.npy: missing", "--lesions")
+
+
+def test_a_bank_can_be_looked_at_where_it_is_torn(finetune, weights, torn_bank, tmp_path):
+    line = ("--task", "diagnose", "--probe", "--encoders", weights, "--preset", "tiny", "--view", "sagittal", "--crop",
+            4, 32, 32, "--steps", 2, "--workers", 0, "--device", "cpu")  # fmt: skip
+    done = finetune(*line, "--out", tmp_path / "a", "--focus", 1, "--focus-label", "MM", at=torn_bank)
+    assert done.exit_code == 0, done.output
+    assert json.loads((tmp_path / "a/run.json").read_text())["focus"] == [1.0, ["MM"]]
+    refused(finetune(*line, "--out", tmp_path / "b", "--focus", 1, "--focus-label", "LM", at=torn_bank),
+            "0 of 4 knees have LM", "--focus-label")  # fmt: skip

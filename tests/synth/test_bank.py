@@ -9,11 +9,12 @@ from orthodx.cli.app import app
 from orthodx.errors import UsageError
 from orthodx.grid.spec import GridSpec
 from orthodx.joints import View
+from orthodx.synth.anatomy_bank import AnatomyBank
 from orthodx.synth.bank import write_bank
 from orthodx.synth.lesion_painting import paint
 from orthodx.synth.patients import patient_of
 from orthodx.synth.protocols import CENTERS
-from orthodx.synth.source import AnatomyBank, SyntheticSource
+from orthodx.synth.source import SyntheticSource
 
 
 @pytest.fixture(scope="module")

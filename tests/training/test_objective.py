@@ -14,7 +14,8 @@ from orthodx.grid.spec import GridSpec
 from orthodx.joints import View
 from orthodx.networks.ortho import OrthoConfig, OrthoEncoder
 from orthodx.synth.anatomy import Anatomy
-from orthodx.synth.source import AnatomyBank, SyntheticSource
+from orthodx.synth.anatomy_bank import AnatomyBank
+from orthodx.synth.source import SyntheticSource
 from orthodx.training.distributed import Team
 from orthodx.training.ema import Ema
 from orthodx.training.objective import Align, Denoise, Distil, feature_error

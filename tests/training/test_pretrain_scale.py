@@ -14,7 +14,8 @@ from orthodx.grid.spec import GridSpec
 from orthodx.joints import View
 from orthodx.networks.ortho import OrthoConfig, OrthoEncoder
 from orthodx.synth.anatomy import Anatomy
-from orthodx.synth.source import AnatomyBank, SyntheticSource
+from orthodx.synth.anatomy_bank import AnatomyBank
+from orthodx.synth.source import SyntheticSource
 from orthodx.training.checkpoint import PREVIOUS
 from orthodx.training.distributed import Team
 from orthodx.training.pretrain import PretrainConfig, draw, pretrain
@@ -89,7 +90,8 @@ import torch
 from orthodx.grid.spec import GridSpec
 from orthodx.joints import View
 from orthodx.networks.ortho import OrthoConfig, OrthoEncoder
-from orthodx.synth.source import AnatomyBank, SyntheticSource
+from orthodx.synth.anatomy_bank import AnatomyBank
+from orthodx.synth.source import SyntheticSource
 from orthodx.training.distributed import join, leave
 from orthodx.training.pretrain import PretrainConfig, pretrain
 torch.set_num_threads(1)
