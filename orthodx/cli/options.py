@@ -33,7 +33,8 @@ def refuse_given(context: typer.Context, names: Sequence[str], why: str, hint: s
     for name in names:
         source = context.get_parameter_source(name)
         if source is not None and source.name == "COMMANDLINE":
-            raise UsageError(f"--{name.replace('_', '-')} {why}", hint=hint)
+            option = next(p.opts[0] for p in context.command.params if p.name == name)
+            raise UsageError(f"{option} {why}", hint=hint)
 
 
 class Voice:

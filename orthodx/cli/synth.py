@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from orthodx.cli import exits
-from orthodx.cli.options import Debug, Json, Quiet, Resume, Seed, Voice
+from orthodx.cli.options import Debug, Json, Quiet, Resume, Seed, Voice, Workers, refuse_given
 
 
 def run(
+    context: typer.Context,
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.")],
     joint: Annotated[str, typer.Option(help="Which joint.")] = "knee",
     studies: Annotated[int, typer.Option("--studies", "-n", help="Patients, three series each.")] = 3,
@@ -30,6 +31,7 @@ def run(
     prevalence: Annotated[
         float | None, typer.Option(min=0, max=1, help="With --lesions: share of injured or worn knees.")
     ] = None,
+    workers: Workers = 1,
     seed: Seed = 0,
     quiet: Quiet = False,
     json: Json = False,
@@ -47,6 +49,8 @@ def run(
 
         if label_map and anatomy is None:
             raise UsageError("--map picks from a folder of label maps", hint="give the folder with --anatomy")
+        if bank:
+            refuse_given(context, ("center", "formats"), "is for studies, not for --bank")
         if prevalence is not None and not lesions:
             raise UsageError("--prevalence is the share of injured knees", hint="add --lesions")
         kept = None if anatomy is None else AnatomyBank(anatomy)
@@ -59,14 +63,15 @@ def run(
 
                 result = write_bank(
                     out, joint=joint, anatomies=studies, seed=seed, anatomy=draw, lesions=lesions,
-                    prevalence=prevalence, tell=tell,
+                    prevalence=prevalence, workers=workers, tell=tell,
                 )  # fmt: skip
             else:
                 from orthodx.synth.study_writer import write_cohort
 
                 result = write_cohort(
                     out, joint=joint, studies=studies, seed=seed, centers=tuple(center or CENTERS), anatomy=draw,
-                    formats=tuple(formats.split(",")), lesions=lesions, prevalence=prevalence, resume=resume, tell=tell,
+                    formats=tuple(formats.split(",")), lesions=lesions, prevalence=prevalence, resume=resume,
+                    workers=workers, tell=tell,
                 )  # fmt: skip
         voice.say(f"-> {result}")
         if json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from orthodx.joints import KNEE
 from orthodx.studies.labels import LABELS_FILE, RECORDS_FILE
 from orthodx.studies.manifest import COLUMNS, write_table
 from orthodx.studies.nifti import write_image
+from orthodx.studies.processes import spread
 from orthodx.studies.records import RECORD_COLUMNS
 from orthodx.studies.run_record import write_json
 from orthodx.synth.anatomy import Anatomy
@@ -35,7 +37,7 @@ def write_cohort(
     out: Path, *, joint: str = "knee", studies: int = 3, seed: int = 0, centers: tuple[str, ...] = tuple(CENTERS),
     anatomy: Callable[[np.random.Generator], Anatomy] = random_knee,
     formats: tuple[str, ...] = ("nifti",), lesions: bool = False, prevalence: float | None = None,
-    resume: bool = False,
+    resume: bool = False, workers: int = 1,
     tell: Callable[[str, int, int], None] = lambda name, done, total: None,
 ) -> Path:  # fmt: skip
     """Write `studies` synthetic patients, each as three series of one anatomy, and return the manifest's path.
@@ -45,7 +47,8 @@ def write_cohort(
     come as before). lesions: injured knees as the center sees them, with `labels.csv`, `ehr.csv` and
     `lesions/<series>.nii.gz` (values in `lesions/values.json`); the knees beneath are those without it.
     prevalence: share of injured or worn knees instead of the center's own. resume keeps studies whose record is
-    there. Raises `UsageError` for a joint, center or format unknown here, or a prevalence out of place.
+    there. workers: processes, each with one study at a time; the files are the same. Raises `UsageError` for a joint,
+    center or format unknown here, or a prevalence out of place.
     """
     if joint != "knee":
         raise UsageError(f"no synthetic {joint} yet", hint="use --joint knee")
@@ -61,15 +64,11 @@ def write_cohort(
     manifest = out / "manifest.csv"
     if manifest.exists() and not resume:
         raise UsageError(f"{out} already holds a cohort", hint="choose another folder, or go on with --resume")
+    write = _StudyWriter(out, seed, centers, anatomy, formats, lesions, prevalence, resume, alone=workers < 2)
     records: list[dict[str, Any]] = []
-    for i in range(studies):
-        name = f"knee-{seed:04d}-{i:04d}"
-        path = out / name / "study.json"
-        record = json.loads(path.read_text()) if resume and path.exists() else None
-        if record is None or ("lesions" in record) != lesions:
-            record = _write_study(out, name, seed, i, centers, anatomy, formats, lesions, prevalence)
+    for record in spread(write, range(studies), workers):
         records.append(record)
-        tell(name, i + 1, studies)
+        tell(record["rows"][0]["study_id"], len(records), studies)
     if lesions:
         write_json(out / "lesions" / "values.json", VALUES)
         write_table(out / LABELS_FILE, [r["labels"] for r in records], ("study_id", *KNEE.abnormalities))
@@ -78,53 +77,74 @@ def write_cohort(
     return manifest
 
 
-def _write_study(
-    out: Path,
-    name: str,
-    seed: int,
-    i: int,
-    centers: tuple[str, ...],
-    anatomy: Callable[[np.random.Generator], Anatomy],
-    formats: tuple[str, ...],
-    lesions: bool,
-    prevalence: float | None,
-) -> dict[str, Any]:
-    rng = np.random.default_rng([seed, i])
-    knee = anatomy(rng)
-    shape = random_deformation(rng, mirror=False, scale_sd=0.03, warp_mm=1.0)
-    centre = rng.normal(0, 3, 3)
-    center = centers[int(rng.integers(len(centers)))]
-    injury: dict[str, Any] = {}
-    if lesions:
-        patient = patient_of(seed, i, center, prevalence)
-        knee, mask = paint(knee, patient.lesions)
-        injury = {
-            "mechanism": patient.mechanism, "lesions": as_records(patient.lesions),
-            "labels": {"study_id": name, **labels_of(mask, knee.spacing_mm)},
-            "ehr": {"study_id": name, **patient.record},
-        }  # fmt: skip
-    rows = []
-    for number, protocol in enumerate(CENTERS[center], 1):
-        series = f"{name}-{protocol.view}"
-        params = scan_params(protocol, centre, rng)
-        image, truth = render(torch.from_numpy(knee.tissues), knee.affine, params, shape)
-        image = (image * 1000).round().clamp(0, 32767).to(torch.int16)
-        data, affine = _as_file(image, params.plane)
-        row = _row(name, series, protocol, knee, data.shape)
-        if "nifti" in formats:
-            write_image(out / name / f"{series}.nii.gz", data, affine)
-        else:
-            row["path"] = f"dicom/{name}/{series}"
-        if "dicom" in formats:
-            write_dicom_series(out / "dicom" / name / series, data, affine, row, number)
-        write_image(out / "truth" / f"{series}.nii.gz", _as_file(truth, params.plane)[0], affine)
-        if lesions:
-            seen = on_plane(torch.from_numpy(mask), knee.affine, params, shape)
-            write_image(out / "lesions" / f"{series}.nii.gz", _as_file(seen, params.plane)[0], affine)
-        rows.append(row)
-    record = {"rows": rows, "anatomy": knee.params, "source": knee.source, "side": knee.side, "seed": [seed, i]}
-    write_json(out / name / "study.json", {**record, **injury})
-    return {**record, **injury}
+@dataclass(frozen=True)
+class _StudyWriter:
+    """Number of a study -> its record, once its files are written; `resume` keeps a study that has one."""
+
+    out: Path
+    seed: int
+    centers: tuple[str, ...]
+    anatomy: Callable[[np.random.Generator], Anatomy]
+    formats: tuple[str, ...]
+    lesions: bool
+    prevalence: float | None
+    resume: bool
+    alone: bool  # no other process works beside this one
+
+    def __call__(self, i: int) -> dict[str, Any]:
+        if not self.alone:
+            torch.set_num_threads(1)
+        name = f"knee-{self.seed:04d}-{i:04d}"
+        path = self.out / name / "study.json"
+        if self.resume and path.exists():
+            record: dict[str, Any] = json.loads(path.read_text())
+            if ("lesions" in record) == self.lesions:
+                return record
+        return self._write(name, i)
+
+    def _write(self, name: str, i: int) -> dict[str, Any]:
+        rng = np.random.default_rng([self.seed, i])
+        knee = self.anatomy(rng)
+        shape = random_deformation(rng, mirror=False, scale_sd=0.03, warp_mm=1.0)
+        centre = rng.normal(0, 3, 3)
+        center = self.centers[int(rng.integers(len(self.centers)))]
+        injury: dict[str, Any] = {}
+        if self.lesions:
+            patient = patient_of(self.seed, i, center, self.prevalence)
+            knee, mask = paint(knee, patient.lesions)
+            injury = {
+                "mechanism": patient.mechanism, "lesions": as_records(patient.lesions),
+                "labels": {"study_id": name, **labels_of(mask, knee.spacing_mm)},
+                "ehr": {"study_id": name, **patient.record},
+            }  # fmt: skip
+        rows = []
+        for number, protocol in enumerate(CENTERS[center], 1):
+            series = f"{name}-{protocol.view}"
+            params = scan_params(protocol, centre, rng)
+            image, truth = render(torch.from_numpy(knee.tissues), knee.affine, params, shape)
+            image = (image * 1000).round().clamp(0, 32767).to(torch.int16)
+            data, affine = _as_file(image, params.plane)
+            row = _row(name, series, protocol, knee, data.shape)
+            if "nifti" in self.formats:
+                write_image(self.out / name / f"{series}.nii.gz", data, affine)
+            else:
+                row["path"] = f"dicom/{name}/{series}"
+            if "dicom" in self.formats:
+                write_dicom_series(self.out / "dicom" / name / series, data, affine, row, number)
+            write_image(self.out / "truth" / f"{series}.nii.gz", _as_file(truth, params.plane)[0], affine)
+            if self.lesions:
+                seen = on_plane(torch.from_numpy(mask), knee.affine, params, shape)
+                write_image(self.out / "lesions" / f"{series}.nii.gz", _as_file(seen, params.plane)[0], affine)
+            rows.append(row)
+        record = {
+            "rows": rows,
+            "anatomy": knee.params,
+            "source": knee.source,
+            "side": knee.side,
+            "seed": [self.seed, i],
+        }
+        write_json(self.out / name / "study.json", {**record, **injury})
+        return {**record, **injury}
 
 
 def scan_params(protocol: Protocol, centre_mm: np.ndarray, rng: np.random.Generator) -> ScanParams:

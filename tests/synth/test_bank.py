@@ -79,3 +79,19 @@ def test_the_command_draws_from_a_bank(healthy, tmp_path):
     run = CliRunner().invoke(app, ["synth", str(tmp_path / "b"), "--anatomy", str(healthy), "--map", "x"])
     assert run.exit_code == 2
     assert "is a bank" in run.output
+    for option in (("--center", "Outpost"), ("--format", "dicom")):
+        run = CliRunner().invoke(app, ["synth", str(tmp_path / "c"), "--bank", *option])
+        assert run.exit_code == 2
+        assert f"{option[0]} is for studies" in run.output
+
+
+def test_several_processes_write_the_same_files(healthy, tmp_path):
+    for kind in ((), ("--bank",)):
+        folders = [tmp_path / f"{workers}{''.join(kind)}" for workers in (1, 2)]
+        for folder, workers in zip(folders, "12", strict=True):
+            line = ["synth", str(folder), "--lesions", "-n", "2", "--anatomy", str(healthy), "--seed", "5", *kind]
+            run = CliRunner().invoke(app, [*line, "--workers", workers])
+            assert run.exit_code == 0, run.output
+        one, two = ({p.relative_to(f): p.read_bytes() for p in f.rglob("*") if p.is_file()} for f in folders)
+        assert one.keys() == two.keys()
+        assert [path for path in one if one[path] != two[path]] == []
