@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 
 
@@ -28,12 +29,16 @@ class Structure:
 
 @dataclass(frozen=True)
 class Joint:
-    """A joint: what can be segmented (`structures`) and detected (`abnormalities`: code -> meaning)."""
+    """A joint: what can be segmented (`structures`) and detected (`abnormalities`: code -> meaning).
+
+    harms: abnormality -> the segmented structure that it is an injury of.
+    """
 
     name: str
     structures: tuple[Structure, ...]
     abnormalities: dict[str, str]
     views: tuple[View, ...] = (View.SAGITTAL, View.CORONAL, View.AXIAL)
+    harms: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def names(self) -> dict[int, str]:
@@ -66,6 +71,7 @@ KNEE = Joint(
         "PD": "patellar dislocation (the published abbreviation is unconfirmed)",
         "EFFU": "joint effusion",
     },
+    harms={"ACL": "acl", "PCL": "pcl", "MM": "medial_meniscus", "LM": "lateral_meniscus"},
 )
 
 ANKLE = Joint(

@@ -21,18 +21,18 @@ from orthodx.evaluation.label_cases import LabelCases
 from orthodx.evaluation.ranking import auroc_interval
 from orthodx.grid.region import RegionSpec
 from orthodx.joints import KNEE, View
-from orthodx.training.bundling import starting_weights
+from orthodx.training.bundling import head_start, starting_weights
 from orthodx.training.finetune_diagnose import DiagnoseConfig, finetune_diagnose
 
 FUSIONS = ("gating", "simple_concat", "linear_concat", "linear_add", "cross_attention")
 
 
-def variants() -> dict[str, dict]:
+def variants(head: str) -> dict[str, dict]:
     """Name -> head, fusion, views and whether the record is read."""
-    plain = {"head": "evidence", "fusion": "gating", "views": tuple(View), "record": False}
-    out = {f"evidence, {fusion}": {**plain, "fusion": fusion} for fusion in FUSIONS}
-    out |= {f"evidence, {fusion}, with EHR": {**plain, "fusion": fusion, "record": True} for fusion in FUSIONS[:2]}
-    out |= {f"evidence, {view} alone": {**plain, "views": (view,)} for view in View}
+    plain = {"head": head, "fusion": "gating", "views": tuple(View), "record": False}
+    out = {f"{head}, {fusion}": {**plain, "fusion": fusion} for fusion in FUSIONS}
+    out |= {f"{head}, {fusion}, with EHR": {**plain, "fusion": fusion, "record": True} for fusion in FUSIONS[:2]}
+    out |= {f"{head}, {view} alone": {**plain, "views": (view,)} for view in View}
     out |= {f"{head}, gating": {**plain, "head": head} for head in ("mean", "global_local", "sap")}
     return out
 
@@ -41,10 +41,9 @@ def run(args: argparse.Namespace, name: str, variant: dict) -> pd.DataFrame:
     """Fit on TRAIN; returns the predictions of TEST."""
     out = args.out / name.replace(", ", "-").replace(" ", "_")
     encoders, heads = starting_weights(args.encoders, variant["views"], "diagnose")
-    start = heads.get("diagnose", heads.get("evidence")) if variant["head"] == "evidence" else None
     config = DiagnoseConfig(
         head=variant["head"], fusion=variant["fusion"], views=variant["views"], encoder_share=0.0, seed=args.seed,
-        region=RegionSpec(detail=args.detail if variant["head"] == "evidence" else 1),
+        region=RegionSpec(detail=args.detail if variant["head"] == args.head else 1),
     )  # fmt: skip
     finetune_diagnose(
         config,
@@ -52,7 +51,7 @@ def run(args: argparse.Namespace, name: str, variant: dict) -> pd.DataFrame:
         out,
         device=torch.device(args.device),
         encoders=encoders,
-        head=start,
+        head=head_start(args.encoders, heads, variant["head"]),
         ehr=_records(args) if variant["record"] else None,
         labels=_permuted(args) if args.permute else None,
         validation=[args.test],
@@ -104,7 +103,8 @@ def main() -> None:
     parser.add_argument("--encoders", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--only", help="variants whose name holds this")
-    parser.add_argument("--detail", type=int, default=1, help="of the evidence maps")
+    parser.add_argument("--head", default="evidence", help="of our own: evidence or anatomy")
+    parser.add_argument("--detail", type=int, default=1, help="of that head")
     parser.add_argument("--permute", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
@@ -114,7 +114,7 @@ def main() -> None:
     print(
         f"| variant | macro | {' | '.join(KNEE.abnormalities)} |\n|{'---|' * (len(KNEE.abnormalities) + 2)}", flush=True
     )
-    for name, variant in variants().items():
+    for name, variant in variants(args.head).items():
         if not args.only or args.only in name:
             print(row(name, run(args, name, variant), truth), flush=True)
 

@@ -64,7 +64,9 @@ def run(
     name: Annotated[str, typer.Option(help="Name of the new model.")] = "my-model",
     encoder: Annotated[str, typer.Option(help="Registered encoder.")] = "ortho",
     preset: Annotated[str, typer.Option(help="Size of the encoder: small or base.")] = "small",
-    head: Annotated[str | None, typer.Option(help="Registered head; else skip_segment or evidence.")] = None,
+    head: Annotated[
+        str | None, typer.Option(help="Registered head; else skip_segment, the bundle's, or evidence.")
+    ] = None,
     shared_encoder: Annotated[bool, typer.Option("--shared-encoder", help="One encoder for all views.")] = False,
     steps: Annotated[int, typer.Option(min=1, help="Optimiser steps, from voxel-wise truth.")] = 10_000,
     stop_at: Annotated[
@@ -136,7 +138,8 @@ def run(
         _refuse_idle(context, dense, probe=probe, validation=validation is not None, workers=workers)
         share = encoder_share if encoder_share is not None else 1.0 if dense or from_scratch else 0.05  # as published
         share = 0.0 if probe else share
-        closer = detail or (1 if task is Task.SEGMENT else bundling.head_detail(encoders, head or "evidence"))
+        wanted = head or bundling.default_head(encoders)
+        closer = detail or (1 if task is Task.SEGMENT else bundling.head_detail(encoders, wanted))
         if dense:
             from orthodx.synth.focus import SITE
             from orthodx.training.dense_tasks import dense_task
@@ -167,7 +170,7 @@ def run(
             from orthodx.grid.region import RegionSpec
             from orthodx.training.finetune_diagnose import DiagnoseConfig, finetune_diagnose
 
-            grid, wanted = GridSpec(pixel_mm=pixel_mm), head or "evidence"
+            grid = GridSpec(pixel_mm=pixel_mm)
             base = bundling.base_of(into, encoders, probe=probe)
             if base is not None:
                 bundling.refuse_other_grid(base, grid)

@@ -1,6 +1,6 @@
 """nn.Modules and the registry: importing this room registers the encoders and heads in the box."""
 
-from orthodx.networks import diagnose_head, evidence_head, ortho, published, published_head, segment_head
+from orthodx.networks import anatomy_head, diagnose_head, evidence_head, ortho, published, published_head, segment_head
 from orthodx.networks.encoder import ENCODERS, ViewEncoder, register_encoder
 from orthodx.networks.head import HEADS, Head, register_head
 
@@ -9,6 +9,7 @@ __all__ = [
     "HEADS",
     "Head",
     "ViewEncoder",
+    "anatomy_head",
     "diagnose_head",
     "evidence_head",
     "ortho",

@@ -63,13 +63,13 @@ class Diagnoser(nn.Module):
     @staticmethod
     def config_for(
         encoder: ViewEncoder, labels: Sequence[str], *, head: str, fusion: str, coding: RecordCoding | None = None,
-        stacking: bool = False, detail: int = 1,
+        stacking: bool = False, detail: int = 1, pixel_mm: float | None = None,
     ) -> DiagnoserConfig:  # fmt: skip
         """The configuration that fits an encoder; raises `UsageError` where the head cannot read it, or not so fine."""
         cls = HEADS.get(head)
         if cls.task != DiagnoseHead.task:
             raise UsageError(f"'{head}' is a head to {cls.task}, not to diagnose", hint="use evidence, mean, sap, ...")
-        own = replace(head_config(cls, encoder, detail), labels=len(labels))
+        own = replace(head_config(cls, encoder, detail, pixel_mm), labels=len(labels))
         return DiagnoserConfig(
             head=head, head_config=asdict(own), fusion=fusion, labels=tuple(labels), stacking=stacking,
             coding=None if coding is None else coding.to_json(),

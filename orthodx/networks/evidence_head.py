@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
@@ -86,6 +87,7 @@ class EvidenceHead(DiagnoseHead):
 
     Config = EvidenceConfig
     heat_is = "evidence (probability)"
+    parts = MappingProxyType({"": "evidence"})
 
     def __init__(self, config: EvidenceConfig) -> None:
         super().__init__()
@@ -102,7 +104,8 @@ class EvidenceHead(DiagnoseHead):
         self.out_norm, self.out = nn.GroupNorm(8, w), nn.Conv3d(w, config.labels, 1)
         assert self.out.bias is not None
         nn.init.constant_(self.out.bias, RARE)
-        self.width = config.labels * (len(STRONGEST) + 1)
+        self.numbers = len(STRONGEST) + 1  # of a label
+        self.width = config.labels * self.numbers
         self.classifier = nn.Linear(self.width, config.labels)
         self._standardised_by(self.width)
         channels_last(self)
@@ -140,8 +143,7 @@ class EvidenceHead(DiagnoseHead):
         return strongest(self.maps(features, image))
 
     def evidence(self) -> list[slice]:
-        n = len(STRONGEST) + 1
-        return [slice(n * i, n * (i + 1)) for i in range(self.labels)]
+        return [slice(self.numbers * i, self.numbers * (i + 1)) for i in range(self.labels)]
 
     def vector(self, summary: Tensor) -> Tensor:
         return self.standardised(summary)

@@ -8,15 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from orthodx.errors import UsageError
+from orthodx.joints import KNEE
 from orthodx.synth.anatomy_bank import AnatomyBank
 from orthodx.synth.lesions import VALUES
 from orthodx.synth.tissues import TISSUES
 
 # label -> the tissue it harms; a healthy crop lies there too. Fluid collects under the patella
-SITE: dict[str, str] = {
-    "ACL": "acl", "PCL": "pcl", "MM": "medial_meniscus", "LM": "lateral_meniscus", "MCL": "mcl", "LCL": "lcl",
-    "PD": "patella", "EFFU": "patella",
-}  # fmt: skip
+SITE: dict[str, str] = {**KNEE.harms, "MCL": "mcl", "LCL": "lcl", "PD": "patella", "EFFU": "patella"}
 ASIDE_MM = 6.0  # standard deviation, so that a crop's middle gives nothing away
 SPARSE = 3  # of a structure every so many voxels along each axis are looked at
 

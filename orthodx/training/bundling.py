@@ -56,25 +56,43 @@ def starting_weights(
     return encoders, {part: path for part, path in heads.items() if path.is_file()}
 
 
-def head_start(folder: Path | None, heads: Mapping[str, Path], head: str) -> Path | None:
-    """Weights that a view's `head` can start from: a bundle's diagnosis by the same head, or else evidence maps."""
+def _heads(folder: Path | None) -> tuple[dict[str, Any], Mapping[str, Part]]:
+    """Configuration of a bundle's diagnosis, and its heads by part; nothing where `folder` is no bundle."""
+    if folder is None or not (folder / INFO).is_file():
+        return {}, {}
+    heads = open_bundle(folder).info.heads
+    return heads["diagnose"].config if "diagnose" in heads else {}, heads
+
+
+def default_head(folder: Path | None) -> str:
+    """The head of a bundle's diagnosis, or evidence maps."""
+    return str(_heads(folder)[0].get("head", "evidence"))
+
+
+def head_start(folder: Path | None, heads: Mapping[str, Path], head: str) -> dict[str, Path]:
+    """Files that a view's `head` starts from, by prefix: a bundle's diagnosis by the same head, or else its parts.
+
+    Raises `UsageError` where a head of several parts lacks one.
+    """
     if folder is None:
-        return None
-    own = open_bundle(folder).info.heads.get("diagnose") if (folder / INFO).is_file() else None
-    if own is not None and own.config.get("head") == head:
-        return heads.get("diagnose")
-    return heads.get("evidence") if head == "evidence" else None
+        return {}
+    if _heads(folder)[0].get("head") == head:
+        return {"": heads["diagnose"]}
+    parts = HEADS.get(head).parts
+    missing = [part for part in parts.values() if part not in heads]
+    if missing and len(parts) > 1:
+        raise UsageError(f"the head '{head}' needs {missing[0]}.safetensors in {folder}",
+                         hint="train masks and evidence together: finetune BANK --task diagnose")  # fmt: skip
+    return {prefix: heads[part] for prefix, part in parts.items() if part in heads}
 
 
 def head_detail(folder: Path | None, head: str) -> int:
     """How much closer than the encoders a bundle's `head` looks; 1 where there is no such bundle or head."""
-    if folder is None or not (folder / INFO).is_file():
-        return 1
-    heads = open_bundle(folder).info.heads
-    whole = heads["diagnose"].config if "diagnose" in heads else {}
+    whole, heads = _heads(folder)
     if whole.get("head") == head:
         return int(whole["head_config"].get("detail", 1))
-    return int(heads[head].config.get("detail", 1)) if head in heads else 1
+    own = HEADS.get(head).parts.get("")
+    return int(heads[own].config.get("detail", 1)) if own in heads else 1
 
 
 def base_of(into: Path | None, start: Path | None, *, probe: bool) -> Bundle | None:

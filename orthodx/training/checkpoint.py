@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -60,17 +61,21 @@ def _read(path: Path) -> dict[str, Tensor]:
         )
 
 
-def start_head(head: nn.Module, path: Path, view: View = View.SAGITTAL) -> None:
+def start_head(head: nn.Module, files: Mapping[str, Path], view: View = View.SAGITTAL) -> None:
     """Fill a head with its own weights, or with one view's of a whole diagnosis; what is fitted to labels stays.
 
-    Raises `BundleError` as `start_from` does.
+    files: prefix of the head's weights -> the file that has them; "" for those without a prefix. Raises `BundleError`
+    as `start_from` does.
     """
-    tensors = _read(path)
-    prefix = f"heads.{view}."
-    if any(k.startswith("heads.") for k in tensors):
-        tensors = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+    tensors: dict[str, Tensor] = {}
+    of_view = f"heads.{view}."
+    for prefix, path in files.items():
+        found = _read(path)
+        if any(k.startswith("heads.") for k in found):
+            found = {k.removeprefix(of_view): v for k, v in found.items() if k.startswith(of_view)}
+        tensors |= {f"{prefix}{k}": v for k, v in found.items()}
     own = {k: v for k, v in head.state_dict().items() if k.split(".")[0] in FITTED_TO_LABELS}
-    fill(head, {**tensors, **own}, str(path))
+    fill(head, {**tensors, **own}, " + ".join(map(str, files.values())))
 
 
 def save(

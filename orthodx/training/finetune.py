@@ -96,7 +96,7 @@ def finetune_dense(
         finer = config.detail if part in task.closer else 1
         modules[part] = head_cls(head_config(head_cls, reader[config.views[0]], finer)).to(device)
         if heads and part in heads:
-            checkpoint.start_head(modules[part], heads[part])
+            checkpoint.start_head(modules[part], {"": heads[part]})
     own = {part: modules[part] for part in task.heads}
     rates = {name: config.peak_rate * (1.0 if name in own else config.encoder_share) for name in modules}
     # a view's encoder is stepped on its own batches only: no gradient, no decay, no momentum drift

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -53,22 +54,28 @@ class Fitted:
 
 def finetune_diagnose(
     config: DiagnoseConfig, studies: Sequence[Path], out: Path, *, device: torch.device,
-    encoders: dict[View, Path], head: Path | None = None, labels: Path | None = None, ehr: Path | None = None,
-    validation: Sequence[Path] = (), cache: Path | None = None, resume: bool = False,
+    encoders: dict[View, Path], head: Mapping[str, Path] = MappingProxyType({}), labels: Path | None = None,
+    ehr: Path | None = None, validation: Sequence[Path] = (), cache: Path | None = None, resume: bool = False,
     say: Callable[[str], None] = print,
 ) -> Fitted:  # fmt: skip
     """Fit encoders (unless probed), heads, fusion, record branch, temperatures and thresholds.
 
     studies, validation: as `open_cases` reads them. encoders: starting weights; a view without any starts from noise.
-    head: weights of the head's fixed part to start from, such as evidence maps. cache: folder of regions and frozen
-    features, `out` without it. Writes `metrics.csv`, checkpoints and `validation.csv`, the calibrated predictions of
-    the validation studies, into `out`. Labels and records of `validation` lie beside it, or in `labels` and `ehr`.
+    head: weights of the head's fixed parts to start from, such as evidence maps, by prefix. cache: folder of regions
+    and frozen features, `out` without it. Writes `metrics.csv`, checkpoints and `validation.csv`, the calibrated
+    predictions of the validation studies, into `out`. Labels and records of `validation` lie beside it, or in `labels`
+    and `ehr`.
     Raises `UsageError` where training and validation share a patient or an image, and where `out` holds another run.
     """
     cls = ENCODERS.get(config.encoder)
     plain = cls(cls.preset(config.preset))
     own = Diagnoser.config_for(
-        plain, config.labels, head=config.head, fusion=config.fusion, detail=config.region.detail
+        plain,
+        config.labels,
+        head=config.head,
+        fusion=config.fusion,
+        detail=config.region.detail,
+        pixel_mm=config.grid.pixel_mm,
     )
     for path in encoders.values():
         checkpoint.start_from(plain, path)  # weights of another network are refused before anything is read
@@ -87,7 +94,7 @@ def finetune_diagnose(
         tables += [path for path in (beside(validation, RECORDS_FILE),) if tables and path]
         given = _open(config, validation, cache, beside(validation, LABELS_FILE) or labels, tables, say)
     train, held = _parts(config, known, given, say)
-    inputs = _inputs(train, held, {**encoders, "head": head})
+    inputs = _inputs(train, held, {**encoders, **{f"head {prefix}": path for prefix, path in head.items()}})
     _keep_options(out, config, inputs)
     say(f"{len(train)} studies train, {len(held)} calibrate; fixed until here: seed {config.seed}")
     coding = None if ehr is None else _coding(train, ehr, say)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,7 +81,7 @@ class ViewRuns:
     rows: list[dict[str, Any]] = field(default_factory=list)
 
 
-def fit_view(run: ViewRuns, view: View, start: Path | None, head_start: Path | None) -> tuple[Path, ViewResult]:
+def fit_view(run: ViewRuns, view: View, start: Path | None, head_start: Mapping[str, Path]) -> tuple[Path, ViewResult]:
     """Fit one view; returns the encoder's weights file and the view's vectors of training, then held studies."""
     config, train, held, device = run.config, run.train, run.held, run.device
     cls, head = ENCODERS.get(config.encoder), run.model.head(view)
@@ -89,7 +89,7 @@ def fit_view(run: ViewRuns, view: View, start: Path | None, head_start: Path | N
     encoder: ViewEncoder = cls(cls.preset(config.preset)).to(device)
     if start is not None:
         checkpoint.start_from(encoder, start)
-    if head_start is not None:
+    if head_start:
         checkpoint.start_head(head, head_start, view)
     seen = [(i, region) for i, c in enumerate(train) for region in c.views.get(view, ())]
     truth = np.stack([train[i].labels for i, _ in seen])

@@ -197,3 +197,22 @@ def test_a_bank_can_be_looked_at_where_it_is_torn(finetune, weights, torn_bank, 
     assert json.loads((tmp_path / "a/run.json").read_text())["focus"] == [1.0, ["MM"]]
     refused(finetune(*line, "--out", tmp_path / "b", "--focus", 1, "--focus-label", "LM", at=torn_bank),
             "0 of 4 knees have LM", "--focus-label")  # fmt: skip
+
+
+def test_masks_and_maps_of_a_bank_become_a_diagnosis_that_reads_structures(finetune, weights, torn_bank, tmp_path):
+    line = ("--task", "diagnose", "--preset", "tiny", "--view", "sagittal", "--pixel-mm", 2, "--device", "cpu")
+    done = finetune(*line, "--encoders", weights, "--crop", 4, 32, 32, "--steps", 2, "--workers", 0, "--out",
+                    tmp_path / "a", at=torn_bank)  # fmt: skip
+    assert done.exit_code == 0, done.output
+    line = (*line, "--probe", "--region", 4, 32, 32)
+    done = finetune(*line, "--encoders", tmp_path / "a/my-model", "--head", "anatomy", "--out", tmp_path / "b")
+    assert done.exit_code == 0, done.output
+    config = open_bundle(tmp_path / "b/my-model").info.heads["diagnose"].config
+    assert (config["head"], config["head_config"]["pixel_mm"]) == ("anatomy", 2)
+    done = finetune(*line, "--encoders", tmp_path / "b/my-model", "--out", tmp_path / "c")  # goes on with its head
+    assert done.exit_code == 0, done.output
+    first, second = (open_bundle(tmp_path / f"{run}/my-model").diagnoser().state_dict() for run in "bc")
+    for key in ("heads.sagittal.segment.coarse.weight", "heads.sagittal.out.weight"):
+        assert torch.equal(first[key], second[key]), key
+    refused(finetune(*line, "--encoders", weights, "--head", "anatomy", "--out", tmp_path / "d"),
+            "needs evidence.safetensors in", "--task diagnose")  # fmt: skip
