@@ -63,10 +63,7 @@ def annotated(folder: Path, share: float, seed: int) -> AnatomyBank:
 
 def run(args: argparse.Namespace, test: Kept, arm: str, share: float, seed: int) -> dict[str, float]:
     """Train one network; returns its scores."""
-    out, size = args.out / f"{arm}-{share:g}-{seed}", tuple(args.crop)
-    source = SyntheticSource(
-        annotated(args.train, share, seed), GridSpec(pixel_mm=args.pixel_mm), size, seed, truth="both"
-    )
+    out, source = args.out / f"{arm}-{share:g}-{seed}", crops_of(args, annotated(args.train, share, seed), seed)
     config = FinetuneConfig(
         views=(args.view,), preset=args.preset, steps=args.steps, batch=args.batch, peak_rate=args.learning_rate,
         seed=seed, validate_every=args.steps, validation_samples=test.count, ema=0.98, save_every=args.steps,
@@ -124,10 +121,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    plain = SyntheticSource(
-        AnatomyBank(args.test), GridSpec(pixel_mm=args.pixel_mm), tuple(args.crop), TEST_SEED, truth="both"
-    )
-    test = Kept(plain, 0, args.test_crops, args.view)
+    test = Kept(crops_of(args, AnatomyBank(args.test), TEST_SEED), args.test_crops, args.view)
     path = args.out / "results.csv"
     for seed in args.seeds:
         for share in args.shares:
