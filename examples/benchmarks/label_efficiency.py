@@ -4,12 +4,13 @@
 
 TRAIN and TEST are banks of injured knees of different anatomies (`orthodx synth --bank --lesions --anatomy BANK`); a
 knee of TRAIN is annotated with its structures and lesions, or not used. A smaller share is part of a larger one. One
-view; encoder and heads are trained end to end on crops of the annotated knees in new postures and contrasts, with the
-same settings and number of steps in both arms. Scored on the same crops of TEST: the AUROC of each lesion by the
-strongest evidence in a crop, the Dice of each structure over all crops. Each row of `study/results.csv` is one arm,
-share and seed; a run that was stopped goes on where it was, and processes with different `--seeds` may share `--out`.
-The seeds draw knees, network and crops anew; TEST's crops are the same. Intervals over seeds are Student's t, those
-of the difference between the arms of paired seeds: they say nothing of other test knees.
+view; encoder and heads are trained end to end on crops of the annotated knees in new postures and contrasts, most of
+them on a lesion or where one could be, with the same settings and number of steps in both arms. Scored on the same
+crops of TEST, taken alike: the AUROC of each lesion by the strongest evidence in a crop, the Dice of each structure
+over all crops. Each row of `study/results.csv` is one arm, share and seed; a run that was stopped goes on where it
+was, and processes with different `--seeds` may share `--out`. The seeds draw knees, network and crops anew; TEST's
+crops are the same. Intervals over seeds are Student's t, those of the difference between the arms of paired seeds:
+they say nothing of other test knees.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from orthodx.grid.spec import GridSpec
 from orthodx.joints import View
 from orthodx.studies.writing import atomic
 from orthodx.synth.anatomy_bank import AnatomyBank
+from orthodx.synth.focus import Focus
 from orthodx.synth.source import SyntheticSource
 from orthodx.training.dense_tasks import JointTask
 from orthodx.training.finetune import FinetuneConfig, finetune_dense
@@ -50,7 +52,8 @@ class Kept:
 
 def crops_of(args: argparse.Namespace, bank: AnatomyBank, seed: int) -> SyntheticSource:
     """Crops of a bank's knees, with the truth of both tasks."""
-    return SyntheticSource(bank, GridSpec(pixel_mm=args.pixel_mm), tuple(args.crop), seed, truth="both")
+    focus = Focus(bank, args.focus) if args.focus else None
+    return SyntheticSource(bank, GridSpec(pixel_mm=args.pixel_mm), tuple(args.crop), seed, truth="both", focus=focus)
 
 
 def annotated(folder: Path, share: float, seed: int) -> AnatomyBank:
@@ -111,12 +114,13 @@ def main() -> None:
     parser.add_argument("--view", type=View, default=View.SAGITTAL)
     parser.add_argument("--shares", type=float, nargs="+", default=[0.1, 0.25, 0.5, 1.0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--crop", type=int, nargs=3, default=[16, 64, 64])
+    parser.add_argument("--crop", type=int, nargs=3, default=[8, 32, 32])
+    parser.add_argument("--focus", type=float, default=0.8, help="share of crops on a lesion, or where one could be")
     parser.add_argument("--pixel-mm", type=float, default=2.0)
-    parser.add_argument("--steps", type=int, default=200)
-    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
-    parser.add_argument("--test-crops", type=int, default=240)
+    parser.add_argument("--test-crops", type=int, default=600)
     parser.add_argument("--preset", default="small")
     parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
