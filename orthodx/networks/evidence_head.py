@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -87,7 +88,7 @@ class EvidenceHead(DiagnoseHead):
 
     Config = EvidenceConfig
     heat_is = "evidence (probability)"
-    parts = MappingProxyType({"": "evidence"})
+    parts: ClassVar[Mapping[str, str]] = MappingProxyType({"": "evidence"})
 
     def __init__(self, config: EvidenceConfig) -> None:
         super().__init__()
