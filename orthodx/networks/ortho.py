@@ -118,6 +118,7 @@ class OrthoEncoder(ViewEncoder):
     """
 
     Config = OrthoConfig
+    predicts_velocity = True
     abar: Tensor
     presets = {  # noqa: RUF012
         "small": OrthoConfig(),

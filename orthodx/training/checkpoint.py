@@ -122,9 +122,10 @@ def load(
             f"{path} is not a readable checkpoint ({error})",
             hint=f"put {PREVIOUS} in its place, or start again in a new --out",
         ) from error
-    if fixed(json.loads(meta["config"])) != fixed(json.loads(json.dumps(config))):
+    then, now = fixed(json.loads(meta["config"])), fixed(json.loads(json.dumps(config)))
+    if changed := sorted(k for k in then.keys() | now.keys() if then.get(k) != now.get(k)):
         raise BundleError(
-            f"{path} was made with other options",
+            f"{path} was made with other options ({', '.join(changed)})",
             hint="resume with the options of the first run, or use a new --out",
         )
     for name, module in modules.items():
