@@ -6,13 +6,27 @@ import enum
 import sys
 from dataclasses import asdict
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from orthodx.cli import exits
-from orthodx.cli.options import Debug, Device, Json, PixelMm, Quiet, Resume, Seed, Studies, Voice, Workers, refuse_given
+from orthodx.cli.options import (
+    BankShare,
+    Debug,
+    Device,
+    Json,
+    PixelMm,
+    Quiet,
+    Resume,
+    Seed,
+    Studies,
+    Voice,
+    Workers,
+    refuse_given,
+)  # fmt: skip
 from orthodx.joints import View
 
 
@@ -24,7 +38,9 @@ class Task(str, enum.Enum):
 
 
 FROM_LESIONS = ("focus", "focus_label")
-FROM_MASKS = ("steps", "stop_at", "crop", "shared_encoder", "validate_every", "validation_samples", *FROM_LESIONS)
+FROM_MASKS = (
+    "steps", "stop_at", "crop", "shared_encoder", "validate_every", "validation_samples", "bank_share", *FROM_LESIONS,
+)  # fmt: skip
 FROM_LABELS = (
     "labels", "ehr", "label_fraction", "fusion", "hold_out_center", "validation_share", "into", "epochs", "region",
     "cache",
@@ -79,6 +95,7 @@ def run(
         112,
         112,
     ),
+    bank_share: BankShare = None,
     focus: Annotated[
         float,
         typer.Option(min=0, max=1, help="diagnose, from a bank: share of crops on a lesion, or where one could be."),
@@ -144,28 +161,26 @@ def run(
             from orthodx.synth.focus import SITE
             from orthodx.training.dense_tasks import dense_task
             from orthodx.training.finetune import FinetuneConfig, finetune_dense
-            from orthodx.training.study_source import open_source
+            from orthodx.training.sources import open_source
 
             spec, learned = GridSpec(pixel_mm=pixel_mm), dense_task(task.value, probe)
+            aim = (focus, tuple(focus_label or SITE)) if focus else None
             config = FinetuneConfig(
                 views=views, encoder=encoder, preset=preset, head=head, steps=steps, stop_at=stop_at, batch=batch,
                 seed=seed, peak_rate=learning_rate, shared_encoder=shared_encoder, validate_every=validate_every,
                 validation_samples=validation_samples, encoder_share=share, detail=closer,
+                crop=crop, pixel_mm=pixel_mm, focus=aim, bank_share=bank_share,
             )  # fmt: skip
             seen, size = GridSpec(pixel_mm=pixel_mm / closer), (crop[0], crop[1] * closer, crop[2] * closer)
-            aim = (focus, tuple(focus_label or SITE)) if focus else None
-            source = open_source(studies, seen, size, seed, truth=True, what=learned.truth, focus=aim)
-            held_out = None
-            if validation is not None:
-                held_out = open_source([validation], seen, size, seed, truth=True, what=learned.truth, focus=aim)
+            look = partial(open_source, truth=True, views=views, what=learned.truth, focus=aim)
+            source = look(studies, seen, size, seed, bank_share=bank_share)
+            held_out = None if validation is None else look([validation], seen, size, seed)
             parts = finetune_dense(
                 config, source, out, device=where, encoders=start, heads=heads, workers=workers, task=learned,
                 validation=held_out, resume=resume, say=voice.say,
             )  # fmt: skip
-            bundle = bundling.bundle_run(
-                out / name, name, config, learned.heads, parts, spec, crop, closer=learned.closer
-            )
-            facts = {"config": asdict(config), "crop": crop, "task": task.value, "focus": aim}
+            bundle = bundling.bundle_run(out / name, name, config, learned.heads, parts, spec, closer=learned.closer)
+            facts = {"config": asdict(config), "task": task.value}
         else:
             from orthodx.grid.region import RegionSpec
             from orthodx.training.finetune_diagnose import DiagnoseConfig, finetune_diagnose

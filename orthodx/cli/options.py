@@ -22,6 +22,10 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps; one t
 Workers = Annotated[int, typer.Option(min=0, help="Processes that prepare data beside the main one; 0 always works.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
 PixelMm = Annotated[float, typer.Option(min=0.1, help="In-plane pixel of the model's grid, mm.")]
+BankShare = Annotated[
+    float | None,
+    typer.Option(min=0.01, max=0.99, help="Where banks and studies are given: the banks' share of samples; else 0.5."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only errors.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout; text for people goes to stderr.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from orthodx.cli import exits
-from orthodx.cli.options import Debug, Device, Json, PixelMm, Quiet, Resume, Seed, Studies, Voice, Workers
+from orthodx.cli.options import BankShare, Debug, Device, Json, PixelMm, Quiet, Resume, Seed, Studies, Voice, Workers
 from orthodx.joints import View
 
 
@@ -42,6 +42,7 @@ def run(
     cache: Annotated[
         Path | None, typer.Option(help="Folder for studies on the model's grid, memory-mapped; else in memory.")
     ] = None,
+    bank_share: BankShare = None,
     sample_every: Annotated[int, typer.Option(min=0, help="Steps between pictures drawn from noise; 0: none.")] = 0,
     probe_bank: Annotated[
         Path | None, typer.Option("--probe", help="Held-out bank or studies with truth: keep what probes best.")
@@ -73,18 +74,18 @@ def run(
         from orthodx.studies.run_record import sha256, write_run
         from orthodx.training.distributed import join, leave
         from orthodx.training.pretrain import PretrainConfig, pretrain
-        from orthodx.training.study_source import open_source
+        from orthodx.training.sources import open_source
 
         started = datetime.now(timezone.utc)
         config = PretrainConfig(
             view=view, encoder=encoder, preset=preset, steps=steps, batch=batch, accumulate=accumulate,
             peak_rate=learning_rate, seed=seed, sample_every=sample_every, probe_every=probe_every if probe_bank else 0,
             align=align, distil=distil_weight if distil else None,
-            loss=None if loss is Loss.NOISE else loss.value,
+            loss=None if loss is Loss.NOISE else loss.value, crop=crop, pixel_mm=pixel_mm, bank_share=bank_share,
         )  # fmt: skip
         spec = GridSpec(pixel_mm=pixel_mm)
-        source = open_source(studies, spec, crop, seed, truth=False, cache=cache)
-        labelled = open_source([probe_bank], spec, crop, seed, truth=True) if probe_bank else None
+        source = open_source(studies, spec, crop, seed, truth=False, views=[view], cache=cache, bank_share=bank_share)
+        labelled = open_source([probe_bank], spec, crop, seed, truth=True, views=[view]) if probe_bank else None
         team = join(pick_device(device))
         voice = Voice(quiet or not team.chief, json)
         weights = pretrain(

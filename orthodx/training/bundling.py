@@ -114,7 +114,7 @@ def refuse_other_grid(base: Bundle, grid: GridSpec) -> None:
 
 def bundle_run(
     folder: Path, name: str, config: FinetuneConfig, heads: Mapping[str, str], parts: dict[str, Path], spec: GridSpec,
-    crop: tuple[int, ...], *, closer: Collection[str] = (), version: str = "0.1.0",
+    *, closer: Collection[str] = (), version: str = "0.1.0",
     training: list[dict[str, Any]] | None = None, licence: str = "unstated", sources: list[str] | None = None,
 ) -> Bundle:  # fmt: skip
     """Write the averaged weights of a fine-tuning from voxel-wise truth as a bundle.
@@ -124,7 +124,7 @@ def bundle_run(
     encoder = ENCODERS.get(config.encoder)
     preset = encoder.preset(config.preset)
     details = {part: config.detail if part in closer else 1 for part in heads}
-    record = {"stage": f"finetune {'+'.join(heads)}", "crop": list(crop), "versions": versions()}
+    record = {"stage": f"finetune {'+'.join(heads)}", "versions": versions()}
     record |= {
         k: v if isinstance(v, (int, float, bool)) else str(v) for k, v in asdict(config).items() if v is not None
     }

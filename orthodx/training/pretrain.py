@@ -41,7 +41,8 @@ class PretrainConfig:
     batch: volumes a process takes at once. accumulate: batches a process adds up before each step.
     sample_every, probe_every: steps between two sample pictures and two probes; 0 = none. align, distil: weights
     of the losses on features (see `objective`) beside the noise loss, of which a run has one or neither. loss: whose
-    error is minimised; None: the noise.
+    error is minimised; None: the noise. crop, pixel_mm, bank_share: how the source was opened, for the record and
+    so that `resume` goes on with the same.
     """
 
     view: View
@@ -61,6 +62,9 @@ class PretrainConfig:
     align: float | None = None
     distil: float | None = None
     loss: Literal["noise", "velocity"] | None = None
+    crop: tuple[int, int, int] | None = None
+    pixel_mm: float | None = None
+    bank_share: float | None = None
 
     def __post_init__(self) -> None:
         if self.align is not None and self.distil is not None:

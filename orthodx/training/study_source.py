@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -17,15 +16,11 @@ from orthodx.errors import NoInputError, StudyError, UsageError
 from orthodx.grid.canonical import to_grid
 from orthodx.grid.spec import GridSpec
 from orthodx.joints import KNEE, View
-from orthodx.studies.discover import find_series
 from orthodx.studies.nifti import read_volume
 from orthodx.studies.run_record import state_on_disk
 from orthodx.studies.series import Series
 from orthodx.studies.volume import Volume
 from orthodx.studies.writing import atomic
-from orthodx.synth.anatomy_bank import AnatomyBank
-from orthodx.synth.focus import Focus
-from orthodx.synth.source import SyntheticSource
 
 
 class StudySource:
@@ -61,10 +56,17 @@ class StudySource:
             reason = f": {self.refused[0][0]}: {self.refused[0][1]}" if self.refused else ""
             raise NoInputError(f"no series to train on{reason}", hint="give series that 'orthodx segment' can read")
 
+    def refuse_without(self, views: Iterable[View]) -> None:
+        """Raise `UsageError` where there is no usable series of one of the views."""
+        for view in views:
+            if not self.items[view]:
+                raise UsageError(
+                    f"no {view} series among the studies", hint="give studies of that view or another --view"
+                )
+
     def __getitem__(self, key: tuple[int, View]) -> tuple[Tensor, Tensor]:
         i, view = key
-        if not self.items[view]:
-            raise UsageError(f"no {view} series among the studies", hint="give studies of that view or another --view")
+        self.refuse_without([view])
         rng = np.random.default_rng([self.seed, i, list(View).index(view)])
         image, labels = map(_tensor, self.items[view][int(rng.integers(len(self.items[view])))])
         for axis, want in enumerate(self.crop):
@@ -129,39 +131,3 @@ def _labels_on_grid(path: Path, volume: Volume, affine: np.ndarray, shape: torch
         inside = ((at >= 0) & (at < np.array(mask.shape)[:, None])).all(0)
         out[d].reshape(-1)[inside] = mask.data[tuple(at[:, inside])].astype(np.uint8)
     return out
-
-
-def open_source(
-    studies: Sequence[Path],
-    spec: GridSpec,
-    crop: tuple[int, int, int],
-    seed: int,
-    *,
-    truth: bool,
-    what: Literal["structures", "lesions", "both"] = "structures",
-    cache: Path | None = None,
-    focus: tuple[float, tuple[str, ...]] | None = None,
-) -> SyntheticSource | StudySource:
-    """An anatomy bank gives endless synthetic images; anything else is read as studies.
-
-    truth: masks are needed, in the folder `truth/` beside the manifest or the images. what: of a bank of injured
-    knees, what the truth holds. focus: the share of crops taken on purpose, and for which labels (`Focus`). cache: a
-    folder for series on the model's grid, needed where they do not fit in memory.
-    """
-    if len(studies) == 1 and len(bank := AnatomyBank(studies[0])) > 0:
-        aim = Focus(bank, *focus) if focus else None
-        return SyntheticSource(bank, spec, crop, seed, truth=what, focus=aim)
-    found = find_series(studies)
-    if not found.series:
-        raise NoInputError(
-            f"nothing to train on in {', '.join(map(str, studies))}",
-            hint="give studies, or a bank made by 'orthodx synth --bank'",
-        )
-    if not truth:
-        return StudySource(found.series, spec, crop, seed, None, cache)
-    for root in (studies[0], studies[0].parent):
-        if (root / "truth").is_dir():
-            have = [s for s in found.series if (root / "truth" / f"{s.series_id}.nii.gz").is_file()]
-            if have:
-                return StudySource(have, spec, crop, seed, root / "truth", cache)
-    raise UsageError(f"no masks for the series of {studies[0]}", hint="put them into truth/<series_id>.nii.gz")

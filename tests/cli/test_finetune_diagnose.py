@@ -194,7 +194,7 @@ def test_a_bank_can_be_looked_at_where_it_is_torn(finetune, weights, torn_bank, 
             4, 32, 32, "--steps", 2, "--workers", 0, "--device", "cpu")  # fmt: skip
     done = finetune(*line, "--out", tmp_path / "a", "--focus", 1, "--focus-label", "MM", at=torn_bank)
     assert done.exit_code == 0, done.output
-    assert json.loads((tmp_path / "a/run.json").read_text())["focus"] == [1.0, ["MM"]]
+    assert json.loads((tmp_path / "a/run.json").read_text())["config"]["focus"] == [1.0, ["MM"]]
     refused(finetune(*line, "--out", tmp_path / "b", "--focus", 1, "--focus-label", "LM", at=torn_bank),
             "0 of 4 knees have LM", "--focus-label")  # fmt: skip
 

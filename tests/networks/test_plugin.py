@@ -32,7 +32,7 @@ class Noise:
 config = FinetuneConfig(views=(View.AXIAL,), encoder="tiny", preset="base", head="tiny_segment", steps=2, batch=1)
 parts = finetune_dense(config, Noise(), Path("out"), device=torch.device("cpu"), encoders={}, workers=0,
                          say=lambda line: None)
-bundle = bundle_run(Path("bundle"), "mine", config, {"segment": ""}, parts, GridSpec(), (4, 32, 32))
+bundle = bundle_run(Path("bundle"), "mine", config, {"segment": ""}, parts, GridSpec())
 image = Noise()[0, View.AXIAL][0][None]
 with torch.no_grad():
     logits = bundle.head("segment")(bundle.encoder(View.AXIAL).features(image), image)

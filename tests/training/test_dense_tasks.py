@@ -72,7 +72,7 @@ def test_structures_and_lesions_are_learned_together(tmp_path, detail):
     config, parts, last = run(tmp_path / "run", task, detail)
     assert float(last["dice_sagittal_femur"]) > 0.8
     assert float(last["auroc_sagittal_MM"]) > 0.8
-    bundle = bundle_run(tmp_path / "model", "mine", config, task.heads, parts, GridSpec(), (4, 32, 32),
+    bundle = bundle_run(tmp_path / "model", "mine", config, task.heads, parts, GridSpec(),
                         closer=task.closer)  # fmt: skip
     evidence, segment = open_bundle(bundle.path).head("evidence"), open_bundle(bundle.path).head("segment")
     assert (evidence.detail, segment.detail) == (detail, 1)

@@ -15,7 +15,7 @@ from orthodx.training.distributed import Team
 from orthodx.training.finetune import FinetuneConfig, finetune_dense
 from orthodx.training.optimise import DivergedError, learning_rate
 from orthodx.training.pretrain import PretrainConfig, pretrain
-from orthodx.training.study_source import open_source
+from orthodx.training.sources import open_source
 
 CPU = torch.device("cpu")
 ALONE = Team(CPU)

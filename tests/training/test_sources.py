@@ -1,0 +1,110 @@
+"""Banks, studies, and both together as one source of samples."""
+
+import csv
+import json
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from orthodx.cli.app import app
+from orthodx.errors import UsageError
+from orthodx.grid.spec import GridSpec
+from orthodx.joints import View
+from orthodx.networks.ortho import OrthoConfig, OrthoEncoder
+from orthodx.synth.anatomy import Anatomy
+from orthodx.synth.anatomy_bank import AnatomyBank
+from orthodx.training.sources import Mixture, open_source
+
+SPEC, CROP = GridSpec(), (4, 32, 32)
+
+
+@pytest.fixture
+def bank(tmp_path, knee):
+    AnatomyBank(tmp_path / "bank").add("knee", Anatomy(knee.tissues, knee.affine, knee.side, "test"))
+    return tmp_path / "bank"
+
+
+def opened(*studies, **more):
+    return open_source(studies, SPEC, CROP, 3, truth=more.pop("truth", False), **more)
+
+
+class Named:
+    def __init__(self, name):
+        self.name = name
+
+    def __getitem__(self, key):
+        return self.name
+
+
+@pytest.mark.parametrize("shares", [(0.25, 0.75), (1, 3)])
+def test_sources_are_drawn_by_their_shares_and_by_the_number_of_the_sample_alone(shares):
+    both = Mixture([Named("a"), Named("b")], shares, seed=1)
+    drawn = [both[i, View.AXIAL] for i in range(2000)]
+    assert drawn.count("a") / 2000 == pytest.approx(0.25, abs=0.03)
+    assert drawn == [both[i, View.AXIAL] for i in range(2000)]
+    assert drawn != [both[i, View.CORONAL] for i in range(2000)]
+    assert drawn != [Mixture([Named("a"), Named("b")], shares, seed=2)[i, View.AXIAL] for i in range(2000)]
+
+
+def test_a_sample_of_a_mixture_is_that_of_its_source(bank, cohort):
+    both, alone, scans = opened(bank, cohort), opened(bank), opened(cohort)
+    key, found = View.SAGITTAL, set()
+    for i in range(12):
+        image = both[i, key][0]
+        pair = [torch.equal(image, one[i, key][0]) for one in (alone, scans)]
+        assert sum(pair) == 1
+        found.add(pair.index(True))
+    assert found == {0, 1}
+
+
+def test_banks_count_by_their_anatomies_and_studies_by_what_is_left(bank, cohort, tmp_path, knee):
+    for name in "ab":
+        AnatomyBank(tmp_path / "two").add(name, Anatomy(knee.tissues, knee.affine, knee.side, "test"))
+    assert list(opened(bank, tmp_path / "two").shares) == [1, 2]
+    assert list(opened(bank, cohort, tmp_path / "two", bank_share=0.3).shares) == pytest.approx([0.1, 0.2, 0.7])
+    assert list(opened(cohort, bank).shares) == [0.5, 0.5]
+
+
+def test_masks_of_studies_and_of_banks_are_learned_together(bank, cohort):
+    source = opened(bank, cohort, truth=True)
+    for part in source.sources:
+        assert any(int(part[i, View.CORONAL][1].max()) > 0 for i in range(12))
+
+
+def test_what_does_not_fit_together_is_refused(bank, cohort):
+    for studies in ((bank,), (cohort,), (bank, bank)):
+        with pytest.raises(UsageError, match="--bank-share"):
+            opened(*studies, bank_share=0.5)
+    for studies in ((bank, bank), (bank, cohort), (cohort,)):
+        with pytest.raises(UsageError, match="one bank alone"):
+            opened(*studies, truth=True, what="lesions")
+
+
+def test_a_view_that_no_study_has_is_refused_before_anything_is_trained(bank, cohort):
+    scans = opened(cohort)
+    scans.items[View.AXIAL].clear()
+    with pytest.raises(UsageError, match="no axial series"):
+        scans.refuse_without([View.SAGITTAL, View.AXIAL])
+    image = next(cohort.rglob("*sag*.nii.gz"))
+    with pytest.raises(UsageError, match="no coronal series"):
+        opened(bank, image, views=[View.CORONAL])
+    assert opened(bank, image, views=[View.SAGITTAL])
+
+
+def test_pretraining_reads_banks_and_studies_and_resumes_with_the_same_only(tmp_path, bank, cohort, monkeypatch):
+    monkeypatch.setitem(OrthoEncoder.presets, "tiny", OrthoConfig(channels=(8, 8, 8, 8), time_channels=8))
+    line = ["pretrain", bank, cohort, "--view", "coronal", "--preset", "tiny", "--steps", 2, "--batch", 1,
+            "--workers", 0, "--device", "cpu", "--out", tmp_path / "out"]  # fmt: skip
+
+    def run(*more):
+        return CliRunner().invoke(app, [str(word) for word in (*line, *more)], catch_exceptions=False)
+
+    assert run("--bank-share", 0.4, "--crop", 4, 32, 32).exit_code == 0
+    config = json.loads((tmp_path / "out/run.json").read_text())["config"]
+    assert (config["bank_share"], config["crop"], config["pixel_mm"]) == (0.4, [4, 32, 32], 1.0)
+    with (tmp_path / "out/metrics.csv").open() as file:
+        assert float(list(csv.DictReader(file))[-1]["loss"]) > 0
+    other = run("--bank-share", 0.6, "--crop", 4, 48, 48, "--resume")
+    assert other.exit_code != 0
+    assert "other options (bank_share, crop)" in " ".join(other.output.split())
