@@ -82,3 +82,21 @@ def import_models(
             files[View(view)] = Path(path)
         bundle = import_released(files, out, name=name)
         print(f"-> {bundle.path}  ({', '.join(map(str, files))})")
+
+
+@app.command()
+def pack(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of finished 'orthodx pretrain' runs.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the new bundle.")],
+    name: Annotated[str, typer.Option(help="Name of the bundle.")] = "my-encoders",
+    model_version: Annotated[str, typer.Option(help="Version of the bundle.")] = "0.1.0",
+    licence: Annotated[str, typer.Option(help="Licence of the weights.")] = "unstated",
+    source: Annotated[list[str] | None, typer.Option(help="What they were trained on (repeatable).")] = None,
+    debug: Debug = False,
+) -> None:
+    """Make a bundle of pretrained encoders, one run a view, with the record of each run."""
+    with exits.handled(debug):
+        from orthodx.bundles.pretrained import pack_pretrained
+
+        bundle = pack_pretrained(runs, out, name=name, version=model_version, licence=licence, sources=source or [])
+        print(f"-> {bundle.path}  ({', '.join(map(str, bundle.info.encoders))})")

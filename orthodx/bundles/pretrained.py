@@ -1,0 +1,81 @@
+"""From finished `orthodx pretrain` runs, one a view, to a bundle of encoders that has seen no label."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from orthodx.bundles.bundle import Bundle, BundleInfo, Part, fill, save_bundle
+from orthodx.errors import BundleError, UsageError
+from orthodx.grid.spec import GridSpec
+from orthodx.joints import KNEE, View
+from orthodx.networks import ENCODERS
+from orthodx.studies.run_record import sha256
+
+RECORD = "run.json"
+TOLD = ("command", "starts", "versions", "device", "started", "finished")  # of a run's record, kept in the bundle
+
+
+def pack_pretrained(
+    runs: Sequence[Path], out: Path, *, name: str, version: str = "0.1.0", licence: str = "unstated",
+    sources: Sequence[str] = (),
+) -> Bundle:  # fmt: skip
+    """Check the weights of each run against its record and its encoder, and write them to `out` as float16.
+
+    Raises `BundleError` naming the file for a run that is not finished, was changed since, or holds NaN, and
+    `UsageError` where two runs are of one view, runs differ in pixel size, or `out` is not empty.
+    """
+    if out.exists() and any(out.iterdir()):
+        raise UsageError(f"{out} is not empty", hint="choose a new folder for the bundle")
+    encoders: dict[View, Part] = {}
+    weights, training, pixels = {}, [], {}
+    for run in runs:
+        record = _record(run)
+        config = record["config"]
+        view, file = View(config["view"]), f"encoder_{config['view']}.safetensors"
+        if view in encoders:
+            raise UsageError(f"{run}: another run is of the {view} view too", hint="give one run a view")
+        if not (run / file).is_file() or sha256(run / file) != record["weights"]:
+            raise BundleError(f"{run / file}: not the weights that {RECORD} tells of", hint="finish or repeat that run")
+        encoder = ENCODERS.get(config["encoder"])
+        preset = encoder.preset(config["preset"])
+        try:
+            weights[file] = load_file(run / file)
+        except SafetensorError as error:
+            raise BundleError(f"{run / file}: not a safetensors file ({error})", hint="repeat that run") from error
+        fill(encoder(preset), weights[file], str(run / file))
+        if bad := [k for k, tensor in weights[file].items() if not torch.isfinite(tensor).all()]:
+            raise BundleError(f"{run / file}: tensor '{bad[0]}' holds NaN or infinity", hint="repeat that run")
+        encoders[view] = Part(config["encoder"], asdict(preset), file)
+        pixels[run] = float(config["pixel_mm"])
+        training.append({"stage": "pretrain", "view": str(view), "config": config, "weights": record["weights"]})
+        training[-1] |= {k: record[k] for k in TOLD if k in record}
+    if len(set(pixels.values())) > 1:
+        told = ", ".join(f"{run}: {size:g} mm" for run, size in pixels.items())
+        raise UsageError(f"the runs differ in pixel size ({told})", hint="pretrain all views with one --pixel-mm")
+    info = BundleInfo(
+        name=name, version=version, joint=KNEE.name, structures=KNEE.names,
+        grid=GridSpec(pixel_mm=next(iter(pixels.values()))), encoders=encoders, heads={}, training=training,
+        licence=licence, sources=list(sources), sha256={},
+    )  # fmt: skip
+    return save_bundle(out, info, weights)
+
+
+def _record(run: Path) -> dict[str, Any]:
+    path = run / RECORD
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        _ = record["config"]["view"], record["config"]["encoder"], record["config"]["preset"], record["weights"]
+        _ = float(record["config"]["pixel_mm"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BundleError(
+            f"{path}: no record of a finished pretraining", hint="give the --out folders of 'orthodx pretrain'"
+        ) from error
+    return record
