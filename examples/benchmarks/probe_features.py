@@ -3,12 +3,13 @@
     orthodx synth fitted/ --bank --studies 12 --seed 301
     orthodx synth scored/ --bank --studies 12 --seed 302
     python examples/benchmarks/probe_features.py encoder_sagittal.safetensors --fit fitted/ --score scored/ \
-        [--distilled FILE] [--control FILE]
+        [--beside NAME=FILE ...]
 
 For every way of reading a linear classifier of the 11 structures is fitted on voxels of images of the first bank
 and scored on images of the second: mean F1, with 95 % bootstrap intervals over the scored images, and the paired
 difference from the first row (one block, t = 100, fresh noise at each call, as published). Passes are of the
-encoder. --distilled: weights of `orthodx pretrain --distil`; --control: of as many further steps without it.
+encoder. --beside: other encoders, read clean on the same voxels: a second table has their difference from the first.
+--brief: the clean ways only.
 """
 
 import argparse
@@ -87,14 +88,50 @@ def load(path: Path, name: str, preset: str) -> ViewEncoder:
     return encoder.eval()
 
 
+def ways_of(
+    encoder: ViewEncoder, block: str, images: list[Sites], fitted: list[Sites]
+) -> dict[str, tuple[int, list[np.ndarray]]]:
+    """What a way of reading is called: passes of the encoder, features at the sites of every image."""
+    t, at = torch.tensor([PUBLISHED_TIME]), f"t = {PUBLISHED_TIME}"
+    everything = FeatureMixConfig.of(encoder, tuple(encoder.block_channels))
+    four, none = (FeatureMixConfig.of(encoder, (block,), draws=n) for n in (4, 0))
+    fresh = at_all(lambda x: encoder.features(q_sample(x, t, torch.randn_like(x), cosine_abar()), t), images)[0]
+    still = [at_all(lambda x, c=c: noisy_features(encoder, x, PUBLISHED_TIME, c), images)[0] for c in (four, none)]
+    timed = {when: at_all(lambda x, w=when: noisy_features(encoder, x, w, everything), images) for when in TIMES}
+    n = len(images)
+    standard = [{(b, w): m for w in TIMES for b, m in timed[w][1][i].items()} for i in range(n)]
+    over = [{f"{b} {w}": m for w in TIMES for b, m in timed[w][0][i].items()} for i in range(n)]
+    return {
+        f"{block}, {at}, fresh noise (published way)": (1, side_by_side(fresh, block)),
+        f"mid, {at}, fresh noise (published way and block)": (1, side_by_side(fresh, "mid")),
+        f"{block}, {at}, mean of 4 fixed noises": (4, side_by_side(still[0])),
+        f"{block}, {at}, no noise": (1, side_by_side(still[1])),
+        **clean(timed[0][0], block),
+        "all blocks, clean, learned mix": (1, mixed(everything, standard, fitted)),
+        f"all blocks x t = {TIMES}": (len(TIMES), side_by_side(over)),
+        f"all blocks x t = {TIMES}, learned mix": (
+            len(TIMES), mixed(replace(everything, timesteps=TIMES), standard, fitted),
+        ),
+    }  # fmt: skip
+
+
+def clean(at: list[At], block: str) -> dict[str, tuple[int, list[np.ndarray]]]:
+    """The ways without noise: the middle, one block, all blocks."""
+    return {
+        "mid, clean": (1, side_by_side(at, "mid")),
+        f"{block}, clean": (1, side_by_side(at, block)),
+        "all blocks, clean": (1, side_by_side(at)),
+    }
+
+
 def main() -> None:
     """Draw the images, read them every way, print Markdown."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("weights", type=Path)
     parser.add_argument("--fit", type=Path, required=True, help="bank of anatomies")
     parser.add_argument("--score", type=Path, required=True, help="bank of other anatomies")
-    parser.add_argument("--distilled", type=Path)
-    parser.add_argument("--control", type=Path)
+    parser.add_argument("--beside", metavar="NAME=FILE", action="append", default=[])
+    parser.add_argument("--brief", action="store_true")
     parser.add_argument("--view", type=View, default=View.SAGITTAL)
     parser.add_argument("--encoder", default="ortho")
     parser.add_argument("--preset", default="small")
@@ -104,53 +141,49 @@ def main() -> None:
     torch.manual_seed(0)
     sources = [SyntheticSource(AnatomyBank(p), GridSpec(), (16, 96, 96), seed=5) for p in (options.fit, options.score)]
     fitted, scored = ([sites_of(source, options.view, i) for i in range(options.images)] for source in sources)
-    encoder, block = load(options.weights, options.encoder, options.preset), options.block
-    blocks = tuple(encoder.block_channels)
-    images, everything = fitted + scored, FeatureMixConfig.of(encoder, blocks)
-    t, at = torch.tensor([PUBLISHED_TIME]), f"t = {PUBLISHED_TIME}"
-    four, none = (FeatureMixConfig.of(encoder, (block,), draws=n) for n in (4, 0))
-    fresh = at_all(lambda x: encoder.features(q_sample(x, t, torch.randn_like(x), cosine_abar()), t), images)[0]
-    still = [at_all(lambda x, c=c: noisy_features(encoder, x, PUBLISHED_TIME, c), images)[0] for c in (four, none)]
-    timed = {when: at_all(lambda x, w=when: noisy_features(encoder, x, w, everything), images) for when in TIMES}
-    clean, n = timed[0][0], len(images)
-    standard = [{(b, w): m for w in TIMES for b, m in timed[w][1][i].items()} for i in range(n)]
-    over = [{f"{b} {w}": m for w in TIMES for b, m in timed[w][0][i].items()} for i in range(n)]
-    ways = {  # what it is: passes of the encoder, features at the sites of every image
-        f"{block}, {at}, fresh noise (published way)": (1, side_by_side(fresh, block)),
-        f"mid, {at}, fresh noise (published way and block)": (1, side_by_side(fresh, "mid")),
-        f"{block}, {at}, mean of 4 fixed noises": (4, side_by_side(still[0])),
-        f"{block}, {at}, no noise": (1, side_by_side(still[1])),
-        "mid, clean": (1, side_by_side(clean, "mid")),
-        f"{block}, clean": (1, side_by_side(clean, block)),
-        "all blocks, clean": (1, side_by_side(clean)),
-        "all blocks, clean, learned mix": (1, mixed(everything, standard, fitted)),
-        f"all blocks x t = {TIMES}": (len(TIMES), side_by_side(over)),
-        f"all blocks x t = {TIMES}, learned mix": (
-            len(TIMES), mixed(replace(everything, timesteps=TIMES), standard, fitted),
-        ),
-    }  # fmt: skip
-    for label, path in (("distilled", options.distilled), ("control", options.control)):
-        if path:
-            read = at_all(load(path, options.encoder, options.preset).features, images)[0]
-            ways |= {f"{label}: {name}, clean": (1, side_by_side(read, name)) for name in ("mid", block)}
-            ways[f"{label}: all blocks, clean"] = (1, side_by_side(read))
+    images, block = fitted + scored, options.block
     drawn = np.random.default_rng(0).integers(0, len(scored), (2000, len(scored)))  # bootstrap over images
-    base: np.ndarray | None = None
-    rows = []
-    for label, (passes, features) in ways.items():
+
+    def bootstrapped(features: list[np.ndarray]) -> tuple[float, np.ndarray]:
         known: list[Known] = [(x, one.structures) for x, one in zip(features, images, strict=True)]
         counts = fit_and_count(known[: len(fitted)], known[len(fitted) :])
-        scores = np.array([mean_f1(counts[pick].sum(0)) for pick in drawn])
-        base = scores if base is None else base
-        low, high = np.percentile(scores, [2.5, 97.5])
-        worse, better = np.percentile(scores - base, [2.5, 97.5])
-        gain = "" if base is scores else f"{np.mean(scores - base):+.3f} ({worse:+.3f} to {better:+.3f})"
-        width = features[0].shape[1]
-        rows.append(f"| {label} | {passes} | {width} | {mean_f1(counts.sum(0)):.3f} ({low:.3f}-{high:.3f}) | {gain} |")
+        return mean_f1(counts.sum(0)), np.array([mean_f1(counts[pick].sum(0)) for pick in drawn])
+
+    def read(path: Path) -> dict[str, tuple[int, list[np.ndarray]]]:
+        return clean(at_all(load(path, options.encoder, options.preset).features, images)[0], block)
+
+    if options.brief:
+        ways = read(options.weights)
+    else:
+        ways = ways_of(load(options.weights, options.encoder, options.preset), block, images, fitted)
+    own = {label: bootstrapped(features) for label, (_, features) in ways.items()}
+    base = next(iter(own.values()))[1]
     print("\n| features | passes | numbers a voxel | mean F1 (95 % interval) | against the first row |")
-    print("\n".join(["|---|---|---|---|---|", *rows]))
+    print("|---|---|---|---|---|")
+    for label, (passes, features) in ways.items():
+        score, scores = own[label]
+        row = [label, str(passes), str(features[0].shape[1]), f"{score:.3f} ({interval(scores)})"]
+        print("| " + " | ".join([*row, "" if scores is base else difference(scores - base)]) + " |")
+    if options.beside:
+        print("\n| encoder | features | mean F1 (95 % interval) | against the same of the first encoder |")
+        print("|---|---|---|---|")
+    for name, _, path in (item.partition("=") for item in options.beside):
+        for label, (_, features) in read(Path(path)).items():
+            score, scores = bootstrapped(features)
+            print(f"| {name} | {label} | {score:.3f} ({interval(scores)}) | {difference(scores - own[label][1])} |")
     banks = [len(source.anatomies) for source in sources]
     print(f"\n{options.images} {options.view} images of {banks[0]} anatomies to fit, as many of {banks[1]} to score.")
+
+
+def interval(scores: np.ndarray, form: str = ".3f", between: str = "-") -> str:
+    """The 95 % interval of bootstrapped scores."""
+    low, high = np.percentile(scores, [2.5, 97.5])
+    return f"{low:{form}}{between}{high:{form}}"
+
+
+def difference(scores: np.ndarray) -> str:
+    """The mean of paired differences and their 95 % interval."""
+    return f"{np.mean(scores):+.3f} ({interval(scores, '+.3f', ' to ')})"
 
 
 if __name__ == "__main__":
