@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict
 from datetime import datetime, timezone
-from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -14,13 +13,6 @@ import typer
 from orthodx.cli import exits
 from orthodx.cli.options import BankShare, Debug, Device, Json, PixelMm, Quiet, Resume, Seed, Studies, Voice, Workers
 from orthodx.joints import View
-
-
-class Loss(str, Enum):
-    """What the encoder's error is measured in."""
-
-    NOISE = "noise"
-    VELOCITY = "velocity"
 
 
 def run(
@@ -48,9 +40,6 @@ def run(
         Path | None, typer.Option("--probe", help="Held-out bank or studies with truth: keep what probes best.")
     ] = None,
     probe_every: Annotated[int, typer.Option(min=1, help="With --probe: steps between two probes.")] = 1000,
-    loss: Annotated[
-        Loss, typer.Option(help="Whose error is minimised. velocity: of encoders that predict it, as ortho does.")
-    ] = Loss.NOISE,
     init: Annotated[Path | None, typer.Option(help="Start from these encoder weights (.safetensors).")] = None,
     distil: Annotated[
         Path | None, typer.Option(help="Start from these weights and teach clean images their noisy features.")
@@ -81,7 +70,7 @@ def run(
             view=view, encoder=encoder, preset=preset, steps=steps, batch=batch, accumulate=accumulate,
             peak_rate=learning_rate, seed=seed, sample_every=sample_every, probe_every=probe_every if probe_bank else 0,
             align=align, distil=distil_weight if distil else None,
-            loss=None if loss is Loss.NOISE else loss.value, crop=crop, pixel_mm=pixel_mm, bank_share=bank_share,
+            crop=crop, pixel_mm=pixel_mm, bank_share=bank_share,
         )  # fmt: skip
         spec = GridSpec(pixel_mm=pixel_mm)
         source = open_source(studies, spec, crop, seed, truth=False, views=[view], cache=cache, bank_share=bank_share)

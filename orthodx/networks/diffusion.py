@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 T = 1000
-LEAST_SIGNAL = 1e-4  # signal power below which velocity errors are not scaled up any further: the last 6 of T
 Denoiser = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -41,14 +40,6 @@ def epsilon_of(velocity: Tensor, x_t: Tensor, t: Tensor, abar: Tensor) -> Tensor
 def noise_error(epsilon: Tensor, noise: Tensor) -> Tensor:
     """Per-sample mean of |epsilon - epsilon_theta|^2 of two (B, 1, D, H, W), (B,)."""
     return ((epsilon.float() - noise) ** 2).flatten(1).mean(1)
-
-
-def velocity_error(error: Tensor, t: Tensor, abar: Tensor) -> Tensor:
-    """A noise error (B,) at t (B,) as the error of the velocity, which is 1 / abar_t times as large.
-
-    Capped at 1 / `LEAST_SIGNAL`: in noisier images single precision cannot tell the two apart.
-    """
-    return error / abar.to(error.device, torch.float32)[t].clamp_min(LEAST_SIGNAL)
 
 
 @torch.no_grad()

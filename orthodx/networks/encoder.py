@@ -18,13 +18,10 @@ class ViewEncoder(nn.Module, ABC):
 
     Subclasses are built as `cls(config)` from their frozen dataclass `Config`, give `walk` and `epsilon`, and
     publish, for each readable block in the order of `walk`, its channels and its (depth, height, width) stride.
-    predicts_velocity: whether `epsilon` makes the noise of a velocity (`diffusion.epsilon_of`), so that a loss on the
-    velocity is well-behaved in almost pure noise.
     """
 
     Config: ClassVar[type]
     presets: ClassVar[dict[str, Any]] = {}
-    predicts_velocity: ClassVar[bool] = False
     block_channels: dict[str, int]
     block_strides: dict[str, tuple[int, int, int]]
 

@@ -118,7 +118,6 @@ class OrthoEncoder(ViewEncoder):
     """
 
     Config = OrthoConfig
-    predicts_velocity = True
     abar: Tensor
     presets = {  # noqa: RUF012
         "small": OrthoConfig(),

@@ -54,7 +54,7 @@ class AnatomyBank:
 
     @cached_property
     def marked(self) -> np.ndarray:
-        """(N, V) voxels that hold each lesion value, 0 included; read once, about 10 ms a knee."""
+        """(N, V) voxels that hold each lesion value, 0 included; read once."""
         volumes = (self.lesions(i).ravel() for i in range(len(self)))
         return np.stack([np.bincount(v[v > 0], minlength=max(VALUES.values()) + 1) for v in volumes])
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from orthodx.networks import ViewEncoder
-from orthodx.networks.diffusion import T, cosine_abar, noise_error, q_sample, velocity_error
+from orthodx.networks.diffusion import T, cosine_abar, noise_error, q_sample
 
 TEACHER_TIMES = (50, 150, 250)  # where a teacher's features are read: little noise, as decoders' best features need
 AHEAD = T // 5  # the aligned teacher sees up to this many timesteps less noise
@@ -17,20 +17,17 @@ Draw = tuple[Tensor, Tensor]  # timesteps (B,) and noise (B, 1, D, H, W)
 
 
 class Denoise(nn.Module):
-    """The noise loss of Ho et al. 2020, or that of the velocity (Salimans & Ho 2022).
+    """The noise loss of Ho et al. 2020.
 
-    The velocity's loss is the noise loss over abar_t: it weighs what is drawn into almost pure noise, the shape of
-    the whole, as much as the last speckle. The noise loss is told along with it. velocity: minimise that loss.
     draws: independent draws a sample needs. weights: of each loss in the sum that is minimised; the keys of
     what `forward` returns. parts: the networks that learn, by their name in checkpoints.
     """
 
     draws = 1
 
-    def __init__(self, encoder: ViewEncoder, *, velocity: bool = False) -> None:
+    def __init__(self, encoder: ViewEncoder) -> None:
         super().__init__()
-        self.encoder = encoder
-        self.weights = {"loss": 0.0, "velocity": 1.0} if velocity else {"loss": 1.0}
+        self.encoder, self.weights = encoder, {"loss": 1.0}
         self.abar: Tensor
         self.register_buffer("abar", cosine_abar(), persistent=False)
 
@@ -41,14 +38,7 @@ class Denoise(nn.Module):
     def forward(self, x0: Tensor, draws: Sequence[Draw]) -> dict[str, Tensor]:
         """Images (B, 1, D, H, W) and `draws` draws -> each loss a sample (B,), not yet weighted."""
         t, noise = draws[0]
-        return self.denoising(self.encoder(q_sample(x0, t, noise, self.abar), t), t, noise)
-
-    def denoising(self, epsilon: Tensor, t: Tensor, noise: Tensor) -> dict[str, Tensor]:
-        """The losses (B,) of predicted noise (B, 1, D, H, W) at t (B,)."""
-        error = noise_error(epsilon, noise)
-        return {"loss": error} | (
-            {"velocity": velocity_error(error, t, self.abar)} if "velocity" in self.weights else {}
-        )
+        return {"loss": noise_error(self.encoder(q_sample(x0, t, noise, self.abar), t), noise)}
 
 
 class Distil(Denoise):
@@ -61,8 +51,8 @@ class Distil(Denoise):
 
     draws = 1 + len(TEACHER_TIMES)
 
-    def __init__(self, encoder: ViewEncoder, teacher: ViewEncoder, weight: float, *, velocity: bool = False) -> None:
-        super().__init__(encoder, velocity=velocity)
+    def __init__(self, encoder: ViewEncoder, teacher: ViewEncoder, weight: float) -> None:
+        super().__init__(encoder)
         self.weights["distil"] = weight
         self._teacher = (teacher.requires_grad_(False).eval(),)  # in a tuple: it is no part of what learns
 
@@ -82,7 +72,7 @@ class Distil(Denoise):
         both = torch.cat([q_sample(x0, t, noise, self.abar), x0]), torch.cat([t, torch.zeros_like(t)])
         blocks, epsilon = self.encoder.run(*both)
         errors = [feature_error(blocks[name][n:], target) for name, target in wanted.items()]
-        return self.denoising(epsilon[:n], t, noise) | {"distil": torch.stack(errors).mean(0)}
+        return {"loss": noise_error(epsilon[:n], noise), "distil": torch.stack(errors).mean(0)}
 
 
 class Align(Denoise):
@@ -95,8 +85,8 @@ class Align(Denoise):
 
     draws = 2
 
-    def __init__(self, encoder: ViewEncoder, teacher: nn.Module, weight: float, *, velocity: bool = False) -> None:
-        super().__init__(encoder, velocity=velocity)
+    def __init__(self, encoder: ViewEncoder, teacher: nn.Module, weight: float) -> None:
+        super().__init__(encoder)
         self.weights["align"] = weight
         self._teacher = (teacher,)
         names = list(encoder.block_channels)
@@ -118,7 +108,7 @@ class Align(Denoise):
         found = self.projection(blocks[self.early]).float()
         size = [min(pair) for pair in zip(found.shape[2:], wanted.shape[2:], strict=True)]
         error = feature_error(*(functional.adaptive_avg_pool3d(one, size) for one in (found, wanted)))
-        return self.denoising(epsilon, t, noise) | {"align": error}
+        return {"loss": noise_error(epsilon, noise), "align": error}
 
 
 def feature_error(found: Tensor, wanted: Tensor) -> Tensor:

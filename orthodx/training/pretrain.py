@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -40,8 +40,8 @@ class PretrainConfig:
 
     batch: volumes a process takes at once. accumulate: batches a process adds up before each step.
     sample_every, probe_every: steps between two sample pictures and two probes; 0 = none. align, distil: weights
-    of the losses on features (see `objective`) beside the noise loss, of which a run has one or neither. loss: whose
-    error is minimised; None: the noise. crop, pixel_mm, bank_share: how the source was opened, for the record and
+    of the losses on features (see `objective`) beside the noise loss, of which a run has one or neither. crop,
+    pixel_mm, bank_share: how the source was opened, for the record and
     so that `resume` goes on with the same.
     """
 
@@ -61,7 +61,6 @@ class PretrainConfig:
     probe_every: int = 0
     align: float | None = None
     distil: float | None = None
-    loss: Literal["noise", "velocity"] | None = None
     crop: tuple[int, int, int] | None = None
     pixel_mm: float | None = None
     bank_share: float | None = None
@@ -181,18 +180,15 @@ def _objective(
     """The losses that the configuration asks for; raises `UsageError` where a weight and its teacher do not fit."""
     if (teacher is None) != (config.distil is None):
         raise UsageError("distillation needs a teacher and a weight", hint="give --distil FILE, and --distil-weight")
-    velocity = config.loss == "velocity"
-    if velocity and not model.predicts_velocity:
-        raise UsageError(f"encoder '{config.encoder}' predicts the noise", hint="leave --loss velocity out")
     if config.distil is not None and teacher is not None:
         if init is not None:
             raise UsageError("a distilled encoder starts from its teacher", hint="leave --init out")
         frozen = copy.deepcopy(model)
         checkpoint.start_from(frozen, teacher)
-        return Distil(model, frozen, config.distil, velocity=velocity)
+        return Distil(model, frozen, config.distil)
     if config.align is not None:
-        return Align(model, ema.twin("encoder"), config.align, velocity=velocity)
-    return Denoise(model, velocity=velocity)
+        return Align(model, ema.twin("encoder"), config.align)
+    return Denoise(model)
 
 
 def _probe(

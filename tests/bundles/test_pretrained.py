@@ -105,13 +105,13 @@ def test_a_folder_in_use_is_left_alone(tmp_path, runs):
 def test_a_pretrained_bundle_starts_a_fine_tuning(tmp_path, knee, cohort):
     AnatomyBank(tmp_path / "bank").add("knee", Anatomy(knee.tissues, knee.affine, knee.side, "test"))
     small = ("--preset", "tiny", "--batch", 1, "--crop", 4, 32, 32, "--workers", 0, "--device", "cpu", "--quiet")
-    trained = orthodx("pretrain", tmp_path / "bank", "--view", "axial", "--steps", 1, "--loss", "velocity", *small,
+    trained = orthodx("pretrain", tmp_path / "bank", "--view", "axial", "--steps", 1, *small,
                       "--out", tmp_path / "pre")  # fmt: skip
     assert trained.exit_code == 0, trained.output
     packed = orthodx("models", "pack", tmp_path / "pre", "--out", tmp_path / "model", "--name", "mine", "--source", "x")
     assert packed.exit_code == 0, packed.output
     assert "axial" in packed.output
-    assert open_bundle(tmp_path / "model").info.training[0]["config"]["loss"] == "velocity"
+    assert open_bundle(tmp_path / "model").info.training[0]["config"]["crop"] == [4, 32, 32]
     segmented = orthodx("segment", cohort, "--model", tmp_path / "model", "--out", tmp_path / "masks")
     assert segmented.exit_code != 0
     assert "segment" in segmented.output
