@@ -92,9 +92,9 @@ class Bundle:
     def head(self, task: str) -> Head:
         """The head of one task ("segment") with its weights, in evaluation mode."""
         if task not in self.info.heads:
-            raise BundleError(
-                f"{self.info.name} cannot {task}", hint=f"it can: {', '.join(self.info.heads) or 'nothing'}"
-            )
+            known = f"it can: {', '.join(self.info.heads)}"
+            hint = known if self.info.heads else f"it has encoders only: 'orthodx finetune --encoders {self.path}'"
+            raise BundleError(f"{self.info.name} cannot {task}", hint=hint)
         part = self.info.heads[task]
         return self._fill(_build(HEADS.get(part.name), part.config, self.path), part)
 

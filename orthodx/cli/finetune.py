@@ -176,7 +176,8 @@ def run(
             source = look(studies, seen, size, seed, bank_share=bank_share)
             held_out = None if validation is None else look([validation], seen, size, seed)
             parts = finetune_dense(
-                config, source, out, device=where, encoders=start, heads=heads, workers=workers, task=learned,
+                config, source, out, device=where, encoders=start, workers=workers, task=learned,
+                heads=bundling.dense_start(encoders, heads, task.value, closer) if encoders else {},
                 validation=held_out, resume=resume, say=voice.say,
             )  # fmt: skip
             bundle = bundling.bundle_run(out / name, name, config, learned.heads, parts, spec, closer=learned.closer)

@@ -29,7 +29,7 @@ def list_models(json: Json = False, debug: Debug = False) -> None:
             print(encoder.dumps({"models": [{"name": m.name, "version": m.version} for m in models], **plugins}))
             return
         for m in models:
-            tasks, views = ", ".join(m.heads), ", ".join(map(str, m.encoders))
+            tasks, views = ", ".join(m.heads) or "encoders only", ", ".join(map(str, m.encoders))
             print(f"model    {m.name} {m.version}  {m.joint}: {tasks}  ({views})")
         for kind, names in plugins.items():
             for name, origin in names.items():

@@ -26,6 +26,7 @@ from orthodx.joints import KNEE, View
 from orthodx.networks import ENCODERS, HEADS
 from orthodx.networks.head import head_config
 from orthodx.studies.run_record import versions
+from orthodx.training import checkpoint
 from orthodx.training.finetune import FinetuneConfig
 from orthodx.training.finetune_diagnose import DiagnoseConfig, Fitted
 
@@ -62,6 +63,32 @@ def _heads(folder: Path | None) -> tuple[dict[str, Any], Mapping[str, Part]]:
         return {}, {}
     heads = open_bundle(folder).info.heads
     return heads["diagnose"].config if "diagnose" in heads else {}, heads
+
+
+def dense_start(folder: Path, heads: Mapping[str, Path], task: str, detail: int = 1) -> dict[str, dict[str, Tensor]]:
+    """Weights that heads start from when they learn from masks, by part.
+
+    folder: where encoders and `heads` are from. For the task "diagnose" a bundle's diagnosis is taken apart: its maps,
+    and the segmentation head of its own encoders, if it has them, instead of that of the others. Maps that look closer,
+    or less close, than `detail` are left out.
+    """
+    files = {part: path for part, path in heads.items() if part != "diagnose"}
+    whole, _ = _heads(folder)
+    if task != "diagnose" or "head" not in whole:
+        return {part: checkpoint.head_weights(path) for part, path in files.items()}
+    info = open_bundle(folder).info
+    if info.diagnosis is not None and info.diagnosis.encoders != info.encoders:
+        files = {}
+    found = {part: checkpoint.head_weights(path) for part, path in files.items()}
+    tensors, parts = checkpoint.head_weights(heads["diagnose"]), HEADS.get(whole["head"]).parts
+    for prefix, part in parts.items():
+        others = tuple(other for other in parts if len(other) > len(prefix))
+        found[part] = {
+            k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix) and not k.startswith(others)
+        }
+    if int(whole["head_config"].get("detail", 1)) != detail:
+        found.pop("evidence", None)
+    return found
 
 
 def default_head(folder: Path | None) -> str:

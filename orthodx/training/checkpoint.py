@@ -68,14 +68,26 @@ def start_head(head: nn.Module, files: Mapping[str, Path], view: View = View.SAG
     as `start_from` does.
     """
     tensors: dict[str, Tensor] = {}
-    of_view = f"heads.{view}."
     for prefix, path in files.items():
-        found = _read(path)
-        if any(k.startswith("heads.") for k in found):
-            found = {k.removeprefix(of_view): v for k, v in found.items() if k.startswith(of_view)}
-        tensors |= {f"{prefix}{k}": v for k, v in found.items()}
-    own = {k: v for k, v in head.state_dict().items() if k.split(".")[0] in FITTED_TO_LABELS}
-    fill(head, {**tensors, **own}, " + ".join(map(str, files.values())))
+        tensors |= {f"{prefix}{k}": v for k, v in head_weights(path, view).items()}
+    fill_head(head, tensors, " + ".join(map(str, files.values())))
+
+
+def head_weights(path: Path, view: View = View.SAGITTAL) -> dict[str, Tensor]:
+    """Tensors of a head's file, or of one view's head in the file of a whole diagnosis, by their names in the head."""
+    found, of_view = _read(path), f"heads.{view}."
+    if any(k.startswith("heads.") for k in found):
+        found = {k.removeprefix(of_view): v for k, v in found.items() if k.startswith(of_view)}
+    return found
+
+
+def fill_head(head: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
+    """Fill a head as `fill` does, except for what is fitted to labels."""
+    own, given = (
+        {k: v for k, v in of.items() if (k.split(".")[0] in FITTED_TO_LABELS) == fitted}
+        for of, fitted in ((head.state_dict(), True), (tensors, False))
+    )
+    fill(head, {**given, **own}, where)
 
 
 def save(

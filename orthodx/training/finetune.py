@@ -71,8 +71,8 @@ class FinetuneConfig:
 
 def finetune_dense(
     config: FinetuneConfig, source: Any, out: Path, *, device: torch.device, encoders: dict[View, Path],
-    heads: Mapping[str, Path] | None = None, validation: Any = None, workers: int = 1, resume: bool = False,
-    task: DenseTask | None = None, say: Callable[[str], None] = print,
+    heads: Mapping[str, Mapping[str, Tensor]] | None = None, validation: Any = None, workers: int = 1,
+    resume: bool = False, task: DenseTask | None = None, say: Callable[[str], None] = print,
 ) -> dict[str, Path]:  # fmt: skip
     """Train; returns the averaged weights by part: `encoder_<view>` and the task's heads (`segment` by default).
 
@@ -101,7 +101,7 @@ def finetune_dense(
         finer = config.detail if part in task.closer else 1
         modules[part] = head_cls(head_config(head_cls, reader[config.views[0]], finer)).to(device)
         if heads and part in heads:
-            checkpoint.start_head(modules[part], {"": heads[part]})
+            checkpoint.fill_head(modules[part], heads[part], f"the start of '{part}'")
     own = {part: modules[part] for part in task.heads}
     rates = {name: config.peak_rate * (1.0 if name in own else config.encoder_share) for name in modules}
     # a view's encoder is stepped on its own batches only: no gradient, no decay, no momentum drift

@@ -13,6 +13,7 @@ from orthodx.bundles.bundle import open_bundle
 from orthodx.cli.app import app
 from orthodx.joints import KNEE, View
 from orthodx.networks import diagnose_head
+from orthodx.networks.diagnose_head import FITTED_TO_LABELS
 from orthodx.networks.ortho import OrthoConfig, OrthoEncoder
 from orthodx.studies.manifest import write_table
 from orthodx.studies.nifti import write_image
@@ -216,3 +217,23 @@ def test_masks_and_maps_of_a_bank_become_a_diagnosis_that_reads_structures(finet
         assert torch.equal(first[key], second[key]), key
     refused(finetune(*line, "--encoders", weights, "--head", "anatomy", "--out", tmp_path / "d"),
             "needs evidence.safetensors in", "--task diagnose")  # fmt: skip
+
+
+def test_a_bank_goes_on_with_the_maps_and_structures_of_a_diagnosis(finetune, weights, torn_bank, tmp_path):
+    line = ("--task", "diagnose", "--preset", "tiny", "--view", "sagittal", "--pixel-mm", 2, "--device", "cpu")
+    bank = (*line, "--crop", 4, 32, 32, "--workers", 0, "--learning-rate", 1e-7)
+    done = finetune(*bank, "--encoders", weights, "--steps", 2, "--out", tmp_path / "a", at=torn_bank)
+    assert done.exit_code == 0, done.output
+    done = finetune(*line, "--probe", "--region", 4, 32, 32, "--encoders", tmp_path / "a/my-model", "--head", "anatomy",
+                    "--into", tmp_path / "a/my-model", "--out", tmp_path / "b")  # fmt: skip
+    assert done.exit_code == 0, done.output
+    whole = tmp_path / "b/my-model"
+    done = finetune(*bank, "--encoders", whole, "--steps", 1, "--seed", 9, "--out", tmp_path / "c", at=torn_bank)
+    assert done.exit_code == 0, done.output
+    before, after = open_bundle(whole).diagnoser().state_dict(), open_bundle(tmp_path / "c/my-model")
+    for part, prefix in (("evidence", ""), ("segment", "segment.")):
+        for key, found in after.head(part).state_dict().items():
+            if key.split(".")[0] not in FITTED_TO_LABELS:
+                torch.testing.assert_close(found, before[f"heads.sagittal.{prefix}{key}"], atol=2e-3, rtol=2e-3)
+    done = finetune(*bank, "--encoders", whole, "--steps", 1, "--detail", 2, "--out", tmp_path / "d", at=torn_bank)
+    assert done.exit_code == 0, done.output  # maps that look closer begin anew
