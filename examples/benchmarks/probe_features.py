@@ -9,7 +9,7 @@ For every way of reading a linear classifier of the 11 structures is fitted on v
 and scored on images of the second: mean F1, with 95 % bootstrap intervals over the scored images, and the paired
 difference from the first row (one block, t = 100, fresh noise at each call, as published). Passes are of the
 encoder. --beside: other encoders, read clean on the same voxels: a second table has their difference from the first.
---brief: the clean ways only.
+--brief: the clean ways only, the first row being that of the middle.
 """
 
 import argparse
@@ -138,6 +138,9 @@ def main() -> None:
     parser.add_argument("--block", default="up_1", help="the single block")
     parser.add_argument("--images", type=int, default=24, help="scored; as many are fitted on")
     options = parser.parse_args()
+    beside = dict(item.partition("=")[::2] for item in options.beside)
+    if missing := [path or name for name, path in beside.items() if not Path(path).is_file()]:
+        parser.error(f"--beside {missing[0]}: give NAME=FILE of a file that is there")
     torch.manual_seed(0)
     sources = [SyntheticSource(AnatomyBank(p), GridSpec(), (16, 96, 96), seed=5) for p in (options.fit, options.score)]
     fitted, scored = ([sites_of(source, options.view, i) for i in range(options.images)] for source in sources)
@@ -167,7 +170,7 @@ def main() -> None:
     if options.beside:
         print("\n| encoder | features | mean F1 (95 % interval) | against the same of the first encoder |")
         print("|---|---|---|---|")
-    for name, _, path in (item.partition("=") for item in options.beside):
+    for name, path in beside.items():
         for label, (_, features) in read(Path(path)).items():
             score, scores = bootstrapped(features)
             print(f"| {name} | {label} | {score:.3f} ({interval(scores)}) | {difference(scores - own[label][1])} |")

@@ -30,12 +30,12 @@ def pack_pretrained(
     """Check the weights of each run against its record and its encoder, and write them to `out` as float16.
 
     Raises `BundleError` naming the file for a run that is not finished, was changed since, or holds NaN, and
-    `UsageError` where two runs are of one view, runs differ in pixel size, or `out` is not empty.
+    `UsageError` where two runs are of one view, runs differ in encoder or pixel size, or `out` is not empty.
     """
     if out.exists() and any(out.iterdir()):
         raise UsageError(f"{out} is not empty", hint="choose a new folder for the bundle")
     encoders: dict[View, Part] = {}
-    weights, training, pixels = {}, [], {}
+    weights, training, kinds = {}, [], {}
     for run in runs:
         record = _record(run)
         config = record["config"]
@@ -54,15 +54,15 @@ def pack_pretrained(
         if bad := [k for k, tensor in weights[file].items() if not torch.isfinite(tensor).all()]:
             raise BundleError(f"{run / file}: tensor '{bad[0]}' holds NaN or infinity", hint="repeat that run")
         encoders[view] = Part(config["encoder"], asdict(preset), file)
-        pixels[run] = float(config["pixel_mm"])
+        kinds[run] = f"{config['encoder']} {config['preset']} of {float(config['pixel_mm']):g} mm"
         training.append({"stage": "pretrain", "view": str(view), "config": config, "weights": record["weights"]})
         training[-1] |= {k: record[k] for k in TOLD if k in record}
-    if len(set(pixels.values())) > 1:
-        told = ", ".join(f"{run}: {size:g} mm" for run, size in pixels.items())
-        raise UsageError(f"the runs differ in pixel size ({told})", hint="pretrain all views with one --pixel-mm")
+    if len(set(kinds.values())) > 1:
+        told = ", ".join(f"{run}: {kind}" for run, kind in kinds.items())
+        raise UsageError(f"the runs differ ({told})", hint="pretrain all views with one encoder, --preset, --pixel-mm")
     info = BundleInfo(
         name=name, version=version, joint=KNEE.name, structures=KNEE.names,
-        grid=GridSpec(pixel_mm=next(iter(pixels.values()))), encoders=encoders, heads={}, training=training,
+        grid=GridSpec(pixel_mm=float(config["pixel_mm"])), encoders=encoders, heads={}, training=training,
         licence=licence, sources=list(sources), sha256={},
     )  # fmt: skip
     return save_bundle(out, info, weights)
@@ -73,7 +73,7 @@ def _record(run: Path) -> dict[str, Any]:
     try:
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         _ = record["config"]["view"], record["config"]["encoder"], record["config"]["preset"], record["weights"]
-        _ = float(record["config"]["pixel_mm"])
+        _ = float(record["config"]["pixel_mm"]), View(record["config"]["view"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BundleError(
             f"{path}: no record of a finished pretraining", hint="give the --out folders of 'orthodx pretrain'"

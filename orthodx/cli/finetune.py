@@ -151,7 +151,10 @@ def run(
         views, where = tuple(dict.fromkeys(view or View)), pick_device(device)
         encoders = bundling.weights_folder(encoders) if encoders else None
         start, heads = bundling.starting_weights(encoders, views, task.value) if encoders else ({}, {})
-        dense = task is Task.SEGMENT or (len(studies) == 1 and len(AnatomyBank(studies[0])) > 0)
+        banks = sum(len(AnatomyBank(path)) > 0 for path in studies)
+        if task is Task.DIAGNOSE and banks and len(studies) > 1:
+            raise UsageError("lesion masks are read from one bank alone", hint="give one bank, or studies and labels")
+        dense = task is Task.SEGMENT or banks > 0
         _refuse_idle(context, dense, probe=probe, validation=validation is not None, workers=workers)
         share = encoder_share if encoder_share is not None else 1.0 if dense or from_scratch else 0.05  # as published
         share = 0.0 if probe else share
@@ -161,23 +164,28 @@ def run(
             from orthodx.synth.focus import SITE
             from orthodx.training.dense_tasks import dense_task
             from orthodx.training.finetune import FinetuneConfig, finetune_dense
-            from orthodx.training.sources import open_source
+            from orthodx.training.sources import identity, open_source, passed_over
 
             spec, learned = GridSpec(pixel_mm=pixel_mm), dense_task(task.value, probe)
             aim = (focus, tuple(focus_label or SITE)) if focus else None
-            config = FinetuneConfig(
-                views=views, encoder=encoder, preset=preset, head=head, steps=steps, stop_at=stop_at, batch=batch,
-                seed=seed, peak_rate=learning_rate, shared_encoder=shared_encoder, validate_every=validate_every,
-                validation_samples=validation_samples, encoder_share=share, detail=closer,
-                crop=crop, pixel_mm=pixel_mm, focus=aim, bank_share=bank_share,
-            )  # fmt: skip
             seen, size = GridSpec(pixel_mm=pixel_mm / closer), (crop[0], crop[1] * closer, crop[2] * closer)
             look = partial(open_source, truth=True, views=views, what=learned.truth, focus=aim)
             source = look(studies, seen, size, seed, bank_share=bank_share)
             held_out = None if validation is None else look([validation], seen, size, seed)
+            config = FinetuneConfig(
+                views=views, encoder=encoder, preset=preset, head=head, steps=steps, stop_at=stop_at, batch=batch,
+                seed=seed, peak_rate=learning_rate, shared_encoder=shared_encoder, validate_every=validate_every,
+                validation_samples=validation_samples, encoder_share=share, detail=closer,
+                crop=crop, pixel_mm=pixel_mm, focus=aim, bank_share=bank_share, data=identity(source),
+            )  # fmt: skip
+            begin = bundling.dense_start(encoders, heads, task.value, views, closer) if encoders else {}
+            heads = {part: path for part, (path, _) in begin.items() if part in learned.heads}
+            for note in (passed_over(source), *bundling.dense_notes(encoders, spec, learned.heads, begin)):
+                if note:
+                    voice.say(f"note: {note}")
             parts = finetune_dense(
                 config, source, out, device=where, encoders=start, workers=workers, task=learned,
-                heads=bundling.dense_start(encoders, heads, task.value, closer) if encoders else {},
+                heads={part: tensors for part, (_, tensors) in begin.items()},
                 validation=held_out, resume=resume, say=voice.say,
             )  # fmt: skip
             bundle = bundling.bundle_run(out / name, name, config, learned.heads, parts, spec, closer=learned.closer)
@@ -214,7 +222,7 @@ def run(
             "inputs": [
                 {"path": str(p), "state": state_on_disk(p), "sha256": sha256(p) if p.is_file() else None} for p in given
             ],
-            "starts": {path.name: sha256(path) for path in (*start.values(), *heads.values())},
+            "starts": {path.name: sha256(path) for path in dict.fromkeys((*start.values(), *heads.values()))},
             "model": {"name": name, "sha256": bundle.digest},
         }  # fmt: skip
         write_run(out / "run.json", command=sys.argv, started=started, facts=facts)

@@ -60,23 +60,25 @@ def run(
     with exits.handled(debug):
         from orthodx.grid.spec import GridSpec
         from orthodx.inference.device import pick_device
-        from orthodx.studies.run_record import sha256, write_run
+        from orthodx.studies.run_record import sha256, state_on_disk, write_run
         from orthodx.training.distributed import join, leave
         from orthodx.training.pretrain import PretrainConfig, pretrain
-        from orthodx.training.sources import open_source
+        from orthodx.training.sources import identity, open_source, passed_over
 
         started = datetime.now(timezone.utc)
+        spec = GridSpec(pixel_mm=pixel_mm)
+        source = open_source(studies, spec, crop, seed, truth=False, views=[view], cache=cache, bank_share=bank_share)
         config = PretrainConfig(
             view=view, encoder=encoder, preset=preset, steps=steps, batch=batch, accumulate=accumulate,
             peak_rate=learning_rate, seed=seed, sample_every=sample_every, probe_every=probe_every if probe_bank else 0,
             align=align, distil=distil_weight if distil else None,
-            crop=crop, pixel_mm=pixel_mm, bank_share=bank_share,
+            crop=crop, pixel_mm=pixel_mm, bank_share=bank_share, data=identity(source),
         )  # fmt: skip
-        spec = GridSpec(pixel_mm=pixel_mm)
-        source = open_source(studies, spec, crop, seed, truth=False, views=[view], cache=cache, bank_share=bank_share)
         labelled = open_source([probe_bank], spec, crop, seed, truth=True, views=[view]) if probe_bank else None
         team = join(pick_device(device))
         voice = Voice(quiet or not team.chief, json)
+        if note := passed_over(source):
+            voice.say(f"warning: {note}")
         weights = pretrain(
             config, source, out, team=team, workers=workers, init=init, teacher=distil, labelled=labelled,
             resume=resume, say=voice.say,
@@ -84,7 +86,8 @@ def run(
         leave(team)
         if team.chief:
             starts = {name: sha256(path) for name, path in (("init", init), ("teacher", distil)) if path}
-            facts = {"config": asdict(config), "device": str(team.device), "starts": starts, "weights": sha256(weights)}
+            facts = {"config": asdict(config), "device": str(team.device), "starts": starts, "weights": sha256(weights),
+                     "inputs": [{"path": str(p), "state": state_on_disk(p)} for p in studies]}  # fmt: skip
             write_run(out / "run.json", command=sys.argv, started=started, facts=facts)
         voice.say(f"-> {weights}")
         if json and team.chief:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import json
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -65,30 +66,49 @@ def _heads(folder: Path | None) -> tuple[dict[str, Any], Mapping[str, Part]]:
     return heads["diagnose"].config if "diagnose" in heads else {}, heads
 
 
-def dense_start(folder: Path, heads: Mapping[str, Path], task: str, detail: int = 1) -> dict[str, dict[str, Tensor]]:
-    """Weights that heads start from when they learn from masks, by part.
+Start = tuple[Path, dict[str, Tensor]]  # a head's weights, and the file they are from
+
+
+def dense_start(
+    folder: Path, heads: Mapping[str, Path], task: str, views: Sequence[View], detail: int = 1
+) -> dict[str, Start]:
+    """What heads start from when they learn from masks, by part.
 
     folder: where encoders and `heads` are from. For the task "diagnose" a bundle's diagnosis is taken apart: its maps,
-    and the segmentation head of its own encoders, if it has them, instead of that of the others. Maps that look closer,
-    or less close, than `detail` are left out.
+    and the segmentation head of its own encoders, if it has them, instead of that of the others. views: in the order in
+    which their heads are looked for; the parts are alike in all fitted ones. Maps of another `detail` are left out.
     """
-    files = {part: path for part, path in heads.items() if part != "diagnose"}
-    whole, _ = _heads(folder)
-    if task != "diagnose" or "head" not in whole:
-        return {part: checkpoint.head_weights(path) for part, path in files.items()}
-    info = open_bundle(folder).info
-    if info.diagnosis is not None and info.diagnosis.encoders != info.encoders:
-        files = {}
-    found = {part: checkpoint.head_weights(path) for part, path in files.items()}
-    tensors, parts = checkpoint.head_weights(heads["diagnose"]), HEADS.get(whole["head"]).parts
-    for prefix, part in parts.items():
-        others = tuple(other for other in parts if len(other) > len(prefix))
-        found[part] = {
-            k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix) and not k.startswith(others)
-        }
-    if int(whole["head_config"].get("detail", 1)) != detail:
+    found = {part: (path, checkpoint.head_weights(path)) for part, path in heads.items() if part != "diagnose"}
+    whole, known = _heads(folder)
+    closer = {"evidence": known["evidence"].config.get("detail", 1)} if "evidence" in known else {}
+    diagnosis = open_bundle(folder).info.diagnosis if "head" in whole else None
+    if task == "diagnose" and diagnosis is not None:
+        if any(open_bundle(folder).info.encoders.get(view) != part for view, part in diagnosis.encoders.items()):
+            found = {}
+        view = next(view for view in (*views, *View) if view in diagnosis.encoders)
+        tensors, parts = checkpoint.head_weights(heads["diagnose"], view), HEADS.get(whole["head"]).parts
+        for prefix, part in parts.items():
+            others = tuple(other for other in parts if len(other) > len(prefix))
+            own = {
+                k.removeprefix(prefix): v
+                for k, v in tensors.items()
+                if k.startswith(prefix) and not k.startswith(others)
+            }
+            found[part] = (heads["diagnose"], own)
+            closer[part] = whole["head_config"].get("detail", 1) if part == "evidence" else 1
+    if int(closer.get("evidence", detail)) != detail:
         found.pop("evidence", None)
     return found
+
+
+def dense_notes(folder: Path | None, spec: GridSpec, parts: Collection[str], begin: Mapping[str, Start]) -> list[str]:
+    """What is worth saying before heads learn from masks: parts that begin from noise, encoders of another pixel."""
+    if folder is None:
+        return []
+    notes = [f"'{part}' begins from noise" for part in parts if part not in begin]
+    if (folder / INFO).is_file() and (own := open_bundle(folder).info.grid.pixel_mm) != spec.pixel_mm:
+        notes.append(f"the encoders learned at {own:g} mm, and go on at --pixel-mm {spec.pixel_mm:g}")
+    return notes
 
 
 def default_head(folder: Path | None) -> str:
@@ -152,9 +172,7 @@ def bundle_run(
     preset = encoder.preset(config.preset)
     details = {part: config.detail if part in closer else 1 for part in heads}
     record = {"stage": f"finetune {'+'.join(heads)}", "versions": versions()}
-    record |= {
-        k: v if isinstance(v, (int, float, bool)) else str(v) for k, v in asdict(config).items() if v is not None
-    }
+    record |= json.loads(json.dumps({k: v for k, v in asdict(config).items() if v is not None}))
     info = BundleInfo(
         name=name,
         version=version,

@@ -41,7 +41,7 @@ class PretrainConfig:
     batch: volumes a process takes at once. accumulate: batches a process adds up before each step.
     sample_every, probe_every: steps between two sample pictures and two probes; 0 = none. align, distil: weights
     of the losses on features (see `objective`) beside the noise loss, of which a run has one or neither. crop,
-    pixel_mm, bank_share: how the source was opened, for the record and
+    pixel_mm, bank_share, data: how the source was opened and what is in it, for the record and
     so that `resume` goes on with the same.
     """
 
@@ -64,6 +64,7 @@ class PretrainConfig:
     crop: tuple[int, int, int] | None = None
     pixel_mm: float | None = None
     bank_share: float | None = None
+    data: str | None = None
 
     def __post_init__(self) -> None:
         if self.align is not None and self.distil is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from orthodx.errors import NoInputError, UsageError
 from orthodx.grid.spec import GridSpec
 from orthodx.joints import View
 from orthodx.studies.discover import find_series
+from orthodx.studies.series import Series
 from orthodx.synth.anatomy_bank import AnatomyBank
 from orthodx.synth.focus import Focus
 from orthodx.synth.source import SyntheticSource
@@ -63,9 +65,9 @@ def open_source(
     bank_share: of the samples, where there are banks and studies (half without it); several banks count by their
     anatomies. Raises `UsageError` for what does not fit together, `NoInputError` where there is nothing.
     """
-    banks = [bank for path in studies if len(bank := AnatomyBank(path)) > 0]
-    known = {bank.folder for bank in banks}
-    scans = [path for path in studies if path not in known]
+    given = [(path, AnatomyBank(path)) for path in studies]
+    banks = [bank for _, bank in given if len(bank) > 0]
+    scans = [path for path, bank in given if len(bank) == 0]
     if bank_share is not None and not (banks and scans):
         raise UsageError("--bank-share parts the samples of banks and studies", hint="give both, or leave it out")
     if (what != "structures" or focus) and (scans or len(banks) > 1):
@@ -87,17 +89,43 @@ def open_source(
 def _studies(
     studies: Sequence[Path], spec: GridSpec, crop: tuple[int, int, int], seed: int, truth: bool, cache: Path | None
 ) -> StudySource:
-    found = find_series(studies)
-    if not found.series:
-        raise NoInputError(
-            f"nothing to train on in {', '.join(map(str, studies))}",
-            hint="give studies, or a bank made by 'orthodx synth --bank'",
-        )
-    if not truth:
-        return StudySource(found.series, spec, crop, seed, None, cache)
-    for root in (studies[0], studies[0].parent):
-        if (root / "truth").is_dir():
-            have = [s for s in found.series if (root / "truth" / f"{s.series_id}.nii.gz").is_file()]
-            if have:
-                return StudySource(have, spec, crop, seed, root / "truth", cache)
-    raise UsageError(f"no masks for the series of {studies[0]}", hint="put them into truth/<series_id>.nii.gz")
+    masks: dict[Series, Path | None] = {}
+    refused = []
+    for path in studies:
+        found = find_series([path])
+        refused += found.refused
+        if not found.series:
+            raise NoInputError(
+                f"nothing to train on in {path}", hint="give studies, or a bank made by 'orthodx synth --bank'"
+            )
+        own = {one: _mask(path, one) for one in found.series} if truth else dict.fromkeys(found.series)
+        if truth and not any(own.values()):
+            raise UsageError(f"no masks for the series of {path}", hint="put them into truth/<series_id>.nii.gz")
+        masks |= {one: mask for one, mask in own.items() if mask or not truth}
+    return StudySource(list(masks), spec, crop, seed, list(masks.values()), cache, refused)
+
+
+def _mask(path: Path, series: Series) -> Path | None:
+    files = (root / "truth" / f"{series.series_id}.nii.gz" for root in (path, path.parent))
+    return next((file for file in files if file.is_file()), None)
+
+
+def identity(source: SyntheticSource | StudySource | Mixture) -> str:
+    """A short hash of the names of a source's anatomies and series: what `--resume` must find again."""
+    if isinstance(source, Mixture):
+        names = [identity(one) for one in source.sources]
+    elif isinstance(source, StudySource):
+        names = sorted(source.names)
+    else:
+        names = list(source.anatomies.names) if isinstance(source.anatomies, AnatomyBank) else []
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:12]
+
+
+def passed_over(source: SyntheticSource | StudySource | Mixture) -> str:
+    """One line on the inputs that could not be used, with the first one's reason; empty where there is none."""
+    sources = source.sources if isinstance(source, Mixture) else [source]
+    refused = [item for one in sources if isinstance(one, StudySource) for item in one.refused]
+    if not refused:
+        return ""
+    (name, reason), many = refused[0], len(refused)
+    return f"{many} input{'s' * (many > 1)} passed over; the first: {name}: {reason.removeprefix(f'{name}: ')}"

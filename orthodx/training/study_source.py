@@ -27,9 +27,9 @@ class StudySource:
     """Random crops of series; `source[i, view]` -> image (1, D, H, W) in [-1, 1], structures (D, H, W) uint8.
 
     Each series is read once and kept on the model's grid as float16 and uint8: in memory, or memory-mapped
-    in the folder `cache`, where a later run finds it again. truth: folder of masks named
-    `<series_id>.nii.gz`; without it the structures are all 0. A series that cannot be used is passed over
-    and listed in `refused` with the reason; raises `NoInputError` if none is left.
+    in the folder `cache`, where a later run finds it again. masks: a file a series; where there is none the structures
+    are all 0. A series that cannot be used is passed over and listed in `refused` with the reason, after those given;
+    raises `NoInputError` if none is left.
     """
 
     def __init__(
@@ -38,20 +38,23 @@ class StudySource:
         spec: GridSpec,
         crop: tuple[int, int, int],
         seed: int,
-        truth: Path | None,
+        masks: Sequence[Path | None],
         cache: Path | None = None,
+        refused: Sequence[tuple[str, str]] = (),
     ) -> None:
         self.crop, self.seed = crop, seed
+        self.names: list[str] = []
         self.items: dict[View, list[tuple[np.ndarray, np.ndarray]]] = {view: [] for view in View}
-        self.refused: list[tuple[str, str]] = []
-        for one in series:
-            mask = None if truth is None else truth / f"{one.series_id}.nii.gz"
+        self.refused = list(refused)
+        for one, mask in zip(series, masks, strict=True):
             try:
                 self.items[one.view].append(
                     _on_grid(one, spec, mask) if cache is None else _cached(one, spec, mask, cache)
                 )
             except StudyError as error:
                 self.refused.append((one.series_id, str(error)))
+            else:
+                self.names.append(f"{one.view} {one.series_id}")
         if not any(self.items.values()):
             reason = f": {self.refused[0][0]}: {self.refused[0][1]}" if self.refused else ""
             raise NoInputError(f"no series to train on{reason}", hint="give series that 'orthodx segment' can read")

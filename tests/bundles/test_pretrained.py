@@ -72,10 +72,12 @@ def test_what_is_no_finished_run_is_refused_by_name(tmp_path, runs):
         assert not (tmp_path / "out").exists()
 
     change(runs[1], pixel_mm=1.0)
-    refused(UsageError, "differ in pixel size")
+    refused(UsageError, "runs differ .*1.5 mm.*1 mm")
     change(runs[1], pixel_mm=1.5, preset="small")
     refused(BundleError, "encoder_coronal.safetensors: ")
-    change(runs[1], preset="tiny", view="sagittal")
+    change(runs[1], preset="tiny", view="sag")
+    refused(BundleError, "pre_coronal/run.json: no record")
+    change(runs[1], view="sagittal")
     refused(UsageError, "another run is of the sagittal view")
     change(runs[1], view="coronal")
     weights = runs[1] / "encoder_coronal.safetensors"
@@ -116,6 +118,9 @@ def test_a_pretrained_bundle_starts_a_fine_tuning(tmp_path, knee, cohort):
     assert segmented.exit_code != 0
     assert "mine cannot segment -> it has encoders only" in segmented.output
     tuned = orthodx("finetune", tmp_path / "bank", "--view", "axial", "--encoders", tmp_path / "model", "--steps", 1,
-                    *small, "--out", tmp_path / "fit")  # fmt: skip
+                    *small, "--seed", 9, "--learning-rate", 1e-7, "--out", tmp_path / "fit")  # fmt: skip
     assert tuned.exit_code == 0, tuned.output
-    assert open_bundle(tmp_path / "fit/my-model").info.heads.keys() == {"segment"}
+    fitted, start = open_bundle(tmp_path / "fit/my-model"), open_bundle(tmp_path / "model")
+    assert fitted.info.heads.keys() == {"segment"}
+    for key, found in fitted.encoder(View.AXIAL).state_dict().items():
+        torch.testing.assert_close(found, start.encoder(View.AXIAL).state_dict()[key], atol=1e-3, rtol=1e-3)

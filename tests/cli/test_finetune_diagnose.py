@@ -235,5 +235,11 @@ def test_a_bank_goes_on_with_the_maps_and_structures_of_a_diagnosis(finetune, we
         for key, found in after.head(part).state_dict().items():
             if key.split(".")[0] not in FITTED_TO_LABELS:
                 torch.testing.assert_close(found, before[f"heads.sagittal.{prefix}{key}"], atol=2e-3, rtol=2e-3)
+    assert "begins from noise" not in done.output
     done = finetune(*bank, "--encoders", whole, "--steps", 1, "--detail", 2, "--out", tmp_path / "d", at=torn_bank)
-    assert done.exit_code == 0, done.output  # maps that look closer begin anew
+    assert done.exit_code == 0, done.output
+    assert "'evidence' begins from noise" in done.output
+    kept = open_bundle(tmp_path / "d/my-model").head("segment").state_dict()["coarse.weight"]
+    torch.testing.assert_close(kept, before["heads.sagittal.segment.coarse.weight"], atol=2e-3, rtol=2e-3)
+    other = finetune(*bank, "--encoders", whole, "--steps", 1, "--out", tmp_path / "e", torn_bank, at=torn_bank)
+    refused(other, "one bank alone")

@@ -2,19 +2,21 @@
 
 import csv
 import json
+import shutil
 
+import numpy as np
 import pytest
 import torch
 from typer.testing import CliRunner
 
 from orthodx.cli.app import app
-from orthodx.errors import UsageError
+from orthodx.errors import NoInputError, UsageError
 from orthodx.grid.spec import GridSpec
 from orthodx.joints import View
 from orthodx.networks.ortho import OrthoConfig, OrthoEncoder
 from orthodx.synth.anatomy import Anatomy
 from orthodx.synth.anatomy_bank import AnatomyBank
-from orthodx.training.sources import Mixture, open_source
+from orthodx.training.sources import Mixture, identity, open_source, passed_over
 
 SPEC, CROP = GridSpec(), (4, 32, 32)
 
@@ -92,6 +94,37 @@ def test_a_view_that_no_study_has_is_refused_before_anything_is_trained(bank, co
     assert opened(bank, image, views=[View.SAGITTAL])
 
 
+def test_every_input_counts_or_is_told(bank, cohort, tmp_path):
+    for wrong in (tmp_path / "cohrt", tmp_path / "empty"):
+        (tmp_path / "empty").mkdir(exist_ok=True)
+        with pytest.raises(NoInputError, match=wrong.name):
+            opened(bank, cohort, wrong)
+    (tmp_path / "mixed").mkdir()
+    (tmp_path / "mixed/broken.nii.gz").write_bytes(b"junk")
+    shutil.copy(next(cohort.rglob("*sag*.nii.gz")), tmp_path / "mixed/a.nii.gz")
+    note = passed_over(opened(bank, tmp_path / "mixed"))
+    assert note.startswith("1 input passed over; the first: ")
+    assert "broken.nii.gz" in note
+    assert passed_over(opened(bank, cohort)) == passed_over(opened(bank)) == ""
+
+
+def test_masks_are_found_beside_every_input(cohort, tmp_path):
+    shutil.copytree(cohort, tmp_path / "other")
+    alone, both = opened(cohort, truth=True), opened(cohort, tmp_path / "other", truth=True)
+    assert [len(both.items[v]) for v in View] == [2 * len(alone.items[v]) for v in View]
+    shutil.rmtree(tmp_path / "other/truth")
+    with pytest.raises(UsageError, match=r"no masks for the series of .*other"):
+        opened(cohort, tmp_path / "other", truth=True)
+
+
+def test_a_source_is_known_by_what_is_in_it(bank, cohort, tmp_path, knee):
+    AnatomyBank(tmp_path / "b").add("other", Anatomy(knee.tissues, knee.affine, knee.side, "test"))
+    sources = [(bank,), (tmp_path / "b",), (cohort,), (bank, cohort), (tmp_path / "b", cohort)]
+    assert len({identity(opened(*one)) for one in sources}) == len(sources)
+    shutil.copytree(bank, tmp_path / "elsewhere")
+    assert identity(opened(tmp_path / "elsewhere", cohort)) == identity(opened(bank, cohort))
+
+
 def test_pretraining_reads_banks_and_studies_and_resumes_with_the_same_only(tmp_path, bank, cohort, monkeypatch):
     monkeypatch.setitem(OrthoEncoder.presets, "tiny", OrthoConfig(channels=(8, 8, 8, 8), time_channels=8))
     line = ["pretrain", bank, cohort, "--view", "coronal", "--preset", "tiny", "--steps", 2, "--batch", 1,
@@ -105,6 +138,25 @@ def test_pretraining_reads_banks_and_studies_and_resumes_with_the_same_only(tmp_
     assert (config["bank_share"], config["crop"], config["pixel_mm"]) == (0.4, [4, 32, 32], 1.0)
     with (tmp_path / "out/metrics.csv").open() as file:
         assert float(list(csv.DictReader(file))[-1]["loss"]) > 0
+    line[1] = tmp_path / "another"
+    AnatomyBank(line[1]).add("b", AnatomyBank(bank)(np.random.default_rng(0)))
     other = run("--bank-share", 0.6, "--crop", 4, 48, 48, "--resume")
     assert other.exit_code != 0
-    assert "other options (bank_share, crop)" in " ".join(other.output.split())
+    assert "other options (bank_share, crop, data)" in " ".join(other.output.split())
+
+
+def test_masks_of_a_bank_and_of_studies_are_fine_tuned_on_and_resumed_with_the_same_only(
+    tmp_path, bank, cohort, monkeypatch
+):
+    monkeypatch.setitem(OrthoEncoder.presets, "tiny", OrthoConfig(channels=(8, 8, 8, 8), time_channels=8))
+    line = ["finetune", bank, cohort, "--view", "axial", "--preset", "tiny", "--steps", 2, "--batch", 1,
+            "--from-scratch", "--workers", 0, "--device", "cpu", "--out", tmp_path / "out"]  # fmt: skip
+
+    def run(*more):
+        return CliRunner().invoke(app, [str(word) for word in (*line, *more)], catch_exceptions=False)
+
+    done = run("--bank-share", 0.4, "--crop", 4, 32, 32)
+    assert done.exit_code == 0, done.output
+    other = run("--bank-share", 0.6, "--crop", 4, 48, 48, "--pixel-mm", 2, "--resume")
+    assert other.exit_code != 0
+    assert "other options (bank_share, crop, pixel_mm)" in " ".join(other.output.split())
