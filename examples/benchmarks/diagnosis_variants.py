@@ -21,8 +21,8 @@ from orthodx.evaluation.label_cases import LabelCases
 from orthodx.evaluation.ranking import auroc_interval
 from orthodx.grid.region import RegionSpec
 from orthodx.joints import KNEE, View
-from orthodx.training.bundling import head_start, starting_weights
 from orthodx.training.finetune_diagnose import DiagnoseConfig, finetune_diagnose
+from orthodx.training.starting import head_start, starting_weights
 
 FUSIONS = ("gating", "simple_concat", "linear_concat", "linear_add", "cross_attention")
 

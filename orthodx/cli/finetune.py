@@ -137,7 +137,7 @@ def run(
         from orthodx.inference.device import pick_device
         from orthodx.studies.run_record import sha256, state_on_disk, write_run
         from orthodx.synth.anatomy_bank import AnatomyBank
-        from orthodx.training import bundling
+        from orthodx.training import bundling, starting
 
         started = datetime.now(timezone.utc)
         if (encoders is None) == (not from_scratch):
@@ -149,8 +149,8 @@ def run(
         if probe and (from_scratch or encoder_share):
             raise UsageError("--probe leaves the encoders as they are", hint="leave it or the other option out")
         views, where = tuple(dict.fromkeys(view or View)), pick_device(device)
-        encoders = bundling.weights_folder(encoders) if encoders else None
-        start, heads = bundling.starting_weights(encoders, views, task.value) if encoders else ({}, {})
+        encoders = starting.weights_folder(encoders) if encoders else None
+        start, heads = starting.starting_weights(encoders, views, task.value) if encoders else ({}, {})
         banks = sum(len(AnatomyBank(path)) > 0 for path in studies)
         if task is Task.DIAGNOSE and banks and len(studies) > 1:
             raise UsageError("lesion masks are read from one bank alone", hint="give one bank, or studies and labels")
@@ -158,8 +158,8 @@ def run(
         _refuse_idle(context, dense, probe=probe, validation=validation is not None, workers=workers)
         share = encoder_share if encoder_share is not None else 1.0 if dense or from_scratch else 0.05  # as published
         share = 0.0 if probe else share
-        wanted = head or bundling.default_head(encoders)
-        closer = detail or (1 if task is Task.SEGMENT else bundling.head_detail(encoders, wanted))
+        wanted = head or starting.default_head(encoders)
+        closer = detail or (1 if task is Task.SEGMENT else starting.head_detail(encoders, wanted))
         if dense:
             from orthodx.synth.focus import SITE
             from orthodx.training.dense_tasks import dense_task
@@ -178,9 +178,9 @@ def run(
                 validation_samples=validation_samples, encoder_share=share, detail=closer,
                 crop=crop, pixel_mm=pixel_mm, focus=aim, bank_share=bank_share, data=identity(source),
             )  # fmt: skip
-            begin = bundling.dense_start(encoders, heads, task.value, views, closer) if encoders else {}
+            begin = starting.dense_start(encoders, heads, task.value, views, closer) if encoders else {}
             heads = {part: path for part, (path, _) in begin.items() if part in learned.heads}
-            for note in (passed_over(source), *bundling.dense_notes(encoders, spec, learned.heads, begin)):
+            for note in (passed_over(source), *starting.dense_notes(encoders, spec, learned.heads, begin)):
                 if note:
                     voice.say(f"note: {note}")
             parts = finetune_dense(
@@ -206,7 +206,7 @@ def run(
             )  # fmt: skip
             fitted = finetune_diagnose(
                 study_config, studies, out, device=where, encoders=start, labels=labels, ehr=ehr, cache=cache,
-                head=bundling.head_start(encoders, heads, wanted), validation=[validation] if validation else [],
+                head=starting.head_start(encoders, heads, wanted), validation=[validation] if validation else [],
                 resume=resume, say=voice.say,
             )  # fmt: skip
             bundle = bundling.bundle_diagnosis(

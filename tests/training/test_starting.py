@@ -14,8 +14,9 @@ from orthodx.joints import KNEE, View
 from orthodx.networks.diagnoser import Diagnoser, DiagnoserConfig
 from orthodx.networks.head import HEADS
 from orthodx.networks.ortho import OrthoConfig, OrthoEncoder
-from orthodx.training.bundling import bundle_run, dense_notes, dense_start, starting_weights
+from orthodx.training.bundling import bundle_run
 from orthodx.training.finetune import FinetuneConfig
+from orthodx.training.starting import dense_notes, dense_start, starting_weights
 
 CONFIG = OrthoConfig(channels=(8, 8, 8, 8), time_channels=8)
 ENCODER = OrthoEncoder(CONFIG)
