@@ -8,7 +8,7 @@ from dataclasses import asdict
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -189,7 +189,7 @@ def run(
                 validation=held_out, resume=resume, say=voice.say,
             )  # fmt: skip
             bundle = bundling.bundle_run(out / name, name, config, learned.heads, parts, spec, closer=learned.closer)
-            facts = {"config": asdict(config), "task": task.value}
+            facts: dict[str, Any] = {"config": asdict(config), "task": task.value}
         else:
             from orthodx.grid.region import RegionSpec
             from orthodx.training.finetune_diagnose import DiagnoseConfig, finetune_diagnose

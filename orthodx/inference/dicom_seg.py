@@ -95,7 +95,8 @@ def _on_sources(
     labels: np.ndarray, affine: np.ndarray, stack: Stack, name: str
 ) -> tuple[list[pydicom.Dataset], np.ndarray]:
     """The source images without pixels, and the labels of each of their frames, (F, rows, columns)."""
-    sources, planes = [], []
+    sources: list[pydicom.Dataset] = []
+    planes = []
     for file in stack.files:
         with warnings.catch_warnings(), file.open() as stream:
             warnings.simplefilter("ignore")

@@ -45,7 +45,7 @@ class SegmentTask:
     """Structures by the head's own loss; validated by the Dice of all voxels pooled."""
 
     truth: Literal["structures", "lesions", "both"] = "structures"
-    heads = MappingProxyType({"segment": "skip_segment"})
+    heads: Mapping[str, str] = MappingProxyType({"segment": "skip_segment"})
     closer: frozenset[str] = frozenset()
 
     def columns(self, view: View) -> list[str]:
@@ -80,7 +80,7 @@ class LesionTask:
     """Evidence maps by the lesion masks; validated by the AUROC of the strongest evidence in a crop."""
 
     truth: Literal["structures", "lesions", "both"] = "lesions"
-    heads = MappingProxyType({"evidence": "evidence"})
+    heads: Mapping[str, str] = MappingProxyType({"evidence": "evidence"})
     closer = frozenset(heads)
     values = torch.arange(1, len(KNEE.abnormalities) + 1)  # of lesion masks, `orthodx.synth.lesions.VALUES`
     least = 12  # voxels, as the encoder sees them, of a lesion that a crop must show to be asked about it
@@ -129,7 +129,7 @@ class JointTask:
 
     truth: Literal["structures", "lesions", "both"] = "both"
     structures, lesions = SegmentTask(), LesionTask()
-    heads = MappingProxyType({**SegmentTask.heads, **LesionTask.heads})
+    heads: Mapping[str, str] = MappingProxyType({**SegmentTask.heads, **LesionTask.heads})
     closer = LesionTask.closer
 
     def columns(self, view: View) -> list[str]:

@@ -103,7 +103,7 @@ def finetune_dense(
         modules[part] = head_cls(head_config(head_cls, reader[config.views[0]], finer)).to(device)
         if heads and part in heads:
             checkpoint.fill_head(modules[part], heads[part], f"the start of '{part}'")
-    own = {part: modules[part] for part in task.heads}
+    own: dict[str, Any] = {part: modules[part] for part in task.heads}
     rates = {name: config.peak_rate * (1.0 if name in own else config.encoder_share) for name in modules}
     # a view's encoder is stepped on its own batches only: no gradient, no decay, no momentum drift
     optimizer = torch.optim.AdamW(

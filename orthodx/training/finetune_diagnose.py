@@ -94,7 +94,10 @@ def finetune_diagnose(
         tables += [path for path in (beside(validation, RECORDS_FILE),) if tables and path]
         given = _open(config, validation, cache, beside(validation, LABELS_FILE) or labels, tables, say)
     train, held = _parts(config, known, given, say)
-    inputs = _inputs(train, held, {**encoders, **{f"head {prefix}": path for prefix, path in head.items()}})
+    starts = {str(view): path for view, path in encoders.items()} | {
+        f"head {part}": path for part, path in head.items()
+    }
+    inputs = _inputs(train, held, starts)
     _keep_options(out, config, inputs)
     say(f"{len(train)} studies train, {len(held)} calibrate; fixed until here: seed {config.seed}")
     coding = None if ehr is None else _coding(train, ehr, say)
@@ -168,15 +171,14 @@ def _keep_options(out: Path, config: DiagnoseConfig, inputs: str) -> None:
     write_json(path, options)
 
 
-def _inputs(train: Sequence[StudyCase], held: Sequence[StudyCase], starts: Mapping[str, Path | None]) -> str:
+def _inputs(train: Sequence[StudyCase], held: Sequence[StudyCase], starts: Mapping[str, Path]) -> str:
     """SHA-256 of everything a run is fitted to and starts from."""
     digest = hashlib.sha256()
     for case in (*train, *held):
         images = {str(view): [one.content for one in regions] for view, regions in case.views.items()}
         digest.update(repr((case.study_id, case.patient_id, case.labels.tolist(), case.record, images)).encode())
     for name, path in starts.items():
-        if path is not None:
-            digest.update(f"{name} {sha256(path)}".encode())
+        digest.update(f"{name} {sha256(path)}".encode())
     return digest.hexdigest()
 
 

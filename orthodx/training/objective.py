@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -88,7 +89,7 @@ class Align(Denoise):
     def __init__(self, encoder: ViewEncoder, teacher: nn.Module, weight: float) -> None:
         super().__init__(encoder)
         self.weights["align"] = weight
-        self._teacher = (teacher,)
+        self._teacher: tuple[Any] = (teacher,)
         names = list(encoder.block_channels)
         self.early, self.late = names[len(names) * 3 // 10], names[len(names) * 7 // 10]
         c_in, c_out = encoder.block_channels[self.early], encoder.block_channels[self.late]
@@ -106,8 +107,8 @@ class Align(Denoise):
             wanted = self._teacher[0].features(x_cleaner, cleaner, blocks=[self.late])[self.late].float()
         blocks, epsilon = self.encoder.run(q_sample(x0, t, noise, self.abar), t)
         found = self.projection(blocks[self.early]).float()
-        size = [min(pair) for pair in zip(found.shape[2:], wanted.shape[2:], strict=True)]
-        error = feature_error(*(functional.adaptive_avg_pool3d(one, size) for one in (found, wanted)))
+        d, h, w = map(min, zip(found.shape[2:], wanted.shape[2:], strict=True))
+        error = feature_error(*(functional.adaptive_avg_pool3d(one, (d, h, w)) for one in (found, wanted)))
         return {"loss": noise_error(epsilon, noise), "align": error}
 
 

@@ -16,7 +16,7 @@ SLICES = 5
 
 
 def write_samples(
-    path: Path, denoise: Denoiser, abar: torch.Tensor, shape: tuple[int, int, int], *,
+    path: Path, denoise: Denoiser, abar: torch.Tensor, shape: tuple[int, ...], *,
     count: int = 2, steps: int = 30, seed: int = 0, device: torch.device,
 ) -> None:  # fmt: skip
     """Draw `count` images of `shape` (D, H, W) by DDIM from fixed noise and show five slices of each, as PNG."""

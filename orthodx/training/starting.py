@@ -122,5 +122,5 @@ def head_detail(folder: Path | None, head: str) -> int:
     whole, heads = _heads(folder)
     if whole.get("head") == head:
         return int(whole["head_config"].get("detail", 1))
-    own = HEADS.get(head).parts.get("")
+    own = HEADS.get(head).parts.get("", "")
     return int(heads[own].config.get("detail", 1)) if own in heads else 1

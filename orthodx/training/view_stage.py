@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -138,7 +139,7 @@ def fit_pooling(
     if not attends(head):
         return
     torch.manual_seed(seed)
-    parameters = [*head.pool.parameters(), *head.classifier.parameters()]
+    parameters = [*cast(nn.Module, head.pool).parameters(), *head.classifier.parameters()]
     optimizer = torch.optim.AdamW(parameters, weight_decay=0.01)
     truth, weight = torch.from_numpy(samples.truth).float(), torch.from_numpy(samples.weight).float()
     steps = epochs * -(-len(summaries) // batch)
