@@ -3,7 +3,7 @@
 #
 #   sh examples/train_knee_small_pretrained.sh WORK
 #
-# About 80 minutes on two cores with AVX512-BF16. Code: commits 37cc3dc (banks), 252938c and 7e8f068 (training).
+# About 95 minutes on two cores with AVX2 (fp32; no bf16 there). Code: commits 37cc3dc (banks), 252938c and 7e8f068 (training).
 set -eu
 cd "$1"
 
