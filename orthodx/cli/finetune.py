@@ -26,7 +26,7 @@ from orthodx.cli.options import (
     Voice,
     Workers,
     refuse_given,
-)  # fmt: skip
+)
 from orthodx.joints import View
 
 

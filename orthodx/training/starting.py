@@ -60,7 +60,7 @@ def dense_start(
 
     folder: where encoders and `heads` are from. For the task "diagnose" a bundle's diagnosis is taken apart: its maps,
     and the segmentation head of its own encoders, if it has them, instead of that of the others. views: in the order in
-    which their heads are looked for; the parts are alike in all fitted ones. Maps of another `detail` are left out.
+    which their heads are looked for; after a probe the parts are alike in all. Maps of another `detail` are left out.
     """
     found = {part: (path, checkpoint.head_weights(path)) for part, path in heads.items() if part != "diagnose"}
     whole, known = _heads(folder)
