@@ -104,7 +104,7 @@ def tiny_diagnosis(folder: Path, *, head: str = "evidence", fusion: str = "gatin
     from orthodx.networks.record_coding import RecordCoding
 
     torch.manual_seed(3)
-    config, labels = OrthoConfig(channels=(32, 16, 16, 16), time_channels=16), tuple(KNEE.abnormalities)
+    config, labels = OrthoConfig(channels=(32, 16, 16, 16), time_channels=16), tuple(KNEE.codes)
     encoder = OrthoEncoder(config)
     coding = RecordCoding(
         means=(40, 170, 75), sds=(15, 10, 12), patient_types=("inpatient", "outpatient"), events=("fall", "sport")

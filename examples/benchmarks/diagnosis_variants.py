@@ -73,7 +73,7 @@ def _records(args: argparse.Namespace) -> Path:
 def _permuted(args: argparse.Namespace) -> Path:
     table = pd.read_csv(args.train / "labels.csv", dtype=str)
     order = np.random.default_rng(args.seed).permutation(len(table))
-    table[list(KNEE.abnormalities)] = table[list(KNEE.abnormalities)].to_numpy()[order]
+    table[list(KNEE.codes)] = table[list(KNEE.codes)].to_numpy()[order]
     path = args.out / "permuted_labels.csv"
     table.to_csv(path, index=False)
     return path
@@ -84,7 +84,7 @@ def row(name: str, found: pd.DataFrame, truth: pd.DataFrame) -> str:
     both = found.merge(truth, on="study_id", suffixes=("", "_true"))
     patient = np.unique(both.patient_id, return_inverse=True)[1]
     cases = []
-    for label in KNEE.abnormalities:
+    for label in KNEE.codes:
         member = np.flatnonzero(both[f"{label}_true"].notna())  # a blank is neither positive nor negative
         score, positive = both[label].to_numpy()[member], both[f"{label}_true"].to_numpy()[member] == 1
         cases.append(LabelCases(label, score, positive, patient[member], int(patient.max()) + 1, member))
@@ -111,9 +111,7 @@ def main() -> None:
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     truth = pd.read_csv(args.test / "labels.csv", dtype={"study_id": str})
-    print(
-        f"| variant | macro | {' | '.join(KNEE.abnormalities)} |\n|{'---|' * (len(KNEE.abnormalities) + 2)}", flush=True
-    )
+    print(f"| variant | macro | {' | '.join(KNEE.codes)} |\n|{'---|' * (len(KNEE.codes) + 2)}", flush=True)
     for name, variant in variants(args.head).items():
         if not args.only or args.only in name:
             print(row(name, run(args, name, variant), truth), flush=True)

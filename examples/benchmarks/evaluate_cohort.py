@@ -23,7 +23,7 @@ CENTERS, FIELDS = ("Northgate", "Harbour", "Riverside", "Hillcrest", ""), ("0.3"
 def write_made_up(folder: Path, patients: int, labels: int, seed: int = 0, skill: float = 1.5) -> None:
     """predictions.csv, labels.csv and manifest.csv of one study a patient; `skill` is the distance of the classes."""
     rng = np.random.default_rng(seed)
-    names = list(KNEE.abnormalities)[:labels]
+    names = list(KNEE.codes)[:labels]
     studies = [f"study-{i:05d}" for i in range(patients)]
     positive = rng.random((patients, labels)) < rng.uniform(0.15, 0.45, labels)
     scores = 1 / (1 + np.exp(-(rng.normal(positive * skill) - skill / 2 - 0.4)))

@@ -64,7 +64,7 @@ class Job:
             case.positive = [name for name, there in zip(answer.labels, answer.positive, strict=True) if there]
             if self.explain is not None:
                 info = self.reader.bundle.info
-                meanings = JOINTS[info.joint].abnormalities if info.joint in JOINTS else {}
+                meanings = JOINTS[info.joint].meanings if info.joint in JOINTS else {}
                 explanation.explain(self.explain, study, answer, readings, info.name, self.reader.heat_is, meanings)
                 case.explanation = explanation.rows(study.study_id, answer)
             case.status, case.reason = ("warned", "; ".join(notes)) if notes else ("ok", "")

@@ -11,9 +11,7 @@ SIGNALS = 4
 SMOOTH_MM, CLOSED_MM, LEAST_PIXELS = 0.4, 1.5, 30
 BRIGHTEST_MM2 = 2.5  # of one slice's pixels, averaged
 NEIGHBOURS = np.ones((1, 3, 3), bool)
-STRUCTURES: tuple[int, ...] = tuple(  # of each abnormality, 0 where none is segmented
-    next((s.value for s in KNEE.structures if s.name == KNEE.harms.get(code)), 0) for code in KNEE.abnormalities
-)
+STRUCTURES: tuple[int, ...] = KNEE.harmed(KNEE.codes)  # of each abnormality, 0 where none is segmented
 
 
 def structure_signal(mask: np.ndarray, image: np.ndarray, pixel_mm: float) -> np.ndarray:

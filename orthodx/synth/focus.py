@@ -14,7 +14,9 @@ from orthodx.synth.lesions import VALUES
 from orthodx.synth.tissues import TISSUES
 
 # label -> the tissue it harms; a healthy crop lies there too. Fluid collects under the patella
-SITE: dict[str, str] = {**KNEE.harms, "MCL": "mcl", "LCL": "lcl", "PD": "patella", "EFFU": "patella"}
+SITE: dict[str, str] = {a.code: a.harms for a in KNEE.abnormalities if a.harms} | {
+    "MCL": "mcl", "LCL": "lcl", "PD": "patella", "EFFU": "patella",
+}  # fmt: skip
 ASIDE_MM = 6.0  # standard deviation, so that a crop's middle gives nothing away
 SPARSE = 3  # of a structure every so many voxels along each axis are looked at
 

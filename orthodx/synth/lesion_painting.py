@@ -56,4 +56,4 @@ def paint(anatomy: Anatomy, lesions: Sequence[Lesion]) -> tuple[Anatomy, np.ndar
 def labels_of(mask: np.ndarray, spacing_mm: float) -> dict[str, int]:
     """1 or 0 for each abnormality of the knee: is enough of it marked (`LEAST_ML`)?"""
     ml = np.bincount(mask.ravel(), minlength=len(VALUES) + 1) * spacing_mm**3 / 1000
-    return {code: int(ml[VALUES[code]] >= LEAST_ML[code]) for code in KNEE.abnormalities}
+    return {code: int(ml[VALUES[code]] >= LEAST_ML[code]) for code in KNEE.codes}

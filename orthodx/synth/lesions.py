@@ -13,7 +13,7 @@ from orthodx.joints import KNEE
 
 # values of lesion masks: the abnormalities in their order, then what belongs to none of them
 VALUES: dict[str, int] = {
-    **{code: i for i, code in enumerate(KNEE.abnormalities, start=1)},
+    **KNEE.lesion_values,
     "bone_bruise": 9,
     "osteophyte": 10,
     "meniscal_degeneration": 11,

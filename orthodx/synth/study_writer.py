@@ -71,7 +71,7 @@ def write_cohort(
         tell(record["rows"][0]["study_id"], len(records), studies)
     if lesions:
         write_json(out / "lesions" / "values.json", VALUES)
-        write_table(out / LABELS_FILE, [r["labels"] for r in records], ("study_id", *KNEE.abnormalities))
+        write_table(out / LABELS_FILE, [r["labels"] for r in records], ("study_id", *KNEE.codes))
         write_table(out / RECORDS_FILE, [r["ehr"] for r in records], ("study_id", *RECORD_COLUMNS))
     write_table(manifest, [row for r in records for row in r["rows"]], COLUMNS)
     return manifest

@@ -82,11 +82,11 @@ class LesionTask:
     truth: Literal["structures", "lesions", "both"] = "lesions"
     heads: Mapping[str, str] = MappingProxyType({"evidence": "evidence"})
     closer = frozenset(heads)
-    values = torch.arange(1, len(KNEE.abnormalities) + 1)  # of lesion masks, `orthodx.synth.lesions.VALUES`
+    values = torch.arange(1, len(KNEE.codes) + 1)  # of lesion masks, `orthodx.synth.lesions.VALUES`
     least = 12  # voxels, as the encoder sees them, of a lesion that a crop must show to be asked about it
 
     def columns(self, view: View) -> list[str]:
-        return [f"auroc_{view}_{name}" for name in KNEE.abnormalities]
+        return [f"auroc_{view}_{name}" for name in KNEE.codes]
 
     def masks(self, truth: Tensor) -> Tensor:
         """(B, D, H, W) lesion values -> (B, L, D, H, W) bool."""
@@ -118,7 +118,7 @@ class LesionTask:
         out = {}
         for view in found:
             score, answer = np.stack(found[view]), np.stack(true[view])
-            for i, name in enumerate(KNEE.abnormalities):
+            for i, name in enumerate(KNEE.codes):
                 if 0 < answer[:, i].sum() < len(answer):
                     out[f"auroc_{view}_{name}"] = float(roc_auc_score(answer[:, i], score[:, i]))
         return out

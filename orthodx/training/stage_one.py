@@ -43,7 +43,7 @@ class DiagnoseConfig:
     preset: str = "small"
     head: str = "evidence"
     fusion: str = "gating"
-    labels: tuple[str, ...] = tuple(KNEE.abnormalities)
+    labels: tuple[str, ...] = tuple(KNEE.codes)
     views: tuple[View, ...] = tuple(View)
     epochs: int = 5
     batch: int = 4

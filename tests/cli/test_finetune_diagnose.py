@@ -42,9 +42,9 @@ def studies(tmp_path_factory):
         if i % 3 == 0:
             again = image + rng.normal(0, 60, image.shape)
             write_image(folder / f"s{i:02d}" / f"s{i:02d}b.nii.gz", again.astype(np.int16), affine)
-        labels.append({"study_id": f"s{i:02d}", **dict.fromkeys(KNEE.abnormalities, i % 2)})
+        labels.append({"study_id": f"s{i:02d}", **dict.fromkeys(KNEE.codes, i % 2)})
         records.append({"study_id": f"s{i:02d}", "age": 20 + i})
-    write_table(folder / "labels.csv", labels, ("study_id", *KNEE.abnormalities))
+    write_table(folder / "labels.csv", labels, ("study_id", *KNEE.codes))
     write_table(folder / "ehr.csv", records, ("study_id", "age"))
     return folder
 
@@ -83,7 +83,7 @@ def test_a_probe_becomes_a_model_and_its_record_says_from_what(finetune, studies
     assert set(info.diagnosis.encoders) == {View.SAGITTAL}
     assert info.diagnosis.label_fraction == 0.5
     assert not info.diagnosis.from_scratch
-    assert (pd.read_csv(told["metrics"]).stage == "fusion").sum() == len(KNEE.abnormalities)
+    assert (pd.read_csv(told["metrics"]).stage == "fusion").sum() == len(KNEE.codes)
     run = json.loads((tmp_path / "fit/run.json").read_text())
     assert run["config"]["encoder_share"] == 0
     assert (run["label_fraction"], run["from_scratch"], run["device"], run["seed"]) == (0.5, False, "cpu", 0)
@@ -95,7 +95,7 @@ def test_a_probe_becomes_a_model_and_its_record_says_from_what(finetune, studies
             studies / "ehr.csv"]  # fmt: skip
     assert CliRunner().invoke(app, list(map(str, line))).exit_code == 0
     fitted, told_later = (
-        pd.read_csv(path).set_index("study_id")[list(KNEE.abnormalities)]
+        pd.read_csv(path).set_index("study_id")[list(KNEE.codes)]
         for path in (tmp_path / "fit/validation.csv", tmp_path / "p.csv")
     )
     assert np.abs(told_later.loc[fitted.index] - fitted).to_numpy().max() < 0.01  # weights are kept as float16

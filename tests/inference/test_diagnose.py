@@ -23,7 +23,7 @@ from orthodx.networks.combinations import combinations
 from orthodx.studies.nifti import read_volume
 from orthodx.studies.records import Record
 
-LABELS = tuple(KNEE.abnormalities)
+LABELS = tuple(KNEE.codes)
 VIEWS = [str(v) for v in View]
 CPU = torch.device("cpu")
 

@@ -92,7 +92,7 @@ def read(encoder, head, image):
 def test_signals_stand_with_the_label_whose_structure_it_is(head):
     encoder, head = head
     head.segment = Says(8)
-    label = list(KNEE.abnormalities).index("MM")
+    label = list(KNEE.codes).index("MM")
     own = head.evidence()[label]
     torn, whole = (read(encoder, head, meniscus(line)[1])[0] for line in (slice(25, 27), None))
     assert torn.shape == (head.width,)

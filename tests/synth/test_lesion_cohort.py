@@ -49,11 +49,11 @@ def plain(tmp_path_factory):
 
 def test_labels_and_records_have_a_row_a_study(injured):
     labels, records = read_table(injured / "labels.csv"), read_table(injured / "ehr.csv")
-    assert list(labels.columns) == ["study_id", *KNEE.abnormalities]
+    assert list(labels.columns) == ["study_id", *KNEE.codes]
     assert list(records.columns) == ["study_id", *RECORD_COLUMNS]
     studies = sorted({row["study_id"] for row in read_manifest(injured / "manifest.csv")})
     assert sorted(labels["study_id"]) == sorted(records["study_id"]) == studies
-    assert set(labels[list(KNEE.abnormalities)].to_numpy().ravel()) == {"0", "1"}
+    assert set(labels[list(KNEE.codes)].to_numpy().ravel()) == {"0", "1"}
 
 
 def test_each_series_has_its_lesion_mask_on_its_own_grid(injured):
@@ -66,7 +66,7 @@ def test_each_series_has_its_lesion_mask_on_its_own_grid(injured):
         np.testing.assert_array_equal(mask.affine, image.affine)
         seen.setdefault(row["study_id"], set()).update(np.unique(np.asarray(mask.dataobj)).tolist())
     for study, values in seen.items():
-        for code in KNEE.abnormalities:
+        for code in KNEE.codes:
             if labels.loc[study, code] == "1":
                 assert VALUES[code] in values, (study, code)
 
@@ -82,7 +82,7 @@ def test_a_study_replays_from_its_record(injured):
         record = json.loads(path.read_text())
         knee = build_knee(record["anatomy"], 1.6, record["side"])
         _, mask = paint(knee, from_records(record["lesions"]))
-        assert labels_of(mask, 1.6) == {code: record["labels"][code] for code in KNEE.abnormalities}
+        assert labels_of(mask, 1.6) == {code: record["labels"][code] for code in KNEE.codes}
         assert record["ehr"]["study_id"] == record["labels"]["study_id"] == path.parent.name
 
 
@@ -131,7 +131,7 @@ def test_the_side_of_a_bank_knee_is_seen_from_its_fibula(knee):
 
 
 def test_the_least_volumes_cover_every_abnormality():
-    assert set(LEAST_ML) == set(KNEE.abnormalities)
+    assert set(LEAST_ML) == set(KNEE.codes)
 
 
 # What the release before lesions made. The generator's state is exact; grey values may differ by rounding on

@@ -81,7 +81,7 @@ def test_a_worse_injury_marks_more_and_only_its_own_label(knee, painted, code):
     assert LEAST_ML[code] <= mild < severe
     for _, mask in painted[code]:
         labels = labels_of(mask, knee.spacing_mm)
-        assert list(labels) == list(KNEE.abnormalities)
+        assert list(labels) == list(KNEE.codes)
         assert {c for c, positive in labels.items() if positive} == {code}
 
 

@@ -44,10 +44,10 @@ def test_every_center_has_a_case_mix():
 
 
 def test_prevalence_is_that_of_a_clinic(patients):
-    for code in KNEE.abnormalities:
+    for code in KNEE.codes:
         low, high = (0.25, 0.55) if code == "EFFU" else (0.04, 0.35)
         assert low < share(patients, lambda p, c=code: c in codes(p)) < high, code
-    assert 0.2 < share(patients, lambda p: not codes(p) & set(KNEE.abnormalities)) < 0.6
+    assert 0.2 < share(patients, lambda p: not codes(p) & set(KNEE.codes)) < 0.6
 
 
 def test_centers_differ(patients):
@@ -67,7 +67,7 @@ def test_injuries_come_together_as_in_life(patients, first, second, ratio):
 
 
 def test_negatives_have_distractors(patients):
-    clean = [p for _, p in patients if not codes(p) & set(KNEE.abnormalities)]
+    clean = [p for _, p in patients if not codes(p) & set(KNEE.codes)]
     assert 0.05 < np.mean([any(isinstance(lesion, Osteophyte) for lesion in p.lesions) for p in clean]) < 0.6
     assert np.mean([any(isinstance(lesion, MeniscusTear) for lesion in p.lesions) for p in clean]) > 0.05
     bruised = [p for p in clean if "bone_bruise" in codes(p)]
@@ -106,7 +106,7 @@ def test_no_event_gives_a_label_away(patients):
     for event, n in seen.items():
         if event is None or n < 20:
             continue
-        for code in KNEE.abnormalities:
+        for code in KNEE.codes:
             assert share(patients, lambda p, c=code: c in codes(p), lambda p, e=event: p.event == e) < 0.9
 
 

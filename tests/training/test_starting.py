@@ -26,7 +26,7 @@ def bundle(folder, head, fitted, *, own_encoders=False, detail=1):
     """A bundle of three encoders and a segmentation head of ones whose diagnosis was fitted for the views `fitted`."""
     cls = HEADS.get(head)
     head_config = asdict(cls.config_for(ENCODER)) | ({"detail": detail} if head != "mean" else {})
-    config = {"head": head, "head_config": head_config, "fusion": "gating", "labels": KNEE.abnormalities}
+    config = {"head": head, "head_config": head_config, "fusion": "gating", "labels": KNEE.codes}
     segment = HEADS.get("skip_segment")
     weights = {f"encoder_{view}.safetensors": ENCODER.state_dict() for view in View}
     read = {view: Part("ortho", asdict(CONFIG), f"encoder_{view}.safetensors") for view in View}
