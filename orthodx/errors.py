@@ -8,6 +8,11 @@ class OrthodxError(Exception):
         super().__init__(message)
         self.hint = hint
 
+    @property
+    def line(self) -> str:
+        """Message and hint for a table's cell."""
+        return f"{self}; {self.hint}" if self.hint else str(self)
+
 
 class UsageError(OrthodxError):
     """Options that contradict each other or name what does not exist (exit code 2)."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from safetensors.torch import load_file
 from orthodx.bundles.bundle import Bundle, BundleInfo, Part, fill, save_bundle
 from orthodx.errors import BundleError, UsageError
 from orthodx.grid.spec import GridSpec
-from orthodx.joints import KNEE, View
+from orthodx.joints import Joint, View
 from orthodx.networks import ENCODERS
 from orthodx.studies.run_record import sha256
 
@@ -24,10 +23,18 @@ TOLD = ("command", "starts", "versions", "device", "started", "finished")  # of 
 
 
 def pack_pretrained(
-    runs: Sequence[Path], out: Path, *, name: str, version: str = "0.1.0", licence: str = "unstated",
+    runs: Sequence[Path],
+    out: Path,
+    *,
+    name: str,
+    joint: Joint,
+    version: str = "0.1.0",
+    licence: str = "unstated",
     sources: Sequence[str] = (),
-) -> Bundle:  # fmt: skip
+) -> Bundle:
     """Check the weights of each run against its record and its encoder, and write them to `out` as float16.
+
+    joint: what the scans showed.
 
     Raises `BundleError` naming the file for a run that is not finished, was changed since, or holds NaN, and
     `UsageError` where two runs are of one view, runs differ in encoder or pixel size, or `out` is not empty.
@@ -53,7 +60,7 @@ def pack_pretrained(
         fill(encoder(preset), weights[file], str(run / file))
         if bad := [k for k, tensor in weights[file].items() if not torch.isfinite(tensor).all()]:
             raise BundleError(f"{run / file}: tensor '{bad[0]}' holds NaN or infinity", hint="repeat that run")
-        encoders[view] = Part(config["encoder"], asdict(preset), file)
+        encoders[view] = Part(config["encoder"], preset, file)
         kinds[run] = f"{config['encoder']} {config['preset']} of {float(config['pixel_mm']):g} mm"
         training.append({"stage": "pretrain", "view": str(view), "config": config, "weights": record["weights"]})
         training[-1] |= {k: record[k] for k in TOLD if k in record}
@@ -61,10 +68,17 @@ def pack_pretrained(
         told = ", ".join(f"{run}: {kind}" for run, kind in kinds.items())
         raise UsageError(f"the runs differ ({told})", hint="pretrain all views with one encoder, --preset, --pixel-mm")
     info = BundleInfo(
-        name=name, version=version, joint=KNEE.name, structures=KNEE.names,
-        grid=GridSpec(pixel_mm=float(config["pixel_mm"])), encoders=encoders, heads={}, training=training,
-        licence=licence, sources=list(sources), sha256={},
-    )  # fmt: skip
+        name=name,
+        version=version,
+        joint=joint,
+        grid=GridSpec(pixel_mm=float(config["pixel_mm"])),
+        encoders=encoders,
+        heads={},
+        training=training,
+        licence=licence,
+        sources=list(sources),
+        sha256={},
+    )
     return save_bundle(out, info, weights)
 
 

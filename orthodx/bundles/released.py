@@ -5,7 +5,6 @@ from __future__ import annotations
 import pickle
 import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +40,8 @@ def import_released(files: Mapping[View, Path], out: Path, *, name: str = "publi
         records.append({"stage": "imported", "view": str(view), "weights": which, "step": step,
                         "source_sha256": sha256(path)})  # fmt: skip
     info = BundleInfo(
-        name=name, version="1", joint=KNEE.name, structures=KNEE.names, grid=GRID,
-        encoders={v: Part("published", asdict(PublishedConfig()), f"encoder_{v}.safetensors") for v in files},
+        name=name, version="1", joint=KNEE, grid=GRID,
+        encoders={v: Part("published", PublishedConfig(), f"encoder_{v}.safetensors") for v in files},
         heads={}, training=records, licence="MIT (the authors' release)",
         sources=["OrthoDiffusion, arXiv 2602.20752: released checkpoints"], sha256={},
     )  # fmt: skip

@@ -72,18 +72,18 @@ def evaluate(
              "ehr": ehr}  # fmt: skip
     inputs = find_inputs(folder, named, notices)
     others = [compared_paths(path) for path in compare]
-    attributes = read_attributes(inputs)
-    structures = structures_of(attributes[0])
+    attributes = read_attributes(inputs, notices)
+    structures = structures_of(attributes.manifest)
 
     def open_run(found: tuple[Path | None, Path | None], ours: bool) -> Run:
         table, mask_folder = found
         read = scores = None
         if table is not None and inputs.diagnosis:
-            read = read_diagnoses(table, inputs.diagnosis[1], attributes[0], notices, quiet=not ours)
+            read = read_diagnoses(table, inputs.diagnosis[1], attributes, notices, quiet=not ours)
         if mask_folder is not None and inputs.segmentation:
             facts_name = "ours" if ours else f"compared-{mask_folder.resolve().parent.name}-{mask_folder.name}"
             scores = score_masks(
-                pair_masks(mask_folder, inputs.segmentation[1], attributes[0], notices), structures,
+                pair_masks(mask_folder, inputs.segmentation[1], attributes, notices), structures,
                 settings.tolerance_mm, out / ".done" / facts_name, workers=workers, resume=resume, notices=notices,
                 progress=progress,
             )  # fmt: skip
@@ -101,15 +101,17 @@ def evaluate(
     rows: list[Row] = []
     if (d := ours.diagnoses) is not None:
         at = thresholds(d.labels, ours.facts, settings)
-        groups = groupings(settings.by, list(d.studies), None, *attributes)
+        groups = groupings(settings.by, list(d.studies), None, attributes.manifest, attributes.ehr)
         rows += score_diagnoses(d, at, settings) + with_holm(score_groups(d, at, groups, settings))
     if (m := ours.masks) is not None:
-        series_groups = groupings(settings.by, m["study_id"].tolist(), m["series_id"].tolist(), *attributes)
+        series_groups = groupings(
+            settings.by, m["study_id"].tolist(), m["series_id"].tolist(), attributes.manifest, attributes.ehr
+        )
         rows += score_segmentation(m, settings) + with_holm(score_segment_groups(m, series_groups, settings))
     rows += _compared(runs, settings, notices) + label_efficiency(runs, settings)
     return write_report(
         Evaluation(
-            settings, inputs, ours, tuple(runs[1:]), at, groups, series_groups, attributes[0], rows, notices,
+            settings, inputs, ours, tuple(runs[1:]), at, groups, series_groups, attributes.manifest, rows, notices,
             structures, started, tuple(command),
         ), out,
     )  # fmt: skip

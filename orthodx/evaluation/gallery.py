@@ -15,6 +15,8 @@ from matplotlib.figure import Figure
 from orthodx.errors import StudyError
 from orthodx.evaluation.segment_scores import ABSENT
 from orthodx.joints import JOINTS, View
+from orthodx.studies.discover import files_by_name
+from orthodx.studies.keys import file_name
 from orthodx.studies.nifti import is_nifti, read_volume
 from orthodx.studies.view import axis_of_view, view_of
 from orthodx.studies.volume import Volume
@@ -110,8 +112,7 @@ def _hung(data: np.ndarray, affine: np.ndarray, view: View) -> np.ndarray:
 
 
 def _masks_picture(e: Evaluation, series: str, path: Path) -> str:
-    case = {folder: folder / f"{series}.nii.gz" for folder in e.inputs.segmentation or ()}
-    maps = [read_volume(p if p.is_file() else p.with_suffix("")) for p in case.values()]
+    maps = [read_volume(files_by_name(folder)[file_name(series)]) for folder in e.inputs.segmentation or ()]
     found, truth = (Volume(v.data.astype(np.uint8), v.affine, v.source, v.codes) for v in maps)
     image = _image_of(e, "series_id", series)
     if image is None or image[0].shape != truth.shape:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
 from orthodx.errors import NoInputError, UsageError
 from orthodx.evaluation.notices import Notices
 from orthodx.studies.labels import LABELS_FILE, RECORDS_FILE, read_by_study
-from orthodx.studies.manifest import read_manifest
+from orthodx.studies.manifest import MANIFEST, REQUIRED, read_manifest
 from orthodx.studies.nifti import is_nifti
+from orthodx.studies.study import mixed_studies
 
-PREDICTIONS, MANIFEST = "predictions.csv", "manifest.csv"
+PREDICTIONS = "predictions.csv"
 MASKS, TRUTH = "masks", "truth"
 
 
@@ -37,6 +39,14 @@ class Inputs:
     def segmentation(self) -> tuple[Path, Path] | None:
         """Masks and truth, if both are there."""
         return (self.masks, self.truth) if self.masks and self.truth else None
+
+
+class Attributes(NamedTuple):
+    """What is known of cases, as text: manifest and EHR table, None where there is none. mixed: studies not scored."""
+
+    manifest: pd.DataFrame | None
+    ehr: pd.DataFrame | None
+    mixed: frozenset[str]
 
 
 def find_inputs(folder: Path, named: dict[str, Path | None], notices: Notices) -> Inputs:
@@ -71,11 +81,19 @@ def find_inputs(folder: Path, named: dict[str, Path | None], notices: Notices) -
     return inputs
 
 
-def read_attributes(inputs: Inputs) -> tuple[pd.DataFrame | None, pd.DataFrame | None]:
-    """Manifest and EHR table as text, None where there is none."""
-    manifest = None if inputs.manifest is None else pd.DataFrame(read_manifest(inputs.manifest), dtype=object)
+def read_attributes(inputs: Inputs, notices: Notices) -> Attributes:
+    """Manifest and EHR table; rows that name no study, and studies that mix patients, are refused by name."""
     ehr = None if inputs.ehr is None else read_by_study(inputs.ehr)
-    return manifest, ehr
+    if inputs.manifest is None:
+        return Attributes(None, ehr, frozenset())
+    rows, faults = read_manifest(inputs.manifest)
+    for number, reason in faults:
+        notices.refuse(f"{inputs.manifest.name} row {number}: {reason}", None)
+    mixed = mixed_studies((row["study_id"], row["patient_id"]) for row in rows)
+    for reason in mixed.values():
+        notices.refuse(f"{inputs.manifest.name}: {reason}", None)
+    columns = None if rows else REQUIRED
+    return Attributes(pd.DataFrame(rows, columns=columns, dtype=object), ehr, frozenset(mixed))
 
 
 def compared_paths(path: Path) -> tuple[Path | None, Path | None]:

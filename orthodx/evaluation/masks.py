@@ -14,10 +14,12 @@ from typing import Any
 import pandas as pd
 
 from orthodx.errors import NoInputError, OrthodxError
+from orthodx.evaluation.inputs import Attributes
 from orthodx.evaluation.notices import Notices, some
 from orthodx.evaluation.segment_scores import score_files
 from orthodx.joints import JOINTS, KNEE
-from orthodx.studies.nifti import is_nifti
+from orthodx.studies.discover import files_by_name
+from orthodx.studies.keys import file_name
 from orthodx.studies.run_record import sha256, versions, write_json
 
 
@@ -32,35 +34,40 @@ class MaskCase:
     truth: Path
 
 
-def pair_masks(masks: Path, truth: Path, manifest: pd.DataFrame | None, notices: Notices) -> list[MaskCase]:
-    """Cases of both folders by series_id; files without a partner are named. Raises `NoInputError` for none."""
-    found, wanted = _files(masks), _files(truth)
+def pair_masks(masks: Path, truth: Path, attributes: Attributes, notices: Notices) -> list[MaskCase]:
+    """Cases of both folders by series; files without a partner are named. Raises `NoInputError` for none.
+
+    Studies that mix patients are left out.
+    """
+    found, wanted = files_by_name(masks), files_by_name(truth)
     for name, have, other in ((masks.name, found, wanted), (truth.name, wanted, found)):
         alone = sorted(have.keys() - other.keys())
         if alone:
             what = "have no truth" if have is found else "have no mask and are missing from all numbers"
             notices.note(f"{name}: {len(alone)} files {what}: {some(alone)}")
-    both = sorted(found.keys() & wanted.keys())
+    manifest = attributes.manifest
+    rows = {} if manifest is None else {file_name(r["series_id"]): r for r in manifest.to_dict("records")}
+    both = sorted(name for name in found.keys() & wanted.keys() if _study(name, rows) not in attributes.mixed)
     if not both:
         raise NoInputError(
             f"no mask in {masks} has its truth in {truth}", hint="name both <series_id>.nii.gz, alike in both folders"
         )
-    rows = {} if manifest is None else {r["series_id"]: r for r in manifest.to_dict("records")}
-    strangers = [s for s in both if s not in rows]
+    strangers = [name for name in both if name not in rows]
     if strangers:
         why = "no manifest.csv" if manifest is None else "not in manifest.csv"
         notices.note(
             f"{len(strangers)} series have no patient ({why}); each counts as one of its own: {some(strangers)}"
         )
-    return [
-        MaskCase(s, rows.get(s, {}).get("study_id") or s, rows.get(s, {}).get("patient_id") or f"series {s}",
-                 found[s], wanted[s])
-        for s in both
-    ]  # fmt: skip
+    return [_case(name, rows.get(name, {}), found[name], wanted[name]) for name in both]
 
 
-def _files(folder: Path) -> dict[str, Path]:
-    return {p.name.split(".nii")[0]: p for p in sorted(folder.iterdir()) if is_nifti(p) and not p.name.startswith(".")}
+def _study(name: str, rows: dict[str, dict[str, Any]]) -> str:
+    return rows.get(name, {}).get("study_id", "")
+
+
+def _case(name: str, row: dict[str, Any], mask: Path, truth: Path) -> MaskCase:
+    series = row.get("series_id", name)
+    return MaskCase(series, row.get("study_id", series), row.get("patient_id") or f"series {series}", mask, truth)
 
 
 def structures_of(manifest: pd.DataFrame | None) -> dict[int, str]:
@@ -80,7 +87,7 @@ def score_masks(
     progress: called with (series, done, total).
     """
     rows: list[dict[str, Any]] = []
-    jobs = [(case, structures, tolerance_mm, receipts / f"{case.series_id}.json", resume) for case in cases]
+    jobs = [(case, structures, tolerance_mm, receipts / f"{file_name(case.series_id)}.json", resume) for case in cases]
     for done, (case, scores, problem) in enumerate(_scored(jobs, workers), 1):
         if problem is not None:
             notices.refuse(*problem)

@@ -9,8 +9,11 @@ import numpy as np
 import pandas as pd
 
 from orthodx.errors import StudyError
+from orthodx.evaluation.inputs import Attributes
 from orthodx.evaluation.notices import Notices, some
+from orthodx.studies.keys import study_key
 from orthodx.studies.labels import LABEL_FIX, label_values, read_by_study, refuse_repeated
+from orthodx.studies.study import mixed_studies
 
 ABOUT = ("patient_id", "study_id", "series_id", "views", "view", "model", "joint", "status", "reason", "seconds")
 
@@ -35,9 +38,11 @@ class Diagnoses:
 
 
 def read_diagnoses(
-    predictions: Path, labels: Path, manifest: pd.DataFrame | None, notices: Notices, *, quiet: bool = False
+    predictions: Path, labels: Path, attributes: Attributes, notices: Notices, *, quiet: bool = False
 ) -> Diagnoses:
     """Join predictions and labels by study. quiet: say nothing of studies and labels without a partner.
+
+    Studies that mix patients are left out.
 
     Raises `StudyError` where nothing can be joined, or an id stands twice.
     """
@@ -48,7 +53,7 @@ def read_diagnoses(
             f"{predictions.name} and {labels.name} share no label column",
             hint=f"name the columns alike; labels has: {some(_label_columns(truth)) or 'none'}",
         )
-    found = _averaged(found, names, predictions, notices)
+    found = _averaged(_of_one_patient(found, attributes, predictions, notices), names, predictions, notices)
     refuse_repeated(truth, labels)
     truth = truth.set_index("study_id")
     if not quiet:
@@ -60,9 +65,23 @@ def read_diagnoses(
         )
     truth = truth.loc[found["study_id"]]
     answers = np.column_stack([_truth(truth, c, labels, notices) for c in names])
-    patients = _patients(found, manifest, notices, quiet)
+    patients = _patients(found, attributes.manifest, notices, quiet)
     chances = found[names].to_numpy(float)
     return Diagnoses(found["study_id"].to_numpy(str), patients, tuple(names), chances, answers)
+
+
+def _of_one_patient(found: pd.DataFrame, attributes: Attributes, path: Path, notices: Notices) -> pd.DataFrame:
+    """Without rows that name no study, and without studies that mix patients: the manifest's were named already."""
+    nameless = found.index[found["study_id"] == ""]
+    if len(nameless):
+        notices.refuse(f"{path.name}: row {nameless[0] + 2} names no study; {len(nameless)} such rows", "fill in study_id")
+    mixed = set(attributes.mixed)
+    if "patient_id" in found.columns:
+        own = mixed_studies(zip(found["study_id"], found["patient_id"].map(study_key), strict=True))
+        for study in own.keys() - mixed - {""}:
+            notices.refuse(f"{path.name}: {own[study]}", None)
+        mixed |= own.keys()
+    return found[~found["study_id"].isin({*mixed, ""})]
 
 
 def _label_columns(table: pd.DataFrame) -> list[str]:

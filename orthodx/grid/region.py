@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 from torch import Tensor
@@ -34,9 +33,10 @@ class RegionSpec:
         """(D, H, W), in the region's own pixels."""
         return self.slices, self.rows * self.detail, self.columns * self.detail
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain dict for `model.json`."""
-        return asdict(self)
+    def __post_init__(self) -> None:
+        sizes = (self.slices, self.rows, self.columns)
+        if min(sizes) < 1 or max(sizes) > 4096 or not 0.05 <= self.min_slice_mm <= 50 or not 1 <= self.detail <= 8:
+            raise ValueError(f"impossible region: {self}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -43,9 +42,6 @@ class GridSpec:
     multiple: int = 16
 
     def __post_init__(self) -> None:
-        if self.pixel_mm <= 0 or self.min_slice_mm <= 0 or not 0 <= self.overlap < self.slices:
+        sampled = 0.05 <= self.pixel_mm <= 20 and 0.05 <= self.min_slice_mm <= 50
+        if not sampled or not 0 <= self.overlap < self.slices <= 512 or not 1 <= self.multiple <= 256:
             raise ValueError(f"impossible grid: {self}")
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain dict for `model.json`."""
-        return asdict(self)

@@ -3,69 +3,92 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from orthodx.bundles.bundle import open_bundle
-from orthodx.errors import NoInputError, UsageError
-from orthodx.inference.device import pick_device
-from orthodx.inference.diagnosis_job import ABOUT_COLUMNS, Job, StudyCase, beside
+from orthodx.errors import NoInputError, StudyError, UsageError
+from orthodx.inference import explanation
 from orthodx.inference.patient_records import records_for, unmatched
-from orthodx.inference.study import studies_of
-from orthodx.inference.study_reader import StudyReader
+from orthodx.inference.study_reader import Reading, StudyReader
 from orthodx.joints import View
-from orthodx.studies.discover import find_series
+from orthodx.networks.device import pick_device
+from orthodx.requests import DiagnoseRequest, takes
+from orthodx.studies.discover import find_series, require_any
+from orthodx.studies.identity import pseudonym
+from orthodx.studies.keys import study_key
+from orthodx.studies.manifest import write_table
 from orthodx.studies.read_ahead import read_ahead
-from orthodx.studies.run_record import sha256, write_run
+from orthodx.studies.receipts import DONE, Receipts
+from orthodx.studies.records import Record
+from orthodx.studies.run_record import inputs_of, sha256, write_run
 from orthodx.studies.series import Series
+from orthodx.studies.study import Study
+from orthodx.studies.volume import Volume
 
 PREDICTIONS = "predictions.csv"
+ABOUT_COLUMNS = ("patient_id", "study_id", "views", "model")
+STATUS_COLUMNS = ("study_id", "source", "status", "reason", "views", "seconds")
+Reads = Iterable[tuple[Series, Callable[[], Volume]]]
 
 
+@dataclass
+class StudyCase:
+    """What became of one study (or of an input that never became one)."""
+
+    patient_id: str
+    study_id: str
+    source: str
+    status: str  # ok, warned or failed
+    reason: str
+    views: str
+    seconds: float
+    probabilities: dict[str, float] = field(default_factory=dict)
+    positive: list[str] = field(default_factory=list)
+    explanation: list[dict[str, Any]] = field(default_factory=list)
+
+
+@takes(DiagnoseRequest)
 def diagnose(
-    studies: Sequence[Path], out: str | Path, *, model: str | Path = "knee-small", ehr: Path | None = None,
-    explain: Path | None = None, view: View | None = None, device: str = "auto", workers: int = 1,
-    resume: bool = False, tell: Callable[[StudyCase, int, int], None] = lambda case, done, total: None,
-    note: Callable[[str], None] = lambda line: None, command: Sequence[str] = (),
-) -> list[StudyCase]:  # fmt: skip
-    """Diagnose every study found in `studies` and write the table `out`.
+    request: DiagnoseRequest,
+    *,
+    tell: Callable[[StudyCase, int, int], None] = lambda case, done, total: None,
+    note: Callable[[str], None] = lambda line: None,
+    command: Sequence[str] = (),
+) -> list[StudyCase]:
+    """Diagnose every one of some studies; one `StudyCase` a study.
 
-    out: a CSV, or a folder (there, or with a slash at its end) for `predictions.csv`; beside it `<stem>.status.csv`
-    and `<stem>.run.json`. ehr: table of health records, a row a study. explain: folder for `explanation.csv`,
-    `<study>.json` and a picture for each positive label. view: read every series as this view. workers: images
-    read in advance. resume: keep finished studies of an earlier run with the same model, series and record. tell:
-    called after each study with (case, done, total). note: told facts worth knowing. Returns one `StudyCase` a
-    study. Raises `NoInputError` when there was nothing to read, `BundleError` for a model that cannot diagnose,
-    `UsageError` for options that cannot be followed, `StudyError` for a damaged table of records.
+    Writes the table `out`, and beside it `<stem>.status.csv` and `<stem>.run.json`; with `explain` a folder of
+    `explanation.csv`, `<study>.json` and a picture for each positive label. tell: called after each study with (case,
+    done, total). note: told facts worth knowing. Raises `NoInputError` when there was nothing to read, `BundleError`
+    for a model that cannot diagnose, `UsageError` for options that cannot be followed, `StudyError` for a damaged
+    table of records.
     """
-    started = datetime.now(timezone.utc)
-    out = table_at(out)
+    started, out = datetime.now(timezone.utc), table_at(request.out)
     _spare_others(out)
-    reader = StudyReader(open_bundle(model), pick_device(device))
-    records = records_for(ehr, reader)
-    found = find_series(studies, view)
-    groups = studies_of(found.series)
-    if not groups and not found.refused:
-        raise NoInputError(
-            f"no MR series in {', '.join(map(str, studies))}",
-            hint="give a folder of DICOM or NIfTI, or a manifest.csv",
-        )
-    notes = unmatched(records, groups, ehr)
+    reader = StudyReader(open_bundle(request.model), pick_device(request.device))
+    records = records_for(request.ehr, reader)
+    found = find_series(request.studies, request.view)
+    require_any(found, request.studies)
+    notes = [*found.notes, *unmatched(records, found.studies, request.ehr)]
     for line in notes:
         note(line)
-    beside(out, "run.json").unlink(missing_ok=True)  # thresholds of an earlier run would be taken for this one's
-    job = Job(reader, out, explain, records)
-    total = len(groups) + len(found.refused)
-    cases = [StudyCase("", "", source, "failed", reason, "", 0.0) for source, reason in found.refused]
+    _beside(out, "run.json").unlink(missing_ok=True)  # thresholds of an earlier run would be taken for this one's
+    job = Job(reader, out, request.explain, records)
+    total = len(found.studies) + len(found.refused)
+    cases = [StudyCase("", bad.study_id, bad.source, "failed", bad.reason, "", 0.0) for bad in found.refused]
     for i, case in enumerate(cases):
         tell(case, i + 1, total)
-    kept = {g.study_id: job.finished(g) for g in groups} if resume else {}
-    reads = read_ahead([s for g in groups if not kept.get(g.study_id) for s in g.series], workers)
-    for study in groups:
+    kept = {study.study_id: job.finished(study) for study in found.studies} if request.resume else {}
+    todo = [series for study in found.studies if not kept.get(study.study_id) for series in study.series]
+    reads = read_ahead(todo, request.workers)
+    for study in found.studies:
         earlier = kept.get(study.study_id)
         own = islice(reads, 0 if earlier else len(study.series))
         cases.append(earlier or job.do(study, own))
@@ -75,11 +98,94 @@ def diagnose(
             job.write_tables(cases)
     job.write_tables(cases)
     counts = {s: sum(c.status == s for c in cases) for s in ("ok", "warned", "failed")}
-    facts = {**_facts(reader, found.series, ehr), "notes": notes, "counts": counts}
-    write_run(beside(out, "run.json"), command=command, started=started, facts=facts)
+    facts = {**_facts(reader, found.series, request.ehr), "notes": notes, "counts": counts}
+    write_run(_beside(out, "run.json"), command=command, started=started, facts=facts)
     if counts["failed"] == len(cases):
-        raise NoInputError("no study could be read", hint=f"the reasons are in {beside(out, 'status.csv')}")
+        raise NoInputError("no study could be read", hint=f"the reasons are in {_beside(out, 'status.csv')}")
     return cases
+
+
+class Job:
+    """One run over many studies: what it reads with, and where it writes."""
+
+    def __init__(self, reader: StudyReader, out: Path, explain: Path | None, records: dict[str, Record]) -> None:
+        self.reader, self.out, self.explain, self.records = reader, out, explain, records
+        common = {"model": reader.bundle.digest, "explained": explain is not None}
+        self.receipts = Receipts(out.parent / f".{out.stem}{DONE}", common)
+
+    def do(self, study: Study, reads: Reads) -> StudyCase:
+        """One study, with a receipt for `resume`; one that cannot be read says why, and the others go on."""
+        began = time.perf_counter()
+        case = StudyCase(study.patient_id, study.study_id, study.source, "ok", "", "", 0.0)
+        try:
+            notes = self._answer(study, reads, case)
+            case.status, case.reason = ("warned", "; ".join(notes)) if notes else ("ok", "")
+        except StudyError as error:
+            case.status, case.reason = "failed", error.line
+        case.seconds = round(time.perf_counter() - began, 2)
+        if case.status != "failed":
+            self.receipts.write(study.study_id, self._made_from(study), self._files(case), case.__dict__)
+        return case
+
+    def _answer(self, study: Study, reads: Reads, case: StudyCase) -> list[str]:
+        """The main path: each series read -> one answer -> explained; what a reader should know."""
+        study.require_one_folder()
+        notes: list[str] = []
+        readings = [r for one in reads if (r := self._reading(*one, notes)) is not None]
+        if not readings:
+            raise StudyError("; ".join(notes))
+        answer = self.reader.answer(readings, self.records.get(study_key(study.study_id)))
+        case.views = "+".join(str(v) for v in View if any(r.view == v for r in readings))
+        case.probabilities = dict(zip(answer.labels, map(float, answer.probability), strict=True))
+        case.positive = [name for name, there in zip(answer.labels, answer.positive, strict=True) if there]
+        if self.explain is not None:
+            explanation.explain(self.explain, study, answer, readings, self.reader)
+            case.explanation = explanation.rows(study.study_id, answer)
+        return notes
+
+    def _reading(self, series: Series, load: Callable[[], Volume], notes: list[str]) -> Reading | None:
+        """One series; one that cannot be read is left out, and `notes` says why."""
+        if not self.reader.knows(series.view):
+            notes.append(f"{series.series_id} left out: the model reads no {series.view} series")
+            return None
+        try:
+            reading = self.reader.read(series.series_id, load(), series.view, with_heat=self.explain is not None)
+        except StudyError as error:
+            notes.append(f"{series.series_id} left out: {error.line}")
+            return None
+        except MemoryError:
+            notes.append(f"{series.series_id} left out: out of memory; close other programs or crop the image")
+            return None
+        if series.oblique:
+            notes.append(f"{series.series_id} is oblique: its view is uncertain")
+        return reading
+
+    def finished(self, study: Study) -> StudyCase | None:
+        """The case of an earlier run, if its receipt is of the same model, series and record, its files whole."""
+        kept = self.receipts.find(study.study_id, self._made_from(study))
+        return None if kept is None else StudyCase(**kept)
+
+    def _files(self, case: StudyCase) -> list[Path]:
+        return [] if self.explain is None else explanation.files(self.explain, case.study_id, case.positive)
+
+    def _made_from(self, study: Study) -> dict[str, Any]:
+        record = self.records.get(study_key(study.study_id))
+        return {
+            "patient_id": study.patient_id,
+            "record": "" if record is None else pseudonym(repr(record), 20),  # a plain hash of so little can be guessed
+            "inputs": [[s.series_id, str(s.view), s.content] for s in study.series],
+        }
+
+    def write_tables(self, cases: Sequence[StudyCase]) -> None:
+        """Predictions, status and explanation of these studies."""
+        labels, model = self.reader.labels, self.reader.bundle.info.name
+        done = [c for c in cases if c.status != "failed"]
+        rows = [{**c.__dict__, "model": model, **c.probabilities} for c in done]
+        write_table(self.out, rows, (*ABOUT_COLUMNS, *labels))
+        write_table(_beside(self.out, "status.csv"), [c.__dict__ for c in cases], STATUS_COLUMNS)
+        if self.explain is not None:
+            told = [row for c in done for row in c.explanation]
+            write_table(self.explain / explanation.TABLE, told, explanation.COLUMNS)
 
 
 def table_at(out: str | Path) -> Path:
@@ -90,6 +196,11 @@ def table_at(out: str | Path) -> Path:
     if path.suffix.lower() != ".csv":
         raise UsageError(f"--out: '{out}' is no CSV", hint=f"name a table like {PREDICTIONS}, or a folder: {out}/")
     return path
+
+
+def _beside(out: Path, name: str) -> Path:
+    """`<stem>.<name>`, where `evaluate` looks for it."""
+    return out.with_name(f"{out.stem}.{name}")
 
 
 def _spare_others(out: Path) -> None:
@@ -103,15 +214,15 @@ def _facts(reader: StudyReader, series: Sequence[Series], ehr: Path | None) -> d
     info = reader.bundle.info
     return {
         "model": {
-            "name": info.name, "version": info.version, "sha256": reader.bundle.digest, "labels": list(reader.labels),
-            "thresholds": reader.thresholds, "label_fraction": reader.info.label_fraction,
+            "name": info.name,
+            "version": info.version,
+            "sha256": reader.bundle.digest,
+            "labels": list(reader.labels),
+            "thresholds": reader.thresholds,
+            "label_fraction": reader.info.label_fraction,
             "from_scratch": reader.info.from_scratch,
         },
         "device": str(reader.device),
-        "inputs": [
-            {"study_id": s.study_id, "series_id": s.series_id,
-             "sha256": sha256(s.path) if s.path.is_file() else "DICOM folder"}
-            for s in series
-        ],
+        "inputs": inputs_of(series),
         "ehr": None if ehr is None else {"name": ehr.name, "sha256": sha256(ehr)},
-    }  # fmt: skip
+    }

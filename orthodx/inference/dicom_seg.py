@@ -15,30 +15,13 @@ import numpy as np
 import pydicom
 
 from orthodx.errors import StudyError, UsageError
+from orthodx.joints import Joint, Structure
+from orthodx.joints.joint import ANATOMY
 from orthodx.studies.grouping import Stack
 from orthodx.studies.series import Series
 from orthodx.studies.verification import place_in
 from orthodx.studies.writing import atomic
 
-_ANATOMY, _TISSUE = ("91723000", "Anatomical Structure"), ("85756007", "Tissue")
-_BONES = {
-    "femur": ("71341001", "Femur"), "tibia": ("12611008", "Tibia"), "fibula": ("87342007", "Fibula"),
-    "patella": ("64234005", "Patella"),
-}  # fmt: skip
-_CARTILAGE, _MENISCUS, _LIGAMENT = (
-    ("309312004", "Cartilage"), ("74135004", "Meniscus"), ("52082005", "Ligament"),
-)  # fmt: skip
-# structure -> SNOMED CT property category, property type, anatomic region; the label tells medial from lateral
-CODES: dict[str, tuple[tuple[str, str], tuple[str, str], tuple[str, str] | None]] = {
-    **{name: (_ANATOMY, code, None) for name, code in _BONES.items()},
-    "femoral_cartilage": (_TISSUE, _CARTILAGE, _BONES["femur"]),
-    "tibial_cartilage": (_TISSUE, _CARTILAGE, _BONES["tibia"]),
-    "patellar_cartilage": (_TISSUE, _CARTILAGE, _BONES["patella"]),
-    "medial_meniscus": (_TISSUE, _MENISCUS, None),
-    "lateral_meniscus": (_TISSUE, _MENISCUS, None),
-    "acl": (_TISSUE, _LIGAMENT, None),
-    "pcl": (_TISSUE, _LIGAMENT, None),
-}
 _PRIVATE_SCHEME = "99ORTHODX"  # for structures SNOMED has no code for here
 
 
@@ -49,11 +32,11 @@ def require_highdicom() -> None:
 
 
 def write_dicom_seg(
-    path: Path, labels: np.ndarray, affine: np.ndarray, series: Series, structures: dict[int, str], model: str
+    path: Path, labels: np.ndarray, affine: np.ndarray, series: Series, joint: Joint, model: str
 ) -> None:
     """Write `labels` (I, J, K) uint8, on the grid of the series' volume, as one binary segmentation, atomically.
 
-    affine: voxel index -> RAS mm. structures: mask value -> name. Raises `StudyError` for a series that is not
+    affine: voxel index -> RAS mm. Raises `StudyError` for a series that is not
     DICOM, or whose headers lack what the standard wants copied.
     """
     import highdicom as hd
@@ -61,7 +44,8 @@ def write_dicom_seg(
     if series.stack is None:
         raise StudyError(f"{series.series_id}: a DICOM SEG needs DICOM images, this is {series.path.name}",
                          hint="give the DICOM folder, or leave out dicom-seg")  # fmt: skip
-    values = sorted(structures)
+    structures = sorted(joint.structures, key=lambda s: s.value)
+    values = [s.value for s in structures]
     segment_of = np.zeros(256, np.uint8)
     segment_of[values] = np.arange(1, len(values) + 1)
     sources, frames = _on_sources(segment_of[labels], affine, series.stack, series.series_id)
@@ -72,7 +56,7 @@ def write_dicom_seg(
                 source_images=sources,
                 pixel_array=frames,
                 segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
-                segment_descriptions=[_describe(n + 1, structures[v], model) for n, v in enumerate(values)],
+                segment_descriptions=[_describe(n, s, model) for n, s in enumerate(structures, start=1)],
                 series_instance_uid=hd.UID(),
                 series_number=9000 + int(series.stack.facts.get("SeriesNumber", 0)) % 1000,
                 sop_instance_uid=hd.UID(),
@@ -114,21 +98,21 @@ def _on_sources(
     return sources, np.concatenate(planes)
 
 
-def _describe(number: int, name: str, model: str) -> Any:
+def _describe(number: int, structure: Structure, model: str) -> Any:
     import highdicom as hd
     from pydicom.sr.codedict import codes
 
-    category, kind, region = CODES.get(name, (_ANATOMY, None, None))
+    known, name = structure.snomed, structure.name
     return hd.seg.SegmentDescription(
         segment_number=number,
         segment_label=name.replace("_", " "),
-        segmented_property_category=_sct(category),
-        segmented_property_type=_sct(kind) if kind else hd.sr.CodedConcept(name[:16], _PRIVATE_SCHEME, name),
+        segmented_property_category=_sct(known.category if known else ANATOMY),
+        segmented_property_type=_sct(known.kind) if known else hd.sr.CodedConcept(name[:16], _PRIVATE_SCHEME, name),
         algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
         algorithm_identification=hd.AlgorithmIdentificationSequence(
             name=f"orthodx {model}", version=version("orthodx"), family=codes.DCM.ArtificialIntelligence
         ),
-        anatomic_regions=[_sct(region)] if region else None,
+        anatomic_regions=[_sct(known.region)] if known and known.region else None,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,11 @@ import numpy as np
 from torch.nn import functional
 
 from orthodx.inference.heat_picture import Panel, write_heat_picture
-from orthodx.inference.study import Study
-from orthodx.inference.study_reader import Answer, Reading
+from orthodx.inference.study_reader import Answer, Reading, StudyReader
 from orthodx.joints import View
-from orthodx.studies.discover import safe_name
+from orthodx.studies.keys import file_name
 from orthodx.studies.run_record import write_json
+from orthodx.studies.study import Study
 
 TABLE = "explanation.csv"
 STRONGEST = 0.01  # share of a slice's pixels that stand for it: one pixel is noise, and small lesions have few
@@ -48,7 +48,12 @@ class Place:
 
 def pictures(folder: Path, study: str, labels: Sequence[str]) -> dict[str, Path]:
     """Label -> the file its picture has."""
-    return {label: folder / f"{study}.{safe_name(label)}.png" for label in labels}
+    return {label: folder / f"{file_name(study)}.{file_name(label)}.png" for label in labels}
+
+
+def files(folder: Path, study: str, positive: Sequence[str]) -> list[Path]:
+    """What `explain` writes of a study."""
+    return [folder / f"{file_name(study)}.json", *pictures(folder, study, positive).values()]
 
 
 def rows(study: str, answer: Answer) -> list[dict[str, Any]]:
@@ -66,16 +71,17 @@ def rows(study: str, answer: Answer) -> list[dict[str, Any]]:
 
 
 def explain(
-    folder: Path, study: Study, answer: Answer, readings: Sequence[Reading], model: str, unit: str,
-    meanings: Mapping[str, str],
-) -> None:  # fmt: skip
+    folder: Path, study: Study, answer: Answer, readings: Sequence[Reading], reader: StudyReader
+) -> None:
     """Write `<study>.json`, and `<study>.<LABEL>.png` for each positive label; an older picture of another goes.
 
-    readings: with heat, in `unit`. meanings: label -> what it means.
+    readings: with heat, of `reader`.
     """
-    files = pictures(folder, study.study_id, answer.labels)
+    info = reader.bundle.info
+    meanings = info.joint.meanings
+    drawn = pictures(folder, study.study_id, answer.labels)
     about = {}
-    for i, (label, picture) in enumerate(files.items()):
+    for i, (label, picture) in enumerate(drawn.items()):
         places = {v: place for v, view in enumerate(View) if (place := _strongest(readings, view, i)) is not None}
         about[label] = {
             "probability": float(answer.probability[i]),
@@ -89,15 +95,16 @@ def explain(
             title = f"{study.study_id}\n{': '.join(filter(None, (label, meanings.get(label))))}"
             verdict = f"probability {answer.probability[i]:.2f}, positive from {answer.threshold[i]:.2f}"
             panels = [place.panel(float(answer.weights[i, v])) for v, place in places.items()]
-            write_heat_picture(picture, panels, f"{title}\n{verdict}{_record_note(answer, i)}", model, unit)
+            note = f"{title}\n{verdict}{_record_note(answer, i)}"
+            write_heat_picture(picture, panels, note, info.name, reader.heat_is)
         else:
             picture.unlink(missing_ok=True)
     write_json(
-        folder / f"{study.study_id}.json",
+        folder / f"{file_name(study.study_id)}.json",
         {
             "patient_id": study.patient_id,
             "study_id": study.study_id,
-            "model": model,
+            "model": info.name,
             "series": {str(v): [r.series_id for r in readings if r.view == v] for v in View},
             "labels": about,
         },

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from orthodx.errors import StudyError, UsageError
-from orthodx.inference.study import Study
+from orthodx.errors import UsageError
 from orthodx.inference.study_reader import StudyReader
-from orthodx.studies.discover import safe_name
+from orthodx.studies.keys import study_key
 from orthodx.studies.labels import read_records
 from orthodx.studies.records import Record
+from orthodx.studies.study import Study
 
 
 def records_for(ehr: Path | None, reader: StudyReader) -> dict[str, Record]:
-    """study_id, as studies are called in a run -> record; none without a table.
+    """`study_key` -> record; none without a table.
 
     Raises `UsageError` for a table that is not there or that the model cannot read, `StudyError` for a damaged one.
     """
@@ -27,17 +27,12 @@ def records_for(ehr: Path | None, reader: StudyReader) -> dict[str, Record]:
         )
     if not ehr.is_file():
         raise UsageError(f"--ehr: {ehr} is not there", hint="check the path")
-    records: dict[str, Record] = {}
-    for name, record in read_records(ehr).items():
-        if safe_name(name) in records:
-            raise StudyError(f"{ehr.name}: study_id '{name}' reads like another one", hint="use letters and digits")
-        records[safe_name(name)] = record
-    return records
+    return read_records(ehr)
 
 
 def unmatched(records: dict[str, Record], groups: Sequence[Study], ehr: Path | None) -> list[str]:
     """One line about records of studies that are not here, if there are any."""
-    here = {study.study_id for study in groups}
+    here = {study_key(study.study_id) for study in groups}
     strangers = [name for name in records if name not in here]
     if not strangers or ehr is None:
         return []

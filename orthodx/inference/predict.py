@@ -10,18 +10,17 @@ from torch import Tensor
 from orthodx.bundles.bundle import Bundle
 from orthodx.grid.canonical import GridImage
 from orthodx.grid.windows import blend, windows
-from orthodx.inference.features import FeatureReader
 from orthodx.joints import View
-from orthodx.networks.precision import autocast
+from orthodx.networks.reading import Reader
 
 
 class Segmenter:
-    """The head of one bundle and the reader of its encoders, on one device."""
+    """The segmentation head of one bundle and the reader of its encoders, on one device."""
 
     def __init__(self, bundle: Bundle, device: torch.device) -> None:
         self.bundle, self.device = bundle, device
         self.head = bundle.head("segment").to(device)
-        self.features = FeatureReader(bundle.encoder, self.head.blocks, device)
+        self.read = Reader(bundle.encoder, device)
 
     @torch.inference_mode()
     def probabilities(self, image: Tensor, view: View) -> Tensor:
@@ -30,10 +29,7 @@ class Segmenter:
         total: Tensor | None = None
         weight = torch.zeros(image.shape[0])
         for part in windows(image.shape[0], spec.slices, spec.overlap):
-            x = image[part][None, None].to(self.device)
-            features = self.features({view: x})[view]
-            with autocast(self.device):
-                logits = self.head(features, x)
+            logits = self.read(view, image[part][None, None], self.head)
             p = logits[0].float().softmax(0).cpu()
             w = blend(p.shape[1])
             if total is None:
@@ -54,16 +50,16 @@ class Segmenter:
         second = self.probabilities(twin, grid.view).roll((-8, -8), (2, 3))
         a, b = first.argmax(0), second.argmax(0)
         agreement = {}
-        for value in self.bundle.info.structures:
-            size = int((a == value).sum() + (b == value).sum())
+        for known, value in enumerate(self.bundle.info.joint.values[1:], start=1):
+            size = int((a == known).sum() + (b == known).sum())
             if size:
-                agreement[value] = 2 * int(((a == value) & (b == value)).sum()) / size
+                agreement[value] = 2 * int(((a == known) & (b == known)).sum()) / size
         return Prediction((first + second) / 2, agreement)
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """probabilities: (K, D, H, W) float16. agreement: structure value -> Dice of two looks, 0..1."""
+    """probabilities: (K, D, H, W) float16, by class. agreement: structure value -> Dice of two looks, 0..1."""
 
     probabilities: Tensor
     agreement: dict[int, float]

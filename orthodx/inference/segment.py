@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,18 +14,19 @@ import numpy as np
 from orthodx.bundles.bundle import open_bundle
 from orthodx.errors import NoInputError, OrthodxError, UsageError
 from orthodx.grid.canonical import from_grid, to_grid
-from orthodx.inference.compartments import settle_menisci
-from orthodx.inference.device import pick_device
 from orthodx.inference.dicom_seg import require_highdicom, write_dicom_seg
 from orthodx.inference.plausibility import keep_largest, volumes_ml, warnings_for
 from orthodx.inference.predict import Segmenter
 from orthodx.inference.preview import write_preview
-from orthodx.joints import JOINTS, View
-from orthodx.studies.discover import find_series
+from orthodx.inference.sided_pairs import settle_pairs
+from orthodx.networks.device import pick_device
+from orthodx.requests import SegmentRequest, takes
+from orthodx.studies.discover import find_series, require_any
 from orthodx.studies.manifest import write_table
 from orthodx.studies.nifti import write_mask
 from orthodx.studies.read_ahead import read_ahead
-from orthodx.studies.run_record import sha256, state_on_disk, write_json, write_run
+from orthodx.studies.receipts import DONE, Receipts
+from orthodx.studies.run_record import inputs_of, write_run
 from orthodx.studies.series import Series
 from orthodx.studies.volume import Volume
 
@@ -48,62 +48,49 @@ class Case:
     volumes: list[dict[str, Any]] = field(default_factory=list)
 
 
+@takes(SegmentRequest)
 def segment(
-    studies: Sequence[Path], out: Path, *, model: str | Path = "knee-small", device: str = "auto",
-    view: View | None = None, preview: bool = True, formats: Sequence[str] = ("nifti",), resume: bool = False,
-    workers: int = 1,
-    tell: Callable[[Case, int, int], None] = lambda case, done, total: None, command: Sequence[str] = (),
-) -> list[Case]:  # fmt: skip
-    """Segment every series found in `studies` and write the results under `out`.
+    request: SegmentRequest,
+    *,
+    tell: Callable[[Case, int, int], None] = lambda case, done, total: None,
+    note: Callable[[str], None] = lambda line: None,
+    command: Sequence[str] = (),
+) -> list[Case]:
+    """Segment every series of some studies; one `Case` a series.
 
     Writes masks `<series_id>.nii.gz` (uint8, exactly the input's grid), `volumes.csv`, `status.csv`,
-    `previews/<series_id>.png` and `run.json`. view: read every series as this view. formats: of the masks,
-    nifti and dicom-seg (`<series_id>.seg.dcm`, for series that are DICOM). resume: keep finished cases of an
-    earlier run with the same model and input. workers: images read in advance. tell: called after each case
-    with (case, done, total). Returns one `Case` a series; raises `NoInputError` when there was nothing to read.
+    `previews/<series_id>.png` and `run.json`. tell: called after each case with (case, done, total). note: told facts
+    worth knowing. Raises `NoInputError` when there was nothing to read, `UsageError` for options that cannot be met.
     """
-    started = datetime.now(timezone.utc)
-    _check_formats(formats)
-    found = find_series(studies, view)
-    if not found.series and not found.refused:
-        raise NoInputError(
-            f"no MR series in {', '.join(map(str, studies))}",
-            hint="give a folder of DICOM or NIfTI, or a manifest.csv",
-        )
-    bundle = open_bundle(model)
-    segmenter = Segmenter(bundle, pick_device(device))
+    started, out = datetime.now(timezone.utc), request.out
+    _check_formats(request.formats)
+    found = find_series(request.studies, request.view)
+    require_any(found, request.studies)
+    for line in found.notes:
+        note(line)
+    bundle = open_bundle(request.model)
+    segmenter = Segmenter(bundle, pick_device(request.device))
     out.mkdir(parents=True, exist_ok=True)
-    cases = [Case("", "", source, "failed", reason, 0.0) for source, reason in found.refused]
-    total = len(cases) + len(found.series)
+    job = Job(segmenter, request, Receipts(out / DONE, {"model": bundle.digest}))
+    cases = [Case(bad.study_id, "", bad.source, "failed", bad.reason, 0.0) for bad in found.refused]
+    kept = {s.series_id: job.finished(s) for s in found.series} if request.resume else {}
+    cases += filter(None, kept.values())
+    total = len(found.refused) + len(found.series)
     for i, case in enumerate(cases):
         tell(case, i + 1, total)
-    kept = {s.series_id: _finished(s, bundle.digest, out, formats) for s in found.series} if resume else {}
-    for case in filter(None, kept.values()):
-        cases.append(case)
-        tell(case, len(cases), total)
-    for series, read in read_ahead([s for s in found.series if not kept.get(s.series_id)], workers):
-        case = _segment_one(series, read, segmenter, out, preview, formats)
-        if case.status != "failed":
-            write_json(_receipt(series, out), {**_made_from(series, bundle.digest), "case": case.__dict__})
-        cases.append(case)
-        tell(case, len(cases), total)
+    for series, read in read_ahead([s for s in found.series if not kept.get(s.series_id)], request.workers):
+        cases.append(job.do(series, read))
+        tell(cases[-1], len(cases), total)
         _write_tables(out, cases)
     _write_tables(out, cases)
-    write_run(
-        out / "run.json",
-        command=command,
-        started=started,
-        facts={
-            "model": {"name": bundle.info.name, "version": bundle.info.version, "sha256": bundle.digest},
-            "device": str(segmenter.device),
-            "inputs": [
-                {"series_id": s.series_id, "sha256": sha256(s.path) if s.path.is_file() else "DICOM folder"}
-                for s in found.series
-            ],
-            "counts": {s: sum(c.status == s for c in cases) for s in ("ok", "warned", "failed")},
-        },
-    )
-    if not found.series or all(c.status == "failed" for c in cases):
+    facts = {
+        "model": {"name": bundle.info.name, "version": bundle.info.version, "sha256": bundle.digest},
+        "device": str(segmenter.device),
+        "inputs": inputs_of(found.series),
+        "counts": {s: sum(c.status == s for c in cases) for s in ("ok", "warned", "failed")},
+    }
+    write_run(out / "run.json", command=command, started=started, facts=facts)
+    if all(c.status == "failed" for c in cases):
         raise NoInputError("no case could be segmented", hint=f"the reasons are in {out / 'status.csv'}")
     return cases
 
@@ -116,76 +103,81 @@ def _check_formats(formats: Sequence[str]) -> None:
         require_highdicom()
 
 
-def _masks(out: Path, series: Series, formats: Sequence[str]) -> list[Path]:
-    """The mask files of one series, in the order of `formats`."""
-    return [out / f"{series.series_id}{FORMATS[f]}" for f in formats]
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One run over many series: what it reads with, and where it writes."""
 
+    segmenter: Segmenter
+    request: SegmentRequest
+    receipts: Receipts
 
-def _segment_one(
-    series: Series, read: Callable[[], Volume], segmenter: Segmenter, out: Path, preview: bool, formats: Sequence[str]
-) -> Case:
-    """The main path: open -> to grid -> features and head -> back to the input's grid -> write."""
-    began, info = time.perf_counter(), segmenter.bundle.info
-    case = Case(series.study_id, series.series_id, str(series.path), "ok", "", 0.0)
-    try:
-        volume = read()
+    def do(self, series: Series, read: Callable[[], Volume]) -> Case:
+        """One series, with a receipt for `resume`; one that cannot be done says why, and the others go on."""
+        began = time.perf_counter()
+        case = Case(series.study_id, series.series_id, str(series.path), "ok", "", 0.0)
+        try:
+            notes = self._segment(series, read(), case)
+            case.status, case.reason = ("warned", "; ".join(notes)) if notes else ("ok", "")
+        except OrthodxError as error:
+            case.status, case.reason = "failed", error.line
+        except MemoryError:
+            case.status, case.reason = "failed", "out of memory; close other programs or crop the image"
+        case.seconds = round(time.perf_counter() - began, 2)
+        if case.status != "failed":
+            self.receipts.write(series.series_id, self._made_from(series), self._files(series), case.__dict__)
+        return case
+
+    def _segment(self, series: Series, volume: Volume, case: Case) -> list[str]:
+        """The main path: to grid -> blocks and head -> back to the input's grid -> write; what a reader should know."""
+        info = self.segmenter.bundle.info
         grid = to_grid(volume, info.grid, series.view)
-        prediction = segmenter(grid)
-        labels = from_grid(prediction.probabilities, grid)
-        labels = keep_largest(settle_menisci(labels, volume.affine, info.structures), info.structures)
-        voxel_mm3 = float(abs(np.linalg.det(volume.affine[:3, :3])))
-        sizes = volumes_ml(labels, voxel_mm3, info.structures)
-        notes = warnings_for(sizes, prediction.agreement, info.structures)
+        prediction = self.segmenter(grid)
+        labels = np.array(info.joint.values, np.uint8)[from_grid(prediction.probabilities, grid)]
+        labels = keep_largest(settle_pairs(labels, volume.affine, info.joint), info.joint)
+        sizes = volumes_ml(labels, float(abs(np.linalg.det(volume.affine[:3, :3]))), info.joint)
+        notes = warnings_for(sizes, prediction.agreement, info.joint)
         if series.oblique:
             notes.append("oblique series: the view is uncertain")
-        for kind, path in zip(formats, _masks(out, series, formats), strict=True):
+        for kind in self.request.formats:
             if kind == "nifti":
-                write_mask(path, labels, volume)
+                write_mask(self._mask(series, kind), labels, volume)
             else:
-                write_dicom_seg(path, labels, volume.affine, series, info.structures, info.name)
-        if preview:
-            joint = JOINTS[info.joint]
-            write_preview(
-                out / "previews" / f"{series.series_id}.png",
-                volume,
-                labels,
-                series.view,
-                joint,
-                series.series_id,
-            )
-        case.status, case.reason = ("warned", "; ".join(notes)) if notes else ("ok", "")
-        for value, name in info.structures.items():
+                write_dicom_seg(self._mask(series, kind), labels, volume.affine, series, info.joint, info.name)
+        if self.request.preview:
+            write_preview(self._preview(series), volume, labels, series.view, info.joint, series.series_id)
+        for value, name in info.joint.names.items():
             quality = prediction.agreement.get(value)
             case.volumes.append(
-                {"study_id": series.study_id, "series_id": series.series_id, "view": str(series.view),
-                 "structure": name, "voxels": sizes[value][0], "ml": round(sizes[value][1], 3),
-                 "quality": "" if quality is None else round(quality, 3)}
-            )  # fmt: skip
-    except OrthodxError as error:
-        case.status, case.reason = "failed", f"{error}; {error.hint}" if error.hint else str(error)
-    except MemoryError:
-        case.status, case.reason = "failed", "out of memory; close other programs or crop the image"
-    case.seconds = round(time.perf_counter() - began, 2)
-    return case
+                {
+                    "study_id": series.study_id,
+                    "series_id": series.series_id,
+                    "view": str(series.view),
+                    "structure": name,
+                    "voxels": sizes[value][0],
+                    "ml": round(sizes[value][1], 3),
+                    "quality": "" if quality is None else round(quality, 3),
+                }
+            )
+        return notes
 
+    def finished(self, series: Series) -> Case | None:
+        """The case of an earlier run, if model, options and input are the same and its files are whole."""
+        kept = self.receipts.find(series.series_id, self._made_from(series))
+        return None if kept is None else Case(**kept)
 
-def _receipt(series: Series, out: Path) -> Path:
-    return out / ".done" / f"{series.series_id}.json"
+    def _made_from(self, series: Series) -> dict[str, Any]:
+        options = {"formats": self.request.formats, "preview": self.request.preview}
+        return {"input": series.content, "view": str(series.view), **options}
 
+    def _mask(self, series: Series, kind: str) -> Path:
+        return self.request.out / f"{series.file_name}{FORMATS[kind]}"
 
-def _made_from(series: Series, model: str) -> dict[str, str]:
-    return {"model": model, "input": state_on_disk(series.path), "view": str(series.view)}
+    def _preview(self, series: Series) -> Path:
+        return self.request.out / "previews" / f"{series.file_name}.png"
 
-
-def _finished(series: Series, model: str, out: Path, formats: Sequence[str]) -> Case | None:
-    """The case of an earlier run, if its receipt is whole, model and input are the same, and its masks are there."""
-    try:
-        kept = json.loads(_receipt(series, out).read_text())
-        whole = kept.items() >= _made_from(series, model).items()
-        whole &= all(mask.is_file() for mask in _masks(out, series, formats))
-        return Case(**kept["case"]) if whole else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
+    def _files(self, series: Series) -> list[Path]:
+        masks = [self._mask(series, kind) for kind in self.request.formats]
+        return [*masks, self._preview(series)] if self.request.preview else masks
 
 
 def _write_tables(out: Path, cases: list[Case]) -> None:

@@ -13,14 +13,11 @@ from orthodx.bundles.bundle import Bundle
 from orthodx.errors import BundleError
 from orthodx.grid.region import Region, joint_region
 from orthodx.joints import View
-from orthodx.networks.combinations import combinations
-from orthodx.networks.encoder import ViewEncoder
-from orthodx.networks.layout import coarse
-from orthodx.networks.precision import autocast
+from orthodx.networks.combinations import stacked, study_rows
+from orthodx.networks.reading import Reader, ask
 from orthodx.studies.records import Record
 from orthodx.studies.volume import Volume
 
-MOST_COMBINATIONS = 64
 DIGITS = 6  # of a probability: what is written is what is compared with the threshold
 UNVALIDATED = 0.5  # threshold of a label that the bundle names none for
 
@@ -84,7 +81,7 @@ class StudyReader:
         self.labels = self.diagnoser.config.labels
         temperatures = [self.info.temperatures.get(label, 1.0) for label in self.labels]
         self._temperature = torch.tensor(temperatures, device=device)
-        self._encoders: dict[View, ViewEncoder] = {}
+        self._read = Reader(lambda view: bundle.encoder(view, "diagnose"), device)
 
     @property
     def thresholds(self) -> dict[str, float]:
@@ -110,13 +107,9 @@ class StudyReader:
         """The middle of one series through encoder and head. with_heat: keep where each label's evidence lies."""
         region = joint_region(volume, self.bundle.info.grid, view, self.info.region)
         x, head = region.image[None, None].to(self.device), self.diagnoser.head(view)
-        with autocast(self.device):
-            features = self._encoder(view).features(coarse(x, head.detail), blocks=head.blocks)
-            summary = head.summary(features, x)
-        heat = None
-        if with_heat:
-            with autocast(self.device):  # of its own: weights cast above cannot be differentiated through
-                heat = head.heat(features, x)[0].float().cpu()
+        blocks = self._read.blocks(view, x, head)
+        summary = ask(head.summary, blocks, x)
+        heat = ask(head.heat, blocks, x)[0].float().cpu() if with_heat else None
         numbers, slices = _slice_numbers(volume, region)
         return Reading(series_id, view, head.vector(summary.float())[0], region, heat, numbers, slices)
 
@@ -124,8 +117,7 @@ class StudyReader:
     def answer(self, readings: Sequence[Reading], record: Record | None) -> Answer:
         """One answer from series of up to three views and the patient's record.
 
-        Every combination of one series a view is fused, and the probabilities are averaged; of more than
-        `MOST_COMBINATIONS` so many are taken evenly.
+        Every combination of one series a view is fused, and the probabilities are averaged (`study_rows`).
         """
         vectors, present = _combined(readings)
         diagnoser, known = self.diagnoser, self._understands(record)
@@ -152,24 +144,13 @@ class StudyReader:
         coding = self.diagnoser.coding
         return coding is not None and bool(coding.known([record])[0])
 
-    def _encoder(self, view: View) -> ViewEncoder:
-        if view not in self._encoders:
-            self._encoders[view] = self.bundle.encoder(view, "diagnose").to(self.device)
-        return self._encoders[view]
-
 
 def _combined(readings: Sequence[Reading]) -> tuple[Tensor, Tensor]:
     """Vectors (B, 3, W) of B combinations, and (B, 3) bool which views there are; the order of series is no matter."""
-    groups = {i: sorted((r for r in readings if r.view == v), key=lambda r: r.series_id) for i, v in enumerate(View)}
-    there = [i for i, group in groups.items() if group]
-    chosen = combinations([len(groups[i]) for i in there], MOST_COMBINATIONS)
-    first = readings[0].vector
-    vectors = first.new_zeros(len(chosen), len(groups), len(first))
-    present = torch.zeros(len(chosen), len(groups), dtype=torch.bool, device=first.device)
-    for column, i in enumerate(there):
-        vectors[:, i] = torch.stack([groups[i][k].vector for k in chosen[:, column]])
-        present[:, i] = True
-    return vectors, present
+    groups = {v: sorted((r for r in readings if r.view == v), key=lambda r: r.series_id) for v in View}
+    rows = study_rows([[len(group) for group in groups.values()]])
+    vectors = stacked({v: [[r.vector for r in group]] for v, group in groups.items()}, rows, readings[0].vector.shape)
+    return vectors.to(readings[0].vector), torch.from_numpy(rows.present).to(vectors.device)
 
 
 def _mean(values: Tensor) -> np.ndarray:

@@ -14,18 +14,28 @@ from torch import Tensor
 from orthodx.errors import UsageError
 from orthodx.networks.encoder import ViewEncoder
 from orthodx.networks.evidence_head import EvidenceConfig, EvidenceHead
-from orthodx.networks.head import register_head
+from orthodx.networks.head import Wanted, register_head
 from orthodx.networks.layout import coarse
 from orthodx.networks.segment_head import SkipSegmentConfig, SkipSegmentHead
-from orthodx.networks.structure_signal import SIGNALS, STRUCTURES, structure_signal
+from orthodx.networks.structure_signal import SIGNALS, structure_signal
 
 
 @dataclass(frozen=True, kw_only=True)
 class AnatomyConfig(EvidenceConfig):
-    """structures: mask value of the structure that each label is an injury of, 0 for none. pixel_mm: the encoder's."""
+    """structures: class of the structure that each label is an injury of, 0 for none. classes: of its masks, background
+    included. pixel_mm: the encoder's.
+    """
 
-    structures: tuple[int, ...] = STRUCTURES
+    structures: tuple[int, ...] = (0,) * 8
+    classes: int = 12
     pixel_mm: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.structures) != self.labels or not all(0 <= s < self.classes for s in self.structures):
+            raise ValueError(f"{self.labels} labels need a structure each, not {self.structures}")
+        if not 0.01 <= self.pixel_mm <= 100:
+            raise ValueError(f"a pixel of {self.pixel_mm} mm is impossible")
 
 
 @register_head("anatomy")
@@ -42,11 +52,14 @@ class AnatomyHead(EvidenceHead):
 
     def __init__(self, config: AnatomyConfig) -> None:
         super().__init__(config)
-        if len(config.structures) != config.labels:
-            raise UsageError(
-                f"{len(config.structures)} structures for {config.labels} labels", hint="use --head evidence"
+        self.segment = SkipSegmentHead(
+            SkipSegmentConfig(
+                classes=config.classes,
+                block=config.blocks[0],
+                block_channels=config.block_channels[0],
+                stride=config.block_strides[0],
             )
-        self.segment = SkipSegmentHead(SkipSegmentConfig(block_channels=config.block_channels[0]))
+        )
         self.segment.requires_grad_(False)
         self.numbers += SIGNALS
         self.width = config.labels * self.numbers
@@ -54,8 +67,12 @@ class AnatomyHead(EvidenceHead):
         self._standardised_by(self.width)
 
     @classmethod
-    def config_for(cls, encoder: ViewEncoder) -> AnatomyConfig:
-        return AnatomyConfig(**asdict(super().config_for(encoder)))
+    def config_for(cls, encoder: ViewEncoder, wanted: Wanted) -> AnatomyConfig:
+        """As of `evidence`; raises `UsageError` where no label is an injury of a structure."""
+        if not any(wanted.harmed):
+            raise UsageError("no label is an injury of a structure of this joint", hint="use --head evidence")
+        own = asdict(super().config_for(encoder, wanted))
+        return AnatomyConfig(**own, structures=wanted.harmed, classes=wanted.classes, pixel_mm=wanted.pixel_mm)
 
     @torch.no_grad()
     def signals(self, features: Mapping[str, Tensor], image: Tensor) -> Tensor:

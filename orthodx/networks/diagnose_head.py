@@ -13,10 +13,9 @@ from torch.nn import functional
 
 from orthodx.errors import UsageError
 from orthodx.networks.encoder import ViewEncoder
-from orthodx.networks.head import Head, register_head
+from orthodx.networks.head import Head, Wanted, register_head
 from orthodx.networks.pooling import POOLINGS
 
-FITTED_TO_LABELS = ("classifier", "pool", "mean", "sd")  # parts of a head that a probe fits; the rest stays
 TOKENS = (7, 8, 8)  # positions a block is averaged to: those of the deepest block in a usual region
 
 
@@ -42,6 +41,7 @@ class DiagnoseHead(Head):
     """
 
     task = "diagnose"
+    fitted = frozenset({"classifier", "pool", "mean", "sd"})
     heat_is: ClassVar[str] = "gradient times activation"
     width: int
     labels: int
@@ -72,6 +72,14 @@ class DiagnoseHead(Head):
     @abstractmethod
     def vector(self, summary: Tensor) -> Tensor:
         """(B, ...) -> (B, width)."""
+
+    def map_loss(self, maps: Tensor, lesions: Tensor) -> Tensor:
+        """Loss of `maps` against lesion masks; a head that has no maps cannot learn from them."""
+        raise UsageError(f"{type(self).__name__} has no maps to learn from lesion masks", hint="use --head evidence")
+
+    def maps(self, features: Mapping[str, Tensor], image: Tensor) -> Tensor:
+        """A map of each label's evidence, for heads that have one."""
+        raise UsageError(f"{type(self).__name__} has no maps to learn from lesion masks", hint="use --head evidence")
 
     def evidence(self) -> list[slice] | None:
         """Columns of the vector that speak for each label, if the head keeps them apart."""
@@ -107,6 +115,10 @@ class PooledConfig:
     block: str = "mid"
     block_channels: int = 160
 
+    def __post_init__(self) -> None:
+        if self.labels < 1 or self.block_channels < 1:
+            raise ValueError(f"impossible pooled head: {self}")
+
 
 class _Pooled(DiagnoseHead):
     """The block averaged to `TOKENS`, pooled, classified."""
@@ -123,12 +135,10 @@ class _Pooled(DiagnoseHead):
         self._standardised_by(config.block_channels)
 
     @classmethod
-    def config_for(cls, encoder: ViewEncoder) -> PooledConfig:
-        """The encoder's deepest block: `mid`, or `mid_2` of the published one."""
-        for block in (PooledConfig.block, "mid_2"):
-            if block in encoder.block_channels:
-                return PooledConfig(block=block, block_channels=encoder.block_channels[block])
-        raise UsageError(f"{type(encoder).__name__} has no block 'mid'", hint="use a head made for this encoder")
+    def config_for(cls, encoder: ViewEncoder, wanted: Wanted) -> PooledConfig:
+        """The encoder's deepest block."""
+        block = encoder.deepest
+        return PooledConfig(labels=wanted.labels, block=block, block_channels=encoder.block_channels[block])
 
     def summary(self, features: Mapping[str, Tensor], image: Tensor) -> Tensor:
         return functional.adaptive_avg_pool3d(features[self.config.block].float(), TOKENS)

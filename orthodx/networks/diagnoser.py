@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,30 +13,33 @@ from orthodx.errors import UsageError
 from orthodx.joints import View
 from orthodx.networks.diagnose_head import DiagnoseHead
 from orthodx.networks.encoder import ViewEncoder
-from orthodx.networks.fusion import FUSIONS, VIEWS, GatedLogits
-from orthodx.networks.head import HEADS, head_config
+from orthodx.networks.fusion import FUSIONS, VIEWS, Fusion
+from orthodx.networks.head import HEADS, Wanted, head_config
 from orthodx.networks.record_coding import RecordCoding
 from orthodx.networks.tabular import RecordBranch
 from orthodx.studies.records import Record
-
-GATING = "gating"
-
 
 @dataclass(frozen=True, kw_only=True)
 class DiagnoserConfig:
     """What `model.json` keeps of a diagnosis.
 
-    head: registered head of task "diagnose"; head_config: its own configuration. fusion: "gating" or a registered
-    fusion. labels: abnormality codes in the order of the logits. stacking: of the gating. coding: of the health
-    record, `RecordCoding.to_json()`; without it the record is not read.
+    head: registered head of task "diagnose"; head_config: its own configuration. fusion: a registered fusion. labels:
+    abnormality codes in the order of the logits. stacking: of the gating. coding: of the health record; without it the
+    record is not read.
     """
 
     head: str
-    head_config: dict[str, Any]
+    head_config: Any
     fusion: str
     labels: tuple[str, ...]
     stacking: bool = False
-    coding: dict[str, Any] | None = None
+    coding: RecordCoding | None = None
+
+    def __post_init__(self) -> None:
+        if not self.labels or len(set(self.labels)) < len(self.labels):
+            raise ValueError(f"a diagnosis needs labels, each once, not {self.labels}")
+        if self.head_config.labels != len(self.labels):
+            raise ValueError(f"a head of {self.head_config.labels} labels cannot answer {len(self.labels)}")
 
 
 class Diagnoser(nn.Module):
@@ -45,35 +48,42 @@ class Diagnoser(nn.Module):
     `heads[view]` is the head of one view; `forward` takes what the heads' `summary` gave.
     """
 
+    fusion: Fusion
+
     def __init__(self, config: DiagnoserConfig) -> None:
         super().__init__()
         self.config = config
         cls = HEADS.get(config.head)
-        heads = {str(view): cls(cls.Config(**_tuples(config.head_config))) for view in View}
-        self.heads = nn.ModuleDict(heads)
-        width, labels = heads[str(View.SAGITTAL)].width, len(config.labels)
-        self.fusion: nn.Module = (
-            GatedLogits(labels, stacking=config.stacking)
-            if config.fusion == GATING
-            else FUSIONS.get(config.fusion)(width, labels)
-        )
-        self.coding = None if config.coding is None else RecordCoding.from_json(config.coding)
+        self.heads = nn.ModuleDict({str(view): cls(config.head_config) for view in View})
+        labels = len(config.labels)
+        self.fusion = FUSIONS.get(config.fusion).build(self.head(View.SAGITTAL).width, labels, config.stacking)
+        self.coding = config.coding
         self.record = None if self.coding is None else RecordBranch(**self.coding.sizes, labels=labels)
 
     @staticmethod
     def config_for(
-        encoder: ViewEncoder, labels: Sequence[str], *, head: str, fusion: str, coding: RecordCoding | None = None,
-        stacking: bool = False, detail: int = 1, pixel_mm: float | None = None,
-    ) -> DiagnoserConfig:  # fmt: skip
+        encoder: ViewEncoder,
+        labels: Sequence[str],
+        wanted: Wanted | None = None,
+        *,
+        head: str,
+        fusion: str,
+        coding: RecordCoding | None = None,
+        stacking: bool = False,
+    ) -> DiagnoserConfig:
         """The configuration that fits an encoder; raises `UsageError` where the head cannot read it, or not so fine."""
-        cls = HEADS.get(head)
-        if cls.task != DiagnoseHead.task:
-            raise UsageError(f"'{head}' is a head to {cls.task}, not to diagnose", hint="use evidence, mean, sap, ...")
-        own = replace(head_config(cls, encoder, detail, pixel_mm), labels=len(labels))
+        if HEADS.get(head).task != DiagnoseHead.task:
+            known = ", ".join(name for name in HEADS.names() if HEADS.get(name).task == DiagnoseHead.task)
+            raise UsageError(f"'{head}' is a head to {HEADS.get(head).task}, not to diagnose", hint=f"use {known}")
+        wanted = wanted or Wanted(labels=len(labels), harmed=(0,) * len(labels))
         return DiagnoserConfig(
-            head=head, head_config=asdict(own), fusion=fusion, labels=tuple(labels), stacking=stacking,
-            coding=None if coding is None else coding.to_json(),
-        )  # fmt: skip
+            head=head,
+            head_config=head_config(head, encoder, wanted),
+            fusion=fusion,
+            labels=tuple(labels),
+            stacking=stacking,
+            coding=coding,
+        )
 
     def head(self, view: View) -> DiagnoseHead:
         """The head of one view."""
@@ -89,17 +99,20 @@ class Diagnoser(nn.Module):
 
     def image_logits(self, vectors: Tensor, present: Tensor) -> Tensor:
         """vectors (B, 3, width), present (B, 3) bool -> fused logits (B, L)."""
-        if isinstance(self.fusion, GatedLogits):
-            return self.fusion(self.view_logits(vectors), present)
-        return self.fusion(vectors, present)
+        return self.fusion(self.fused_from(vectors), present)
+
+    def fused_from(self, vectors: Tensor) -> Tensor:
+        """What the fusion reads of vectors (B, 3, width): themselves, or the views' own logits (B, 3, L)."""
+        return self.view_logits(vectors) if self.fusion.reads_logits else vectors
 
     def weights(self, vectors: Tensor, present: Tensor) -> Tensor:
         """How much each view counted, (B, L, 3) summing to one: the gate's own weights, or what is lost without a view.
 
         Without a gate a view's share is the change of the logit when that view is left out.
         """
-        if isinstance(self.fusion, GatedLogits):
-            return self.fusion.weights(self.view_logits(vectors), present)
+        own = self.fusion.weights(self.fused_from(vectors), present)
+        if own is not None:
+            return own
         whole = self.image_logits(vectors, present)
         change = []
         for i in range(VIEWS):
@@ -129,7 +142,3 @@ class Diagnoser(nn.Module):
 
     def forward(self, summaries: Tensor, present: Tensor, records: Sequence[Record | None] | None = None) -> Tensor:
         return self.mix(self.image_logits(self.vectors(summaries), present), records)
-
-
-def _tuples(config: dict[str, Any]) -> dict[str, Any]:
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator
 from typing import Any, ClassVar
@@ -13,17 +14,42 @@ from orthodx.errors import UsageError
 from orthodx.networks.registry import Registry
 
 
+Stride = tuple[int, int, int]  # depth, height, width
+
+
 class ViewEncoder(nn.Module, ABC):
     """A diffusion denoiser for one imaging plane.
 
     Subclasses are built as `cls(config)` from their frozen dataclass `Config`, give `walk` and `epsilon`, and
     publish, for each readable block in the order of `walk`, its channels and its (depth, height, width) stride.
+    Heads ask for blocks by that geometry, never by name.
     """
 
     Config: ClassVar[type]
     presets: ClassVar[dict[str, Any]] = {}
     block_channels: dict[str, int]
-    block_strides: dict[str, tuple[int, int, int]]
+    block_strides: dict[str, Stride]
+
+    @property
+    def deepest(self) -> str:
+        """The block with the most context: the last one of the greatest stride."""
+        return max(reversed(self.block_strides), key=lambda name: math.prod(self.block_strides[name]))
+
+    @property
+    def finest(self) -> str:
+        """The last block at half the in-plane resolution, (1, 2, 2), or else the last one of the smallest stride."""
+        at_half = [name for name, stride in self.block_strides.items() if stride == (1, 2, 2)]
+        return (at_half or [min(reversed(self.block_strides), key=lambda n: math.prod(self.block_strides[n]))])[-1]
+
+    @property
+    def pyramid(self) -> tuple[str, ...]:
+        """The last block at each stride, the finest first, from `finest` down to `deepest`."""
+        last = {stride: name for name, stride in self.block_strides.items()}
+        for name in (self.finest, self.deepest):
+            last[self.block_strides[name]] = name
+        ends = [math.prod(self.block_strides[name]) for name in (self.finest, self.deepest)]
+        sizes = {name: math.prod(stride) for stride, name in last.items()}
+        return tuple(sorted((n for n, size in sizes.items() if ends[0] <= size <= ends[1]), key=sizes.__getitem__))
 
     @classmethod
     def preset(cls, name: str) -> Any:

@@ -7,21 +7,36 @@ present every fusion is the published one.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from orthodx.errors import UsageError
 from orthodx.networks.registry import Registry
 
 VIEWS = 3
 
 
 class Fusion(nn.Module, ABC):
-    """Built as `cls(width, labels)` for three vectors of `width`."""
+    """Of three vectors of `width`, or, where it declares `reads_logits`, of the views' own logits."""
+
+    reads_logits: ClassVar[bool] = False
+
+    @classmethod
+    def build(cls, width: int, labels: int, stacking: bool) -> Fusion:
+        """As `cls(width, labels)`; raises `UsageError` for an option that it does not have."""
+        if stacking:
+            raise UsageError(f"{cls.__name__} has nothing to stack", hint="stack with the fusion 'gating'")
+        return cls(width, labels)  # type: ignore[call-arg]
 
     @abstractmethod
     def forward(self, views: Tensor, present: Tensor) -> Tensor:
-        """views (B, 3, W), present (B, 3) bool -> logits (B, L)."""
+        """views (B, 3, W) or (B, 3, L), present (B, 3) bool -> logits (B, L)."""
+
+    def weights(self, views: Tensor, present: Tensor) -> Tensor | None:
+        """How much each view counted, (B, L, 3) summing to one over the views present; None where it cannot tell."""
+        return None
 
 
 FUSIONS: Registry[Fusion] = Registry("fusion", "orthodx.fusions")
@@ -144,12 +159,19 @@ class _Gate(nn.Module):
         return score.masked_fill(~present[:, None], -torch.inf).softmax(-1)
 
 
-class GatedLogits(nn.Module):
+@FUSIONS.register("gating")
+class GatedLogits(Fusion):
     """Weighs the views' own logits, label by label; fitted on out-of-fold logits.
 
     forward: logits (B, 3, L), present (B, 3) -> fused logits (B, L). `weights` tells how much each view
     counted, (B, L, 3). stacking: a second MLP mixes the fused logits of all labels.
     """
+
+    reads_logits = True
+
+    @classmethod
+    def build(cls, width: int, labels: int, stacking: bool) -> GatedLogits:
+        return cls(labels, stacking=stacking)
 
     def __init__(self, labels: int, *, hidden: int = 32, stacking: bool = False, dropout: float = 0.1) -> None:
         super().__init__()
@@ -160,11 +182,10 @@ class GatedLogits(nn.Module):
             else None
         )
 
-    def weights(self, logits: Tensor, present: Tensor) -> Tensor:
-        """(B, L, 3), summing to one over the views present."""
-        return self.gate(logits.transpose(1, 2), present)
+    def weights(self, views: Tensor, present: Tensor) -> Tensor:
+        return self.gate(views.transpose(1, 2), present)
 
-    def forward(self, logits: Tensor, present: Tensor) -> Tensor:
-        by_label = torch.where(present[:, None], logits.transpose(1, 2), 0.0)  # (B, L, 3)
-        fused = (self.weights(logits, present) * by_label).sum(-1)
+    def forward(self, views: Tensor, present: Tensor) -> Tensor:
+        by_label = torch.where(present[:, None], views.transpose(1, 2), 0.0)  # (B, L, 3)
+        fused = (self.weights(views, present) * by_label).sum(-1)
         return fused if self.meta is None else self.meta(fused)

@@ -1,37 +1,72 @@
-"""What every task head is: it declares the blocks it reads and owns its loss."""
+"""What every task head is: it asks an encoder for blocks by their geometry, and owns its loss."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from orthodx.errors import UsageError
+from orthodx.joints import Joint
 from orthodx.networks.encoder import ViewEncoder
 from orthodx.networks.registry import Registry
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What a head is asked for.
+
+    classes: of a mask, background included. labels: of a diagnosis. harmed: class of the structure that each label is
+    an injury of, 0 for none. detail: pixels of the head's image along each side of one of the encoder's. pixel_mm: the
+    encoder's.
+    """
+
+    classes: int = 2
+    labels: int = 1
+    harmed: tuple[int, ...] = (0,)
+    detail: int = 1
+    pixel_mm: float = 1.0
+
+    @classmethod
+    def of(cls, joint: Joint, labels: Sequence[str] | None = None, *, detail: int = 1, pixel_mm: float = 1.0) -> Wanted:
+        """The structures of a joint, and some of its abnormalities (all without `labels`)."""
+        labels = joint.codes if labels is None else labels
+        return cls(
+            classes=len(joint.values),
+            labels=len(labels),
+            harmed=joint.harmed(labels),
+            detail=detail,
+            pixel_mm=pixel_mm,
+        )
 
 
 class Head(nn.Module, ABC):
     """A task on top of an encoder's blocks: `task` is "segment" or "diagnose".
 
-    detail: the image it is given has so many pixels along each side of one of the encoder's. parts: prefix of
-    weights -> the part of a fine-tuning from voxel-wise truth that a diagnosis by this head can start from.
+    Built as `cls(config)` from its frozen dataclass `Config`, which `config_for` fits to an encoder by its geometry and
+    to what is wanted. blocks: those it reads. detail: the image it is given has so many pixels along each side of one
+    of the encoder's; details: those it can. parts: prefix of weights -> the part of a fine-tuning from voxel-wise truth
+    that a diagnosis by this head can start from. fitted: its parts that are fitted to studies' labels; the rest may be
+    kept from other labels. per_label: tensors whose first axis is the labels.
     """
 
     Config: ClassVar[type]
     task: ClassVar[str]
+    details: ClassVar[tuple[int, ...]] = (1,)
+    parts: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    fitted: ClassVar[frozenset[str]] = frozenset()
+    per_label: ClassVar[tuple[str, ...]] = ()
     blocks: tuple[str, ...]
     detail: int = 1
-    parts: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
     @classmethod
-    def config_for(cls, encoder: ViewEncoder) -> Any:
-        """The `Config` that fits this encoder; the defaults unless a head reads the encoder's widths."""
-        return cls.Config()
+    @abstractmethod
+    def config_for(cls, encoder: ViewEncoder, wanted: Wanted) -> Any:
+        """The `Config` that fits encoder and answer; raises `UsageError` where this head cannot read the encoder."""
 
     @abstractmethod
     def forward(self, features: Mapping[str, Tensor], image: Tensor) -> Tensor:
@@ -42,19 +77,13 @@ class Head(nn.Module, ABC):
         """Scalar loss of this task."""
 
 
-def head_config(cls: type[Head], encoder: ViewEncoder, detail: int, pixel_mm: float | None = None) -> Any:
-    """The head's `Config` for this encoder, detail and size of the encoder's pixels.
-
-    Raises `UsageError` where the head does not look closer.
-    """
-    config = cls.config_for(encoder)
-    if pixel_mm is not None and hasattr(config, "pixel_mm"):
-        config = replace(config, pixel_mm=pixel_mm)
-    if detail == 1:
-        return config
-    if not hasattr(config, "detail"):
-        raise UsageError(f"{cls.__name__} reads nothing finer than the encoder", hint="leave --detail out")
-    return replace(config, detail=detail)
+def head_config(name: str, encoder: ViewEncoder, wanted: Wanted) -> Any:
+    """The `Config` of a registered head; raises `UsageError` where it cannot do what is wanted."""
+    cls = HEADS.get(name)
+    if wanted.detail not in cls.details:
+        known = " or ".join(map(str, cls.details))
+        raise UsageError(f"the head '{name}' cannot look {wanted.detail} times closer", hint=f"give --detail {known}")
+    return cls.config_for(encoder, wanted)
 
 
 HEADS: Registry[Head] = Registry("head", "orthodx.heads")

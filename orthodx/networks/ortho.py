@@ -7,7 +7,6 @@ channels-last, in which folding slices into the batch for the in-plane convoluti
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -17,7 +16,11 @@ from torch.nn import functional
 
 from orthodx.networks.diffusion import cosine_abar, epsilon_of
 from orthodx.networks.encoder import ViewEncoder, register_encoder
+from orthodx.networks.layers import PlaneConv, VolumeConv, shuffle, time_embedding, unshuffle, zero
 from orthodx.networks.layout import channels_last
+
+
+MOST_CHANNELS = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,46 +33,14 @@ class OrthoConfig:
     heads: int = 4
 
     def __post_init__(self) -> None:
-        if len(self.channels) != 4 or any(c % self.groups for c in self.channels):
+        if not 1 <= self.groups <= min(self.channels, default=0) or len(self.channels) != 4:
             raise ValueError(f"channels must be four multiples of {self.groups}, not {self.channels}")
-
-
-class PlaneConv(nn.Conv2d):
-    """3 x 3 convolution within each slice: (B, C, D, H, W) -> (B, C', D, H/stride, W/stride)."""
-
-    def __init__(self, c_in: int, c_out: int, stride: int = 1) -> None:
-        super().__init__(c_in, c_out, 3, stride=stride, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        b, c, d, h, w = x.shape
-        y = super().forward(x.transpose(1, 2).reshape(b * d, c, h, w))
-        return y.view(b, d, *y.shape[1:]).transpose(1, 2)
-
-
-class VolumeConv(nn.Conv3d):
-    """3 x 3 x 3 convolution of one size in and out: (B, C, D, H, W) -> (B, C, D, H, W)."""
-
-    def __init__(self, c: int) -> None:
-        super().__init__(c, c, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        if x.shape[2] != 2:
-            return super().forward(x)
-        # oneDNN's bf16 weight gradient is infinite at a depth of two on AVX512-BF16 (torch 2.13): one more zero slice
-        return super().forward(functional.pad(x, (0, 0, 0, 0, 0, 1)))[:, :, :2]
-
-
-def zero(module: nn.Module) -> None:
-    """Start a residual branch at nothing."""
-    for parameter in module.parameters():
-        nn.init.zeros_(parameter)
-
-
-def time_embedding(t: Tensor, channels: int) -> Tensor:
-    """Sinusoidal embedding (B, channels) of the timesteps t (B,)."""
-    freq = torch.exp(-math.log(1000) * torch.arange(channels // 2, device=t.device) / (channels // 2))
-    angle = t.float()[:, None] * freq
-    return torch.cat([angle.cos(), angle.sin()], 1)
+        if any(c % self.groups or c > MOST_CHANNELS for c in self.channels):
+            raise ValueError(f"channels must be four multiples of {self.groups}, not {self.channels}")
+        if self.time_channels % 2 or not 2 <= self.time_channels <= MOST_CHANNELS:
+            raise ValueError(f"{self.time_channels} time channels are impossible")
+        if self.heads < 1 or self.channels[-1] % self.heads:
+            raise ValueError(f"{self.channels[-1]} channels cannot be parted among {self.heads} heads")
 
 
 class ResBlock(nn.Module):
@@ -151,7 +122,7 @@ class OrthoEncoder(ViewEncoder):
             raise ValueError(f"height and width must be multiples of 16, not {tuple(x.shape[-2:])}: pad first")
         depth = x.shape[2]
         emb = self.time_mlp(time_embedding(t, self.config.time_channels))
-        h = self.stem(_unshuffle(x))
+        h = self.stem(unshuffle(x, 2))
         skips: list[Tensor] = []
         for i in range(3):
             h = self.down[i](h, emb)
@@ -170,19 +141,5 @@ class OrthoEncoder(ViewEncoder):
             yield f"up_{i}", h
 
     def epsilon(self, last: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
-        velocity = shuffle(self.out(functional.silu(self.out_norm(last)))).float()
+        velocity = shuffle(self.out(functional.silu(self.out_norm(last))), 2).float()
         return epsilon_of(velocity, x_t, t, self.abar)
-
-
-def _unshuffle(x: Tensor) -> Tensor:
-    """(B, 1, D, H, W) -> (B, 4, D, H/2, W/2), channels-last."""
-    b, _, d, h, w = x.shape
-    y = x.view(b, d, h // 2, 2, w // 2, 2).permute(0, 3, 5, 1, 2, 4).reshape(b, 4, d, h // 2, w // 2)
-    return y.contiguous(memory_format=torch.channels_last_3d)
-
-
-def shuffle(x: Tensor) -> Tensor:
-    """(B, 4 C, D, H, W) -> (B, C, D, 2H, 2W): in-plane pixel-shuffle, channels-last."""
-    b, c, d, h, w = x.shape
-    y = x.permute(0, 2, 3, 4, 1).reshape(b, d, h, w, c // 4, 2, 2).permute(0, 1, 2, 5, 3, 6, 4)
-    return y.reshape(b, d, 2 * h, 2 * w, c // 4).permute(0, 4, 1, 2, 3)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from orthodx.networks.layers import groups_of
 from orthodx.networks.registry import Registry
 
 
@@ -59,15 +60,11 @@ class GlobalLocalPooling(Pooling):
 
 @POOLINGS.register("sap")
 class SelfAttentionPooling(Pooling):
-    """The mean, and the mean of 16-head self-attention over the positions (SAP)."""
-
-    heads = 16
+    """The mean, and the mean of self-attention over the positions (SAP), of 16 heads or as many as divide the channels."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        if channels % self.heads:
-            raise ValueError(f"channels must be a multiple of {self.heads}, not {channels}")
-        self.width = 2 * channels
+        self.width, self.heads = 2 * channels, groups_of(channels, 16)
         self.q_proj, self.k_proj = nn.Linear(channels, channels), nn.Linear(channels, channels)
         self.v_proj, self.out_proj = nn.Linear(channels, channels), nn.Linear(channels, channels)
 

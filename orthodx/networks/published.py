@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from orthodx.networks.encoder import ViewEncoder, register_encoder
-from orthodx.networks.ortho import time_embedding, zero
+from orthodx.networks.layers import time_embedding, zero
 
 STRIDE = 16  # of the bottleneck, along every axis
 
@@ -28,7 +28,8 @@ class PublishedConfig:
     groups: int = 32
 
     def __post_init__(self) -> None:
-        if len(self.multiples) != 5 or self.width % self.groups:
+        widths = [self.width * m for m in self.multiples]
+        if len(widths) != 5 or self.groups < 1 or any(not 1 <= w <= 8192 or w % self.groups for w in widths):
             raise ValueError(f"needs five levels and a width that is a multiple of {self.groups}, not {self}")
 
 
@@ -150,6 +151,11 @@ class PublishedEncoder(ViewEncoder):
         self.output_blocks = nn.ModuleList(stages)
         self.out = nn.Sequential(nn.GroupNorm(g, c), nn.SiLU(), nn.Conv3d(c, 1, 3, padding=1))
         zero(self.out[2])
+
+    @property
+    def deepest(self) -> str:
+        """As published: behind the middle's second residual block, not the first block of the way up."""
+        return "mid_2"
 
     def walk(self, x: Tensor, t: Tensor) -> Iterator[tuple[str, Tensor]]:
         if x.shape[-1] % STRIDE or x.shape[-2] % STRIDE:

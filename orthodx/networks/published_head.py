@@ -9,28 +9,42 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from orthodx.errors import UsageError
-from orthodx.networks.encoder import ViewEncoder
-from orthodx.networks.head import Head, register_head
+from orthodx.networks.encoder import Stride, ViewEncoder
+from orthodx.networks.head import Head, Wanted, register_head
 from orthodx.networks.segment_head import dice_and_cross_entropy
+
+
+STEPS = 4  # transposed convolutions
+DOUBLINGS = {2**n: n for n in range(STEPS + 1)}  # stride -> steps that double an axis
 
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedSegmentConfig:
-    """classes: background and structures. Cross-entropy counts `cross_entropy_share`, as published 0.2."""
+    """classes: background and structures. block: read, with its channels and stride. Cross-entropy counts
+    `cross_entropy_share`, as published 0.2.
+    """
 
     classes: int = 12
     block: str = "mid_2"
     block_channels: int = 256
+    stride: Stride = (16, 16, 16)
     cross_entropy_share: float = 0.2
+
+    def __post_init__(self) -> None:
+        if self.classes < 2 or any(s not in DOUBLINGS for s in self.stride):
+            raise ValueError(f"impossible published decoder: {self}")
 
 
 class _Residual(nn.Module):
     def __init__(self, c: int) -> None:
         super().__init__()
         self.block = nn.Sequential(
-            nn.Conv3d(c, c, 3, padding=1), nn.GroupNorm(8, c), nn.ReLU(), nn.Conv3d(c, c, 3, padding=1),
+            nn.Conv3d(c, c, 3, padding=1),
             nn.GroupNorm(8, c),
-        )  # fmt: skip
+            nn.ReLU(),
+            nn.Conv3d(c, c, 3, padding=1),
+            nn.GroupNorm(8, c),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return functional.relu(x + self.block(x))
@@ -38,9 +52,10 @@ class _Residual(nn.Module):
 
 @register_head("published_segment")
 class PublishedSegmentHead(Head):
-    """Reads `mid_2` (B, 256, D/16, H/16, W/16) -> logits (B, classes, D, H, W).
+    """Reads the deepest block, (B, 256, D/16, H/16, W/16) of the published encoder -> logits (B, classes, D, H, W).
 
-    The map is cut to the image's slices where the encoder padded them.
+    Where another encoder keeps an axis finer, fewer of the steps double it. The map is cut to the image's slices where
+    the encoder padded them.
     """
 
     task = "segment"
@@ -49,23 +64,37 @@ class PublishedSegmentHead(Head):
     def __init__(self, config: PublishedSegmentConfig) -> None:
         super().__init__()
         self.config, self.blocks = config, (config.block,)
+        step = iter(range(STEPS))
 
         def grow(c_in: int, c_out: int) -> list[nn.Module]:
-            return [nn.ConvTranspose3d(c_in, c_out, 4, stride=2, padding=1), nn.ReLU()]
+            n = next(step)
+            doubled = [DOUBLINGS[s] > n for s in config.stride]
+            kernel, stride = tuple(4 if d else 3 for d in doubled), tuple(2 if d else 1 for d in doubled)
+            return [nn.ConvTranspose3d(c_in, c_out, kernel, stride=stride, padding=1), nn.ReLU()]
 
         c = config.block_channels
         self.net = nn.Sequential(
-            *grow(c, 128), _Residual(128), *grow(128, 64), _Residual(64), *grow(64, 32), *grow(32, 16),
+            *grow(c, 128),
+            _Residual(128),
+            *grow(128, 64),
+            _Residual(64),
+            *grow(64, 32),
+            *grow(32, 16),
             nn.Conv3d(16, config.classes, 1),
-        )  # fmt: skip
+        )
 
     @classmethod
-    def config_for(cls, encoder: ViewEncoder) -> PublishedSegmentConfig:
-        """As wide as the encoder's `mid_2`; raises `UsageError` where that is not at stride 16 along every axis."""
-        block = PublishedSegmentConfig.block
-        if encoder.block_strides.get(block) != (16, 16, 16):
-            raise UsageError(f"{type(encoder).__name__} has no block '{block}' at stride 16", hint="use 'published'")
-        return PublishedSegmentConfig(block_channels=encoder.block_channels[block])
+    def config_for(cls, encoder: ViewEncoder, wanted: Wanted) -> PublishedSegmentConfig:
+        """The encoder's deepest block; raises `UsageError` where four doublings do not bring it to the image."""
+        block = encoder.deepest
+        stride = encoder.block_strides[block]
+        if any(s not in DOUBLINGS for s in stride):
+            raise UsageError(
+                f"the deepest block of {type(encoder).__name__} is at stride {stride}", hint="use --head skip_segment"
+            )
+        return PublishedSegmentConfig(
+            classes=wanted.classes, block=block, block_channels=encoder.block_channels[block], stride=stride
+        )
 
     def forward(self, features: Mapping[str, Tensor], image: Tensor) -> Tensor:
         return self.net(features[self.config.block])[:, :, : image.shape[2]]

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from orthodx.errors import BundleError
 from orthodx.studies.records import Record
 
 CONTINUOUS = ("age", "height", "weight")
@@ -80,20 +78,6 @@ class RecordCoding:
     def known(self, records: Sequence[Record | None]) -> Tensor:
         """(B,) bool: the record holds something this coding understands; where not, only the image speaks."""
         return torch.tensor([record is not None and self._understands(record) for record in records], dtype=torch.bool)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values for `model.json`."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> RecordCoding:
-        """The coding `to_json` wrote; raises `BundleError` for anything else."""
-        try:
-            return cls(**{name: tuple(value) for name, value in values.items()})
-        except (TypeError, ValueError, AttributeError) as error:
-            raise BundleError(
-                f"the coding of health records is damaged: {error}", hint="get the model again"
-            ) from error
 
     def _standardised(self, record: Record) -> list[float]:
         out = []

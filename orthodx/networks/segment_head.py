@@ -10,28 +10,33 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from orthodx.errors import UsageError
-from orthodx.networks.encoder import ViewEncoder
-from orthodx.networks.head import Head, register_head
+from orthodx.networks.encoder import Stride, ViewEncoder
+from orthodx.networks.head import Head, Wanted, register_head
 from orthodx.networks.layout import channels_last
-from orthodx.networks.ortho import PlaneConv, shuffle, zero
+from orthodx.networks.layers import PlaneConv, groups_of, shuffle, zero
 
 
 @dataclass(frozen=True, kw_only=True)
 class SkipSegmentConfig:
-    """Classes K (background included), channels of the block read, width of the refining layers."""
+    """Classes K (background included), the block read with its channels and stride, width of the refining layers."""
 
     classes: int = 12
     block: str = "up_0"
     block_channels: int = 32
+    stride: Stride = (1, 2, 2)
     width: int = 16
+
+    def __post_init__(self) -> None:
+        if self.classes < 2 or self.stride[1] != self.stride[2] or min(self.stride) < 1:
+            raise ValueError(f"impossible segmentation head: {self}")
 
 
 @register_head("skip_segment")
 class SkipSegmentHead(Head):
-    """Logits (B, K, D, H, W) from block `up_0` (B, C, D, H/2, W/2) and the image (B, 1, D, H, W).
+    """Logits (B, K, D, H, W) from the encoder's finest block (B, C, D', H/s, W/s) and the image (B, 1, D, H, W).
 
-    The encoder's up path already joins its skip connections; here the half-resolution block is
-    pixel-shuffled to full resolution and corrected by a small residual branch that also sees the image.
+    The encoder's up path already joins its skip connections; here its finest block is pixel-shuffled to full
+    resolution and corrected by a small residual branch that also sees the image.
     """
 
     Config = SkipSegmentConfig
@@ -40,26 +45,32 @@ class SkipSegmentHead(Head):
     def __init__(self, config: SkipSegmentConfig) -> None:
         super().__init__()
         self.config, self.blocks = config, (config.block,)
-        k = config.classes
-        self.norm = nn.GroupNorm(8, config.block_channels)
-        self.coarse = PlaneConv(config.block_channels, 4 * k)
+        k, s = config.classes, config.stride[1]
+        self.norm = nn.GroupNorm(groups_of(config.block_channels), config.block_channels)
+        self.coarse = PlaneConv(config.block_channels, s * s * k)
         self.refine_1, self.refine_2 = PlaneConv(k + 1, config.width), PlaneConv(config.width, k)
         zero(self.refine_2)
         channels_last(self)
 
     @classmethod
-    def config_for(cls, encoder: ViewEncoder) -> SkipSegmentConfig:
-        """As wide as the encoder's finest block; raises `UsageError` where that is not at half resolution."""
-        block = SkipSegmentConfig.block
-        if encoder.block_strides.get(block) != (1, 2, 2):
+    def config_for(cls, encoder: ViewEncoder, wanted: Wanted) -> SkipSegmentConfig:
+        """The encoder's finest block."""
+        block = encoder.finest
+        stride = encoder.block_strides[block]
+        if stride[1] != stride[2]:
             raise UsageError(
-                f"{type(encoder).__name__} has no block '{block}' at half the in-plane resolution",
-                hint="use the encoder 'ortho', or a head made for this encoder",
+                f"the finest block of {type(encoder).__name__} has pixels of {stride[1]} x {stride[2]}",
+                hint="use a head made for this encoder",
             )
-        return SkipSegmentConfig(block_channels=encoder.block_channels[block])
+        return SkipSegmentConfig(
+            classes=wanted.classes, block=block, block_channels=encoder.block_channels[block], stride=stride
+        )
 
     def forward(self, features: Mapping[str, Tensor], image: Tensor) -> Tensor:
-        h = shuffle(self.coarse(functional.silu(self.norm(features[self.config.block]))))
+        deep, s, _ = self.config.stride
+        h = shuffle(self.coarse(functional.silu(self.norm(features[self.config.block]))), s)
+        if deep > 1:
+            h = h.repeat_interleave(deep, 2)[:, :, : image.shape[2]]
         fine = functional.relu(self.refine_1(torch.cat([h, image.to(h.dtype)], 1)))
         return h + self.refine_2(fine)
 

@@ -1,17 +1,14 @@
-"""How bright the inside of a segmented structure is: a torn ligament is bright all over, a meniscal tear is a line."""
+"""How bright the inside of a segmented structure is: a torn ligament is bright all over, a tear in cartilage a line."""
 
 from __future__ import annotations
 
 import numpy as np
 from scipy import ndimage
 
-from orthodx.joints import KNEE
-
 SIGNALS = 4
 SMOOTH_MM, CLOSED_MM, LEAST_PIXELS = 0.4, 1.5, 30
 BRIGHTEST_MM2 = 2.5  # of one slice's pixels, averaged
 NEIGHBOURS = np.ones((1, 3, 3), bool)
-STRUCTURES: tuple[int, ...] = KNEE.harmed(KNEE.codes)  # of each abnormality, 0 where none is segmented
 
 
 def structure_signal(mask: np.ndarray, image: np.ndarray, pixel_mm: float) -> np.ndarray:

@@ -39,6 +39,10 @@ class Named:
         stack, facts, te = self.stack, self.stack.facts, _echo_time(self.stack)
         view, angle = view_of(tag_affine(stack), (*stack.kind.matrix[::-1], len(stack.frames)))
         warnings = list(stack.warnings)
+        missing = [n for n, id_ in (("PatientID", stack.kind.uids.patient), ("StudyInstanceUID", stack.kind.uids.study))
+                   if not id_.strip()]  # fmt: skip
+        if missing:
+            warnings.append(f"{' and '.join(missing)} blank: joined with nobody")
         if str(facts.get("BurnedInAnnotation", "")).upper() == "YES":
             warnings.append("BurnedInAnnotation is YES: text in the pixels may name the patient")
         return {
@@ -58,16 +62,22 @@ class Named:
 
 
 def name_stacks(stacks: Sequence[Stack], key: Path | None = None) -> list[Named]:
-    """Unique ids for all stacks of a run. key: the key file, this user's own unless given."""
+    """Unique ids for all stacks of a run. key: the key file, this user's own unless given.
+
+    A blank PatientID stays blank, which is nobody else's. A blank StudyInstanceUID (0020,000D) makes a study of each
+    series, a blank SeriesInstanceUID of each folder.
+    """
     echoes: dict[str, set[float]] = defaultdict(set)
     for stack in stacks:
         echoes[stack.kind.uids.series].add(_echo_time(stack) or 0.0)
     named, taken = [], set()
     for stack in stacks:
         kind, te = stack.kind, _echo_time(stack) or 0.0
-        study = f"study-{pseudonym(kind.uids.study or kind.uids.patient, key=key)}"
+        own_series = kind.uids.series or f"folder {stack.frames[0].file.folder.resolve()}"
+        study = f"study-{pseudonym(kind.uids.study or f'series {own_series}', key=key)}"
+        patient = f"patient-{pseudonym(kind.uids.patient, key=key)}" if kind.uids.patient.strip() else ""
         serial = int(number(stack.facts, "SeriesNumber") or 0)
-        series_id = f"{study}_s{serial:03d}-{pseudonym(kind.uids.series, 6, key)}"
+        series_id = f"{study}_s{serial:03d}-{pseudonym(own_series, 6, key)}"
         if len(echoes[kind.uids.series]) > 1:
             series_id += f"_e{sorted(echoes[kind.uids.series]).index(te) + 1}"
         if kind.part != "magnitude":
@@ -79,7 +89,7 @@ def name_stacks(stacks: Sequence[Stack], key: Path | None = None) -> list[Named]
         label = f"{'/'.join(stack.frames[0].file.folder.parts[-2:])}: series {serial}" + (
             f" echo TE {te:g} ms" if te else ""
         )
-        named.append(Named(stack, f"patient-{pseudonym(kind.uids.patient, key=key)}", study, series_id, label))
+        named.append(Named(stack, patient, study, series_id, label))
     return named
 
 

@@ -1,56 +1,93 @@
 """What a STUDY argument holds: a manifest, a folder of DICOM or NIfTI, one file, or several of these.
 
-Folders named `truth`, `masks` or `previews` and hidden ones are results, not images, and are passed over.
+Folders of results (`RESULT_FOLDERS`) and hidden ones hold no images and are passed over.
 """
 
 from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import nibabel as nib
 import numpy as np
 
-from orthodx.errors import StudyError
+from orthodx.errors import NoInputError, StudyError
 from orthodx.joints import View
 from orthodx.studies import dicom
-from orthodx.studies.manifest import read_manifest
+from orthodx.studies.keys import file_name, study_key
+from orthodx.studies.manifest import MANIFEST, read_manifest
 from orthodx.studies.nifti import is_nifti, read_volume
-from orthodx.studies.series import Found, Series
+from orthodx.studies.series import Series
+from orthodx.studies.study import Study, studies_of
 from orthodx.studies.view import OBLIQUE_DEGREES, view_of
 
-RESULT_FOLDERS = {"truth", "masks", "previews"}
-MANIFEST = "manifest.csv"
+RESULT_FOLDERS = {"truth", "masks", "previews", "labelstr", "labelsts"}  # the last two are nnU-Net's
+NNUNET_IMAGES = {"imagestr", "imagests", "imagesval"}
+
+
+class Refused(NamedTuple):
+    """An input that cannot be used: where it is, why, and its study where that is known."""
+
+    source: str
+    reason: str
+    study_id: str = ""
+
+
+@dataclass
+class Found:
+    """What a search found.
+
+    studies: sound ones, in order. refused: inputs and studies left out. notes: what is worth a warning. passed_over:
+    how many files were neither image nor table.
+    """
+
+    studies: list[Study] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    passed_over: int = 0
+
+    @property
+    def series(self) -> list[Series]:
+        """The series of all studies, in the order of the studies."""
+        return [series for study in self.studies for series in study.series]
 
 
 def find_series(paths: Sequence[Path], view: View | None = None) -> Found:
-    """All series under `paths`, images unread; a bad input is listed in `refused` and the others go on.
+    """All studies under `paths`, images unread; a bad input is listed in `refused` and the others go on.
 
-    view: take every series as this view, whatever its slice normal says (isotropic volumes).
+    view: take every series as this view, whatever its slice normal says (isotropic volumes). A study_id under which
+    several patients have series is refused as a whole.
     """
+    found = Found()
     series: list[Series] = []
-    refused: list[tuple[str, str]] = []
-    passed_over = 0
-    for path in paths:
+    for path in map(Path, paths):
         if not path.exists():
-            refused.append((str(path), "no such file or folder"))
+            found.refused.append(Refused(str(path), "no such file or folder"))
             continue
         table = path if path.suffix.lower() == ".csv" else path / MANIFEST
-        if table.is_file():
-            more, bad = _from_manifest(table)
-            other = 0
-        else:
-            more, bad, other = _from_files(path)
-        series += more
-        refused += bad
-        passed_over += other
+        try:
+            series += _from_manifest(table, found) if table.is_file() else _from_files(path, found)
+        except StudyError as error:  # a table no one can read costs only itself
+            found.refused.append(Refused(str(table), error.line))
     if view is not None:
         series = [replace(s, view=view) for s in series]
-    return Found(_unique(series), refused, passed_over)
+    found.studies, mixed = studies_of(_unique(series))
+    first = {s.study_id: str(s.path) for s in reversed(series)}
+    found.refused += [Refused(first[study], reason, study) for study, reason in mixed.items()]
+    return found
+
+
+def require_any(found: Found, paths: Sequence[Path]) -> None:
+    """Raise `NoInputError` where a search found nothing at all, not even something to refuse."""
+    if not found.studies and not found.refused:
+        raise NoInputError(
+            f"no MR series in {', '.join(map(str, paths))}", hint="give a folder of DICOM or NIfTI, or a manifest.csv"
+        )
 
 
 def files_under(root: Path) -> Iterator[Path]:
@@ -65,7 +102,7 @@ def files_under(root: Path) -> Iterator[Path]:
                 yield Path(folder) / name
 
 
-def _from_files(root: Path) -> tuple[list[Series], list[tuple[str, str]], int]:
+def _from_files(root: Path, found: Found) -> list[Series]:
     images: list[Path] = []
     rest: list[Path] = []
     for path in files_under(root):
@@ -75,20 +112,24 @@ def _from_files(root: Path) -> tuple[list[Series], list[tuple[str, str]], int]:
         try:
             series.append(nifti_series(path))
         except StudyError as error:
-            refused.append((str(path), _line(error)))
+            refused.append((str(path), error.line))
     if root.is_file() and not series and not refused:
         refused.append((str(root), "neither NIfTI nor DICOM"))
-    return series, refused, other
+    found.refused += [Refused(*item) for item in refused]
+    found.passed_over += other
+    return series
 
 
-def _line(error: StudyError) -> str:
-    return f"{error}; {error.hint}" if error.hint else str(error)
+def nifti_series(path: Path) -> Series:
+    """A NIfTI file as a series of the study that its folder is; its header is read now, its voxels when loaded.
 
-
-def nifti_series(path: Path, study_id: str | None = None) -> Series:
-    """A NIfTI file as a series; its header is read now, its voxels when loaded."""
-    name = safe_name(re.sub(r"\.nii(\.gz)?$", "", path.name, flags=re.IGNORECASE))
-    study = study_id or safe_name(path.resolve().parent.name) or "study"
+    In nnU-Net's folders of images every case is a study.
+    """
+    name = study_key(stem_of(path))
+    folder = path.resolve().parent
+    case = re.fullmatch(r"(.+)_\d{4}", name) if folder.name.casefold() in NNUNET_IMAGES else None
+    name = case[1] if case else name
+    study = name if case else study_key(folder.name) or "study"
     try:
         image: Any = nib.load(path)
         view, angle = view_of(np.asarray(image.affine, float), image.shape)
@@ -96,6 +137,17 @@ def nifti_series(path: Path, study_id: str | None = None) -> Series:
     except Exception:  # whatever is wrong is said in full, and once, when the volume is read
         view, oblique = View.SAGITTAL, False
     return Series(study, study, name, path, view, oblique, load=_loader(path))
+
+
+def stem_of(path: Path) -> str:
+    """The name of a NIfTI file without its ending."""
+    return re.sub(r"\.nii(\.gz)?$", "", path.name, flags=re.IGNORECASE)
+
+
+def files_by_name(folder: Path) -> dict[str, Path]:
+    """`file_name` -> NIfTI file of a folder, so that a mask is found by its series, however it spells the id."""
+    files = (p for p in sorted(folder.iterdir()) if is_nifti(p) and not p.name.startswith(".")) if folder.is_dir() else ()
+    return {file_name(stem_of(path)): path for path in files}
 
 
 def _loader(path: Path) -> Callable:
@@ -107,57 +159,56 @@ def _loader(path: Path) -> Callable:
     return load
 
 
-def safe_name(text: str) -> str:
-    """A file name of letters, digits, dot, dash and underscore, without leading dots."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", text).lstrip(".")[:120] or "unnamed"
+def _from_manifest(table: Path, found: Found) -> list[Series]:
+    series: list[Series] = []
+    rows, faults = read_manifest(table)
+    found.refused += [Refused(f"{table.name} row {row}", reason) for row, reason in faults]
+    nameless = {row["study_id"] for row in rows if not row["patient_id"]}
+    if nameless:
+        found.notes.append(f"{table.name}: {len(nameless)} studies name no patient; each counts as a patient of its own")
+    for row in rows:
+        one = _listed(row, table, found)
+        if one is not None:
+            series.append(one)
+    return series
 
 
-def _from_manifest(table: Path) -> tuple[list[Series], list[tuple[str, str]]]:
-    series, refused = [], []
+def _listed(row: dict[str, Any], table: Path, found: Found) -> Series | None:
+    """The series that a row of a manifest means; None where it cannot be used."""
     root = table.resolve().parent
-    for row in read_manifest(table):
-        path = (root / str(row["path"])).resolve()
-        if not path.is_relative_to(root):
-            refused.append((str(row["path"]), f"leads out of the folder of {table.name}; move the images below it"))
-            continue
-        if not path.exists():
-            refused.append((str(row["path"]), f"named in {table.name} but not there"))
-            continue
-        view = View(row["view"]) if row.get("view") in set(View) else None
-        if is_nifti(path):
-            one = nifti_series(path)
-        else:
-            inside, bad, _ = dicom.series_in(files_under(path))
-            refused += bad
-            if len(inside) != 1:
-                refused.append((str(row["path"]), f"holds {len(inside)} DICOM series, not one"))
-                continue
+    path = (root / str(row["path"])).resolve()
+    wrong = ""
+    if not path.is_relative_to(root):
+        wrong = f"leads out of the folder of {table.name}; move the images below it"
+    elif not path.exists():
+        wrong = f"named in {table.name} but not there"
+    elif is_nifti(path):
+        one = nifti_series(path)
+    else:
+        inside, bad, _ = dicom.series_in(files_under(path))
+        found.refused += [Refused(*item) for item in bad]
+        if len(inside) == 1:
             one = inside[0]
-        series.append(
-            replace(
-                one,
-                patient_id=safe_name(str(row["patient_id"])),
-                study_id=safe_name(str(row["study_id"])),
-                series_id=safe_name(str(row["series_id"])),
-                view=view or one.view,
-                row={**one.row, **row},
-            )
-        )
-    return series, refused
+        else:
+            wrong = f"holds {len(inside)} DICOM series, not one"
+    if wrong:
+        found.refused.append(Refused(str(row["path"]), wrong, row["study_id"]))
+        return None
+    view = View(row["view"]) if row.get("view") in set(View) else one.view
+    ids = {name: row[name] for name in ("patient_id", "study_id", "series_id")}
+    return replace(one, **ids, view=view, row={**one.row, **row})
 
 
 def _unique(series: list[Series]) -> list[Series]:
-    """Series with the same id get their study's name in front, and a number if that is not enough."""
-    counts: dict[str, int] = {}
-    for s in series:
-        counts[s.series_id] = counts.get(s.series_id, 0) + 1
+    """Series whose files would have one name get their study's in front, and a number if that is not enough."""
+    counts = Counter(s.file_name.casefold() for s in series)
     taken: set[str] = set()
     out = []
     for s in series:
-        name = s.series_id if counts[s.series_id] == 1 else f"{s.study_id}_{s.series_id}"
+        name = s.series_id if counts[s.file_name.casefold()] == 1 else f"{s.study_id}_{s.series_id}"
         candidate, n = name, 2
-        while candidate in taken:
+        while file_name(candidate).casefold() in taken:
             candidate, n = f"{name}-{n}", n + 1
-        taken.add(candidate)
+        taken.add(file_name(candidate).casefold())
         out.append(replace(s, series_id=candidate))
     return out

@@ -81,16 +81,20 @@ def sort_files(files: Sequence[DicomFile], workers: int = 0, tick: Callable[[int
     damaged = {series: (reason, culprit) for series, reason, culprit in faults if series}
     arrived: Counter[str] = Counter()
     owners: dict[str, set[Uids]] = defaultdict(set)
+    people: dict[str, set[str]] = defaultdict(set)
     moments: dict[Kind, set[str]] = defaultdict(set)
     for kind in frames:
         arrived[kind.uids.series] += len(frames[kind])
         owners[kind.uids.series].add(kind.uids)
+        people[kind.uids.study].add(kind.uids.patient)
         moments[_timeless(kind)].add(kind.time_point)
     unexplained = any(not series for series, _, _ in faults)
     for kind in sorted(frames, key=repr):
         fault, culprit = damaged.get(kind.uids.series, ("", ""))
-        if len(owners[kind.uids.series]) > 1:
+        if len(owners[kind.uids.series]) > 1 and kind.uids.series:
             fault = "two patients or studies under one series UID: export them again, one by one"
+        elif len(people[kind.uids.study] - {""}) > 1 and kind.uids.study:
+            fault = "two patients under one study UID: export them again, one by one"
         elif len(moments[_timeless(kind)]) > 1:
             fault = f"4D: {len(moments[_timeless(kind)])} time points or b-values; give a single 3D image"
         split = _by_geometry(frames[kind])

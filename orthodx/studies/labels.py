@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from orthodx.errors import StudyError
+from orthodx.studies.keys import study_key
 from orthodx.studies.manifest import read_table
 from orthodx.studies.records import RECORD_COLUMNS, Record
 
@@ -34,12 +35,12 @@ class Labels:
 
     @cached_property
     def _row(self) -> dict[str, int]:
-        return {study: i for i, study in enumerate(self.study_ids)}
+        return {study_key(study): i for i, study in enumerate(self.study_ids)}
 
     def of(self, studies: Sequence[str]) -> np.ndarray:
         """(n, L) float32 of these studies; a study that is not in the table is unknown, all NaN."""
         out = np.full((len(studies), len(self.names)), np.nan, np.float32)
-        for i, study in enumerate(studies):
+        for i, study in enumerate(map(study_key, studies)):
             if study in self._row:
                 out[i] = self.values[self._row[study]]
         return out
@@ -93,7 +94,7 @@ def read_records(path: Path) -> dict[str, Record]:
 
 
 def read_by_study(path: Path) -> pd.DataFrame:
-    """A table of text with a stripped column study_id; empty rows are dropped, the index still counts them.
+    """A table of text with a column study_id of `study_key`s; empty rows are dropped, the index still counts them.
 
     Raises `StudyError` without that column.
     """
@@ -101,7 +102,7 @@ def read_by_study(path: Path) -> pd.DataFrame:
     if "study_id" not in table.columns:
         raise StudyError(f"{path.name}: has no column 'study_id'", hint="one row a study, named by study_id")
     table = table.fillna("")  # a row that ends early
-    table["study_id"] = table["study_id"].str.strip()
+    table["study_id"] = table["study_id"].map(study_key)
     return table[(table.apply(lambda column: column.str.strip()) != "").any(axis=1)]
 
 

@@ -5,24 +5,44 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from orthodx.studies.writing import atomic
+
+if TYPE_CHECKING:
+    from orthodx.studies.series import Series
 
 PACKAGES = ("orthodx", "torch", "monai", "nibabel", "pydicom", "dicom2nifti", "numpy", "scipy")
 
 
 def sha256(path: Path) -> str:
     """Hexadecimal SHA-256 of a file."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
+        return sha256_of(file)
+
+
+def sha256_of(stream: BinaryIO) -> str:
+    """Hexadecimal SHA-256 of what is left of a stream."""
+    digest = hashlib.sha256()
+    while block := stream.read(1 << 20):
+        digest.update(block)
     return digest.hexdigest()
+
+
+def inputs_of(series: Iterable[Series]) -> list[dict[str, str]]:
+    """What a record says of the images read: ids and content; blank where a file cannot be read any more."""
+    told = []
+    for one in series:
+        try:
+            content = one.content
+        except OSError:
+            content = ""
+        told.append({"study_id": one.study_id, "series_id": one.series_id, "sha256": content})
+    return told
 
 
 def state_on_disk(*paths: Path) -> str:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from orthodx.joints import View
 from orthodx.studies.grouping import Stack
+from orthodx.studies.keys import file_name
+from orthodx.studies.run_record import sha256, sha256_of
 from orthodx.studies.volume import Volume
 
 
@@ -16,8 +20,8 @@ from orthodx.studies.volume import Volume
 class Series:
     """One image series.
 
-    series_id is unique within a run and safe as a file name. row: further manifest columns. stack: the DICOM
-    frames it is made of, None for NIfTI.
+    Ids are as they were written; patient_id is blank where it is unknown, series_id is unique within a run. row:
+    further manifest columns. stack: the DICOM frames it is made of, None for NIfTI.
     """
 
     patient_id: str
@@ -30,11 +34,18 @@ class Series:
     row: dict[str, Any] = field(default_factory=dict, compare=False)
     stack: Stack | None = field(default=None, compare=False, repr=False)
 
+    @cached_property
+    def content(self) -> str:
+        """SHA-256 of the files it is made of, hexadecimal."""
+        if self.stack is None:
+            return sha256(self.path)
+        digests = []
+        for file in self.stack.files:
+            with file.open() as stream:
+                digests.append(sha256_of(stream))
+        return hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()
 
-@dataclass(frozen=True)
-class Found:
-    """What a search found: usable series, refused inputs with the reason, and how many files were passed over."""
-
-    series: list[Series]
-    refused: list[tuple[str, str]]
-    passed_over: int = 0
+    @property
+    def file_name(self) -> str:
+        """What files about this series are called."""
+        return file_name(self.series_id)

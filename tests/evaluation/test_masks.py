@@ -18,10 +18,10 @@ from .conftest import cube, write_map
 
 def score(folder, notices=None, workers=0, resume=False):
     notices = notices or Notices()
-    manifest, _ = read_attributes(Inputs(None, None, None, None, folder / "manifest.csv", None))
-    cases = pair_masks(folder / "masks", folder / "truth", manifest, notices)
+    attributes = read_attributes(Inputs(None, None, None, None, folder / "manifest.csv", None), Notices())
+    cases = pair_masks(folder / "masks", folder / "truth", attributes, notices)
     return score_masks(
-        cases, structures_of(manifest), 1.0, folder / ".done", workers=workers, resume=resume, notices=notices,
+        cases, structures_of(attributes.manifest), 1.0, folder / ".done", workers=workers, resume=resume, notices=notices,
         progress=lambda *_: None,
     )  # fmt: skip
 

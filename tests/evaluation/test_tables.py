@@ -11,8 +11,8 @@ from orthodx.evaluation.tables import read_diagnoses
 
 
 def read(folder, notices=None):
-    manifest, _ = read_attributes(Inputs(None, None, None, None, folder / "manifest.csv", None))
-    return read_diagnoses(folder / "predictions.csv", folder / "labels.csv", manifest, notices or Notices())
+    attributes = read_attributes(Inputs(None, None, None, None, folder / "manifest.csv", None), Notices())
+    return read_diagnoses(folder / "predictions.csv", folder / "labels.csv", attributes, notices or Notices())
 
 
 def edit(path, old, new):
@@ -118,13 +118,14 @@ def test_groups_blank_is_unknown_and_differing_series_are_mixed(diagnoses):
     edit(diagnoses / "manifest.csv", "p0,s0,s0-a,s0.nii.gz,knee,A", "p0,s0,s0-a,s0.nii.gz,knee,")
     with (diagnoses / "manifest.csv").open("a") as file:
         file.write("p2,s2,s2-b,x.nii.gz,knee,B\n")
-    manifest, _ = read_attributes(Inputs(None, None, None, None, diagnoses / "manifest.csv", None))
+    manifest = read_attributes(Inputs(None, None, None, None, diagnoses / "manifest.csv", None), Notices()).manifest
     groups = groupings(["center"], ["s0", "s1", "s2", "s4"], None, manifest, None)
     assert groups["center"].tolist() == ["unknown", "B", "mixed", "A"]
 
 
 def test_groups_cross_and_ages_become_quartiles(diagnoses):
-    manifest, ehr = read_attributes(Inputs(None, None, None, None, diagnoses / "manifest.csv", diagnoses / "ehr.csv"))
+    inputs = Inputs(None, None, None, None, diagnoses / "manifest.csv", diagnoses / "ehr.csv")
+    manifest, ehr, _ = read_attributes(inputs, Notices())
     studies = [f"s{i}" for i in range(80)]
     groups = groupings(["center", "age"], studies, None, manifest, ehr)
     assert list(groups) == ["center", "age", "center x age"]

@@ -1,0 +1,20 @@
+"""What can be asked of each command: its options as one frozen object. Light to import: nothing heavy in here."""
+
+from orthodx.requests.conversion import ConvertRequest
+from orthodx.requests.evaluation import EvaluateRequest, Settings
+from orthodx.requests.inference import DiagnoseRequest, SegmentRequest
+from orthodx.requests.request import Request, takes
+from orthodx.requests.training import FinetuneRequest, PretrainRequest, Task
+
+__all__ = [
+    "ConvertRequest",
+    "DiagnoseRequest",
+    "EvaluateRequest",
+    "FinetuneRequest",
+    "PretrainRequest",
+    "Request",
+    "SegmentRequest",
+    "Settings",
+    "Task",
+    "takes",
+]

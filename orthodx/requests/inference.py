@@ -1,0 +1,56 @@
+"""What can be asked of `segment` and `diagnose`."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+
+from orthodx.joints import View
+from orthodx.requests.request import Request
+
+DEFAULT_MODEL = "knee-small"
+
+
+@dataclass(frozen=True)
+class SegmentRequest(Request):
+    """Masks of studies.
+
+    studies: manifests, folders of DICOM or NIfTI, files. out: folder of results. model: a shipped model's name, or a
+    bundle folder. view: read every series as this view. preview: draw pictures. formats: of the masks, "nifti" and
+    "dicom-seg". device: "auto", "cpu", "cuda", "cuda:N" or "mps". workers: images read in advance; 0 for none.
+    resume: keep finished cases of an earlier run with the same model, options and inputs.
+    """
+
+    studies: tuple[Path, ...]
+    out: Path
+    _: KW_ONLY
+    model: str | Path = DEFAULT_MODEL
+    view: View | None = None
+    formats: tuple[str, ...] = ("nifti",)
+    preview: bool = True
+    device: str = "auto"
+    workers: int = 1
+    resume: bool = False
+
+
+@dataclass(frozen=True)
+class DiagnoseRequest(Request):
+    """Probabilities of abnormalities of studies.
+
+    studies: manifests, folders of DICOM or NIfTI, files. out: a CSV, or a folder (there, or with a slash at its end)
+    for `predictions.csv`. model: a shipped model's name, or a bundle folder. ehr: table of health records, a row a
+    study. explain: folder for what each view and the record counted, and pictures. view: read every series as this
+    view. device: "auto", "cpu", "cuda", "cuda:N" or "mps". workers: images read in advance; 0 for none. resume: keep
+    finished studies of an earlier run with the same model, series and record.
+    """
+
+    studies: tuple[Path, ...]
+    out: str | Path
+    _: KW_ONLY
+    model: str | Path = DEFAULT_MODEL
+    ehr: Path | None = None
+    explain: Path | None = None
+    view: View | None = None
+    device: str = "auto"
+    workers: int = 1
+    resume: bool = False

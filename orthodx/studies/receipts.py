@@ -1,0 +1,56 @@
+"""What an earlier run finished: one receipt a case, believed only while all it tells of is still so."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from orthodx.studies.keys import file_name
+from orthodx.studies.run_record import sha256, write_json
+
+DONE = ".done"  # the folder of receipts in a folder of results
+
+
+@dataclass(frozen=True)
+class Receipts:
+    """Receipts in `folder`. common: what every case of the run is made with, such as the model and the options."""
+
+    folder: Path
+    common: Mapping[str, Any] = field(default_factory=dict)
+
+    def write(self, case: str, made_from: Mapping[str, Any], outputs: Iterable[Path], result: Any) -> None:
+        """Keep what became of a case, once its outputs are written. made_from, result: plain values."""
+        files = {os.path.relpath(path, self.folder): sha256(path) for path in outputs}
+        made = {**self.common, **made_from}
+        write_json(self._path(case), {"made_from": made, "outputs": files, "result": result})
+
+    def find(self, case: str, made_from: Mapping[str, Any]) -> Any | None:
+        """The result of a case; None unless it was made from the same and its outputs hold what was written."""
+        try:
+            kept = json.loads(self._path(case).read_text(encoding="utf-8"))
+            made = json.loads(json.dumps({**self.common, **made_from}, default=str))
+            if kept["made_from"] != made:
+                return None
+            whole = all(sha256(self.folder / name) == digest for name, digest in kept["outputs"].items())
+            return kept["result"] if whole else None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+    def results(self) -> dict[str, Any]:
+        """Receipt's name -> result, of every receipt whose outputs are whole, whatever it was made from."""
+        found = {}
+        for path in sorted(self.folder.glob("*.json")):
+            try:
+                kept = json.loads(path.read_text(encoding="utf-8"))
+                if all(sha256(self.folder / name) == digest for name, digest in kept["outputs"].items()):
+                    found[path.stem] = kept["result"]
+            except (OSError, ValueError, KeyError, TypeError, AttributeError):
+                continue
+        return found
+
+    def _path(self, case: str) -> Path:
+        return self.folder / f"{file_name(case)}.json"
