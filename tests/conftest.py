@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -63,8 +62,8 @@ def tiny_bundle(folder: Path):
     from orthodx.bundles.bundle import BundleInfo, Part, save_bundle
     from orthodx.grid.spec import GridSpec
     from orthodx.joints import KNEE, View
-    from orthodx.networks.ortho import OrthoConfig, OrthoEncoder
-    from orthodx.networks.segment_head import SkipSegmentConfig, SkipSegmentHead
+    from orthodx.networks.encoders.ortho import OrthoConfig, OrthoEncoder
+    from orthodx.networks.heads.skip_segment import SkipSegmentConfig, SkipSegmentHead
 
     torch.manual_seed(0)
     config, head = (
@@ -74,11 +73,10 @@ def tiny_bundle(folder: Path):
     info = BundleInfo(
         name="tiny",
         version="0",
-        joint="knee",
-        structures=KNEE.names,
+        joint=KNEE,
         grid=GridSpec(),
-        encoders={v: Part("ortho", asdict(config), f"encoder_{v}.safetensors") for v in View},
-        heads={"segment": Part("skip_segment", asdict(head), "segment.safetensors")},
+        encoders={v: Part("ortho", config, f"encoder_{v}.safetensors") for v in View},
+        heads={"segment": Part("skip_segment", head, "segment.safetensors")},
         training=[],
         licence="test",
         sources=[],
@@ -99,31 +97,32 @@ def tiny_diagnosis(folder: Path, *, head: str = "evidence", fusion: str = "gatin
     from orthodx.grid.region import RegionSpec
     from orthodx.grid.spec import GridSpec
     from orthodx.joints import KNEE, View
-    from orthodx.networks.diagnoser import Diagnoser
-    from orthodx.networks.ortho import OrthoConfig, OrthoEncoder
-    from orthodx.networks.record_coding import RecordCoding
+    from orthodx.networks.diagnosis.diagnoser import Diagnoser
+    from orthodx.networks.diagnosis.record_coding import RecordCoding
+    from orthodx.networks.encoders.ortho import OrthoConfig, OrthoEncoder
 
     torch.manual_seed(3)
-    config, labels = OrthoConfig(channels=(32, 16, 16, 16), time_channels=16), tuple(KNEE.codes)
+    config, labels = OrthoConfig(channels=(32, 16, 16, 16), time_channels=16), KNEE.codes
     encoder = OrthoEncoder(config)
     coding = RecordCoding(
         means=(40, 170, 75), sds=(15, 10, 12), patient_types=("inpatient", "outpatient"), events=("fall", "sport")
     )
     own = Diagnoser.config_for(encoder, labels, head=head, fusion=fusion, coding=coding if records else None)
-    encoders = {v: Part("ortho", asdict(config), f"encoder_{v}.safetensors") for v in View}
+    encoders = {v: Part("ortho", config, f"encoder_{v}.safetensors") for v in View}
     info = BundleInfo(
         name="tiny",
         version="0",
-        joint="knee",
-        structures=KNEE.names,
+        joint=KNEE,
         grid=GridSpec(),
         encoders=encoders,
-        heads={"diagnose": Part("diagnoser", asdict(own), "diagnose.safetensors")},
+        heads={},
         training=[],
         licence="test",
         sources=[],
         sha256={},
         diagnosis=DiagnosisInfo(
+            diagnoser=own,
+            file="diagnose.safetensors",
             encoders=encoders,
             region=RegionSpec(slices=10, rows=64, columns=64),
             temperatures=dict.fromkeys(labels, 1.5),

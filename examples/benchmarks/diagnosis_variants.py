@@ -21,8 +21,9 @@ from orthodx.evaluation.label_cases import LabelCases
 from orthodx.evaluation.ranking import auroc_interval
 from orthodx.grid.region import RegionSpec
 from orthodx.joints import KNEE, View
-from orthodx.training.finetune_diagnose import DiagnoseConfig, finetune_diagnose
-from orthodx.training.starting import head_start, starting_weights
+from orthodx.training.diagnosis.fit import Cohort, fit_diagnosis
+from orthodx.training.diagnosis.stage_one import DiagnosisConfig
+from orthodx.training.starting import start_of
 
 FUSIONS = ("gating", "simple_concat", "linear_concat", "linear_add", "cross_attention")
 
@@ -40,25 +41,19 @@ def variants(head: str) -> dict[str, dict]:
 def run(args: argparse.Namespace, name: str, variant: dict) -> pd.DataFrame:
     """Fit on TRAIN; returns the predictions of TEST."""
     out = args.out / name.replace(", ", "-").replace(" ", "_")
-    encoders, heads = starting_weights(args.encoders, variant["views"], "diagnose")
-    config = DiagnoseConfig(
+    config = DiagnosisConfig(
         head=variant["head"], fusion=variant["fusion"], views=variant["views"], encoder_share=0.0, seed=args.seed,
         region=RegionSpec(detail=args.detail if variant["head"] == args.head else 1),
     )  # fmt: skip
-    finetune_diagnose(
-        config,
-        [args.train],
-        out,
-        device=torch.device(args.device),
-        encoders=encoders,
-        head=head_start(args.encoders, heads, variant["head"]),
-        ehr=_records(args) if variant["record"] else None,
-        labels=_permuted(args) if args.permute else None,
+    cohort = Cohort(
+        studies=[args.train],
         validation=[args.test],
+        labels=_permuted(args) if args.permute else None,
+        ehr=_records(args) if variant["record"] else None,
         cache=args.out / "cache",
-        resume=out.exists(),
-        say=lambda line: None,
     )
+    start, device = start_of(args.encoders, variant["views"], "diagnose"), torch.device(args.device)
+    fit_diagnosis(config, cohort, out, device=device, start=start, resume=out.exists(), say=lambda line: None)
     return pd.read_csv(out / "validation.csv", dtype={"study_id": str})
 
 

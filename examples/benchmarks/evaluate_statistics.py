@@ -16,8 +16,8 @@ from orthodx.evaluation.diagnosis_groups import score_groups
 from orthodx.evaluation.ranking import auroc, auroc_interval
 from orthodx.evaluation.resampling import patient_mean
 from orthodx.evaluation.rows import MACRO, find, with_holm
-from orthodx.evaluation.settings import Settings
 from orthodx.evaluation.tables import Diagnoses
+from orthodx.requests.evaluation import Settings
 
 CENTERS = np.array(["A", "B", "C", "D", "E"])
 

@@ -4,7 +4,7 @@
 
 Three ways, interleaved, medians: "whole, plain" runs the whole U-Net in fp32, eager, channels-first, and reads the
 block (as the released code does); "stopped, plain" is the same but stops behind the block; "fast" is what
-`orthodx` does (`FeatureReader`: stops, channels-last, bf16 where the hardware multiplies it, no gradients).
+`orthodx` does (`Reader`: stops, channels-last, bf16 where the hardware multiplies it, no gradients).
 Work counts convolutions and products of the path to the block; its rate stands beside that of a matrix product.
 """
 
@@ -13,16 +13,17 @@ import os
 import statistics
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from orthodx.inference.device import pick_device
-from orthodx.inference.features import FeatureReader
 from orthodx.joints import View
 from orthodx.networks import ENCODERS, ViewEncoder
+from orthodx.networks.device import pick_device
 from orthodx.networks.precision import native_bf16
+from orthodx.networks.reading import Reader
 
 BLOCKS = {"published": "mid_2", "ortho": "up_0"}
 
@@ -66,14 +67,14 @@ def main() -> None:
     plain = filled(options.encoder).to(device)
     for parameter in plain.parameters():
         parameter.data = parameter.data.contiguous()
-    reader = FeatureReader(lambda _: filled(options.encoder), [name], device)
+    reader, head = Reader(lambda _: filled(options.encoder), device), SimpleNamespace(blocks=(name,), detail=1)
     x = torch.rand(1, 1, options.slices, options.size, options.size, device=device) * 2 - 1
     t = torch.zeros(1, dtype=torch.long, device=device)
     with torch.no_grad():
         ways: dict[str, Callable[[], torch.Tensor]] = {
             "whole, plain": lambda: plain.run(x, t)[0][name],
             "stopped, plain": lambda: plain.features(x, blocks=[name])[name],
-            "fast": lambda: reader({View.SAGITTAL: x})[View.SAGITTAL][name],
+            "fast": lambda: reader.blocks(View.SAGITTAL, x, head)[name],
         }
         work = {}
         for way in ("whole, plain", "stopped, plain"):

@@ -24,13 +24,14 @@ import torch
 from scipy import stats
 
 from orthodx.grid.spec import GridSpec
-from orthodx.joints import View
+from orthodx.joints import KNEE, View
 from orthodx.studies.writing import atomic
 from orthodx.synth.anatomy_bank import AnatomyBank
 from orthodx.synth.focus import Focus
 from orthodx.synth.source import SyntheticSource
-from orthodx.training.dense_tasks import JointTask
-from orthodx.training.finetune import FinetuneConfig, finetune_dense
+from orthodx.training.distributed import Team
+from orthodx.training.masks.fit import MasksConfig, fit_masks
+from orthodx.training.masks.tasks import JointTask
 
 ARMS = ("scratch", "pretrained")
 TEST_SEED = 77
@@ -67,13 +68,22 @@ def annotated(folder: Path, share: float, seed: int) -> AnatomyBank:
 def run(args: argparse.Namespace, test: Kept, arm: str, share: float, seed: int) -> dict[str, float]:
     """Train one network; returns its scores."""
     out, source = args.out / f"{arm}-{share:g}-{seed}", crops_of(args, annotated(args.train, share, seed), seed)
-    config = FinetuneConfig(
+    config = MasksConfig(
         views=(args.view,), preset=args.preset, steps=args.steps, batch=args.batch, peak_rate=args.learning_rate,
         seed=seed, validate_every=args.steps, validation_samples=test.count, ema=0.98, save_every=args.steps,
     )  # fmt: skip
     start = {args.view: args.encoder} if arm == "pretrained" else {}
-    finetune_dense(config, source, out, device=torch.device(args.device), encoders=start, validation=test,
-                   task=JointTask(), resume=out.exists(), say=lambda line: None)  # fmt: skip
+    fit_masks(
+        config,
+        source,
+        out,
+        task=JointTask(KNEE),
+        team=Team(torch.device(args.device)),
+        encoders=start,
+        validation=test,
+        resume=out.exists(),
+        say=lambda line: None,
+    )
     with (out / "metrics.csv").open(newline="") as file:
         last = list(csv.DictReader(file))[-1]
     scores = {k: float(v) for k, v in last.items() if k.startswith(("auroc_", "dice_")) and v}

@@ -15,13 +15,13 @@ import time
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from orthodx.inference.device import pick_device
 from orthodx.networks import ENCODERS
+from orthodx.networks.device import pick_device
 from orthodx.networks.precision import autocast, native_bf16
+from orthodx.training.denoising.fit import draw
+from orthodx.training.denoising.objective import Denoise
 from orthodx.training.ema import Ema
-from orthodx.training.objective import Denoise
 from orthodx.training.optimise import guarded_step
-from orthodx.training.pretrain import draw
 
 
 class Trainer:

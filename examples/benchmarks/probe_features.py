@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from feature_mix import FeatureMix, FeatureMixConfig, noisy_features, standardised
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -26,12 +27,11 @@ from orthodx.grid.spec import GridSpec
 from orthodx.joints import View
 from orthodx.networks import ENCODERS, ViewEncoder
 from orthodx.networks.diffusion import cosine_abar, q_sample
-from orthodx.networks.feature_mix import FeatureMix, FeatureMixConfig, noisy_features, standardised
 from orthodx.networks.precision import autocast
 from orthodx.synth.anatomy_bank import AnatomyBank
 from orthodx.synth.source import SyntheticSource
 from orthodx.training.checkpoint import start_from
-from orthodx.training.probe import Known, Sites, at_sites, fit_and_count, mean_f1, sites_of
+from orthodx.training.denoising.probe import Known, Sites, at_sites, fit_and_count, mean_f1, sites_of
 
 PUBLISHED_TIME, TIMES, EPOCHS = 100, (0, 50, 150, 250), 60
 At = dict[str, Tensor]  # block -> (N, C) at the sites of one image

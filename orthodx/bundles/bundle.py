@@ -17,7 +17,7 @@ from orthodx.bundles.model_json import INFO, BundleInfo, DiagnosisInfo, Part, re
 from orthodx.errors import BundleError
 from orthodx.joints import View
 from orthodx.networks import ENCODERS, HEADS, Head, ViewEncoder
-from orthodx.networks.diagnoser import Diagnoser
+from orthodx.networks.diagnosis.diagnoser import Diagnoser
 from orthodx.studies.run_record import sha256
 from orthodx.studies.writing import atomic
 

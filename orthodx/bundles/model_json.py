@@ -17,8 +17,8 @@ from orthodx.grid.region import RegionSpec
 from orthodx.grid.spec import GridSpec
 from orthodx.joints import Joint, View
 from orthodx.networks import ENCODERS, HEADS
-from orthodx.networks.diagnoser import DiagnoserConfig
-from orthodx.networks.record_coding import RecordCoding
+from orthodx.networks.diagnosis.diagnoser import DiagnoserConfig
+from orthodx.networks.diagnosis.record_coding import RecordCoding
 from orthodx.studies.run_record import write_json
 
 SCHEMA = 2
@@ -89,12 +89,16 @@ class BundleInfo:
     @property
     def parts(self) -> list[Part]:
         """Encoders and heads, those of the diagnosis too, each file once."""
-        own = (*self.encoders.values(), *self.heads.values(), *(self.diagnosis.encoders.values() if self.diagnosis else ()))
+        own = (
+            *self.encoders.values(),
+            *self.heads.values(),
+            *(self.diagnosis.encoders.values() if self.diagnosis else ()),
+        )
         return list({part.file: part for part in own}.values())
 
 
 def read_info(path: Path) -> BundleInfo:
-    """The description in a file, of this schema or the one before; raises `BundleError` naming the file and the fault."""
+    """The description in a file, of this schema or the one before; raises `BundleError` naming file and fault."""
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
         schema = raw["schema"]

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from orthodx.bundles.bundle import Bundle, BundleInfo, Part, fill, save_bundle
 from orthodx.errors import BundleError, UsageError
 from orthodx.grid.spec import GridSpec
-from orthodx.joints import Joint, View
+from orthodx.joints import DEFAULT_JOINT, Joint, View
 from orthodx.networks import ENCODERS
 from orthodx.studies.run_record import sha256
 
@@ -27,7 +27,7 @@ def pack_pretrained(
     out: Path,
     *,
     name: str,
-    joint: Joint,
+    joint: Joint = DEFAULT_JOINT,
     version: str = "0.1.0",
     licence: str = "unstated",
     sources: Sequence[str] = (),

@@ -14,19 +14,21 @@ from torch import Tensor
 from orthodx.bundles.bundle import Bundle, BundleInfo, Part, fill, save_bundle
 from orthodx.errors import BundleError, UsageError
 from orthodx.grid.spec import GridSpec
-from orthodx.joints import KNEE, View
-from orthodx.networks.published import PublishedConfig, PublishedEncoder
+from orthodx.joints import DEFAULT_JOINT, Joint, View
+from orthodx.networks.encoders.published import PublishedConfig, PublishedEncoder
 from orthodx.studies.run_record import sha256
 
+RELEASED = f"published-{DEFAULT_JOINT.name}"
 PREFIXES = ("denoise_fn.module.", "denoise_fn.")
 HINT = "download the released file again; only {'step', 'model', 'ema', 'opt'} files of the published network fit"
-GRID = GridSpec(pixel_mm=160 / 256)  # the authors resize every slice to 256 x 256; a knee's field of view is ~160 mm
+GRID = GridSpec(pixel_mm=160 / 256)  # the authors resize every slice to 256 x 256; the field of view is ~160 mm
 
 
-def import_released(files: Mapping[View, Path], out: Path, *, name: str = "published-knee") -> Bundle:
+def import_released(files: Mapping[View, Path], out: Path, *, name: str = RELEASED, joint: Joint = DEFAULT_JOINT) -> Bundle:
     """Read one checkpoint a view, prefer its averaged weights, check every tensor, write a bundle to `out`.
 
     No code in a checkpoint runs: files are read with `weights_only`. Weights are kept as float32. Raises
+    joint: what their scans showed. Raises
     `BundleError` naming the file for anything that is not the published network, and `UsageError` where
     `out` holds a bundle already.
     """
@@ -37,14 +39,20 @@ def import_released(files: Mapping[View, Path], out: Path, *, name: str = "publi
         tensors, which, step = read_checkpoint(path)
         fill(PublishedEncoder(PublishedConfig()), tensors, path.name)
         weights[f"encoder_{view}.safetensors"] = tensors
-        records.append({"stage": "imported", "view": str(view), "weights": which, "step": step,
-                        "source_sha256": sha256(path)})  # fmt: skip
+        told = {"weights": which, "step": step, "source_sha256": sha256(path)}
+        records.append({"stage": "imported", "view": str(view), **told})
     info = BundleInfo(
-        name=name, version="1", joint=KNEE, grid=GRID,
+        name=name,
+        version="1",
+        joint=joint,
+        grid=GRID,
         encoders={v: Part("published", PublishedConfig(), f"encoder_{v}.safetensors") for v in files},
-        heads={}, training=records, licence="MIT (the authors' release)",
-        sources=["OrthoDiffusion, arXiv 2602.20752: released checkpoints"], sha256={},
-    )  # fmt: skip
+        heads={},
+        training=records,
+        licence="MIT (the authors' release)",
+        sources=["OrthoDiffusion, arXiv 2602.20752: released checkpoints"],
+        sha256={},
+    )
     return save_bundle(out, info, weights, dtype=torch.float32)
 
 

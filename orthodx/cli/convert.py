@@ -2,47 +2,38 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from orthodx.cli import exits
-from orthodx.cli.options import Debug, Json, Quiet, Resume, Voice, Workers
+from orthodx.cli.command import Given, command
+from orthodx.cli.options import RESUME, WORKERS, out, print_json
+from orthodx.requests import ConvertRequest
 
 if TYPE_CHECKING:
     from orthodx.studies.convert import Outcome
 
-_CORES = min(4, os.cpu_count() or 1)
+WORDS = {
+    "dicom": typer.Argument(metavar="DICOM...", help="Folders of any depth, files or zips.", show_default=False),
+    "out": out("Folder for images, sidecars and tables."),
+    "site_map": typer.Option(help="CSV that names centers: `center` and tag columns; wins over the tag."),
+    "key": typer.Option(help="Key file of the ids, made if missing; outside --out.", show_default=False),
+    "descriptions": typer.Option("--descriptions", help="Copy series descriptions (free text) into the manifest."),
+    "workers": WORKERS,
+    "resume": RESUME,
+}
 
 
-def run(
-    dicom: Annotated[
-        list[Path],
-        typer.Argument(metavar="DICOM...", help="Folders of any depth, files or zips.", show_default=False),
-    ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for images, sidecars and tables.")],
-    site_map: Annotated[
-        Path | None, typer.Option(help="CSV that names centers: `center` and tag columns; wins over the tag.")
-    ] = None,
-    key: Annotated[
-        Path | None, typer.Option(help="Key file of the ids, made if missing; outside --out.", show_default=False)
-    ] = None,
-    descriptions: Annotated[
-        bool, typer.Option("--descriptions", help="Copy series descriptions (free text) into the manifest.")
-    ] = False,
-    workers: Workers = _CORES,
-    quiet: Quiet = False,
-    json: Json = False,
-    debug: Debug = False,
-    resume: Resume = False,
-) -> None:
+@command(ConvertRequest, WORDS)
+def run(given: Given) -> None:
     """Turn DICOM into NIfTI whose every slice is proved to be in place; what cannot be proved is refused by name."""
-    voice = Voice(quiet, json)
+    from orthodx.studies.convert import convert
+
+    voice, target = given.voice, given.request.out
 
     def tell(outcome: Outcome, done: int, total: int) -> None:
         if outcome.status == "refused":
@@ -53,25 +44,16 @@ def run(
             note = outcome.row.get("warnings")
             voice.say(f"[{done}/{total}] {outcome.series_id}" + (f"  warning: {note}" if note else ""))
 
-    with exits.handled(debug), _bar(quiet) as progress:
-        from orthodx.studies.convert import convert
-
-        outcomes = convert(
-            dicom, out, site_map=site_map, key=key, resume=resume, descriptions=descriptions, workers=workers,
-            command=sys.argv[1:], tell=tell, progress=progress,
-        )  # fmt: skip
-        counts = {s: sum(o.status == s for o in outcomes) for s in ("converted", "kept", "skipped", "refused")}
-        voice.say(", ".join(f"{n} {status}" for status, n in counts.items()) + f" -> {out}")
-        if json:
-            import json as encoder
-
-            series = [
-                {"series_id": o.series_id, "status": o.status, "reason": o.nameless_reason, "files": o.files}
-                for o in outcomes
-            ]
-            print(encoder.dumps({"out": str(out), **counts, "series": series}))
-        if counts["refused"]:
-            raise SystemExit(exits.SOME_FAILED)
+    with _bar(voice.quiet) as progress:
+        outcomes = convert(given.request, tell=tell, progress=progress, command=sys.argv[1:])
+    counts = {s: sum(o.status == s for o in outcomes) for s in ("converted", "kept", "skipped", "refused")}
+    voice.say(", ".join(f"{n} {status}" for status, n in counts.items()) + f" -> {target}")
+    if given.json:
+        told = ("series_id", "status", "files")
+        series = [{name: getattr(o, name) for name in told} | {"reason": o.nameless_reason} for o in outcomes]
+        print_json({"out": str(target), **counts, "series": series})
+    if counts["refused"]:
+        raise SystemExit(exits.SOME_FAILED)
 
 
 @contextmanager

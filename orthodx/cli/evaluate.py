@@ -3,80 +3,76 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from orthodx.cli import exits
-from orthodx.cli.options import Debug, Json, Quiet, Resume, Seed, Voice, Workers
+from orthodx.cli.command import Given, command
+from orthodx.cli.options import RESUME, SEED, WORKERS, Voice, comma_separated, out, print_json
+from orthodx.requests import EvaluateRequest
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from orthodx.evaluation.evaluate import Evaluation
 
+WORDS = {
+    "predictions": typer.Option(help="Predictions CSV; else ./predictions.csv."),
+    "labels": typer.Option(help="Labels CSV; else ./labels.csv."),
+    "masks": typer.Option(help="Folder of <series_id>.nii.gz; else ./masks."),
+    "truth": typer.Option(help="Folder of true masks of the same names; else ./truth."),
+    "manifest": typer.Option(help="Manifest; else ./manifest.csv."),
+    "ehr": typer.Option(help="EHR table, one row per study; else ./ehr.csv."),
+    "joint": typer.Option(help="knee, ankle, shoulder, or a TOML file; else that of masks or manifest."),
+    "by": typer.Option(
+        metavar="COLS",
+        help="Columns to group by, alone and crossed: a,b.",
+        callback=comma_separated,
+        show_default=False,
+    ),
+    "compare": typer.Option(
+        metavar="CSV_OR_DIR", help="Another run on the same cases (repeatable).", show_default=False
+    ),
+    "out": out("Report folder."),
+    "thresholds": typer.Option(
+        "--threshold",
+        help="0.4 for all labels, or CODE=0.4 (repeatable); else the run record's.",
+        show_default=False,
+    ),
+    "tolerance_mm": typer.Option("--tolerance", help="Tolerance of the surface Dice, mm."),
+    "min_cell": typer.Option(help="Fewest patients (of each class) for a number of a group."),
+    "resamples": typer.Option(help="Bootstrap resamples of patients."),
+    "worst": typer.Option(min=0, help="Cases in the worst-case gallery."),
+    "workers": WORKERS,
+    "seed": SEED,
+    "resume": RESUME,
+}
 
-def run(
-    predictions: Annotated[Path | None, typer.Option(help="Predictions CSV; else ./predictions.csv.")] = None,
-    labels: Annotated[Path | None, typer.Option(help="Labels CSV; else ./labels.csv.")] = None,
-    masks: Annotated[Path | None, typer.Option(help="Folder of <series_id>.nii.gz; else ./masks.")] = None,
-    truth: Annotated[Path | None, typer.Option(help="Folder of true masks of the same names; else ./truth.")] = None,
-    manifest: Annotated[Path | None, typer.Option(help="Manifest; else ./manifest.csv.")] = None,
-    ehr: Annotated[Path | None, typer.Option(help="EHR table, a row a study; else ./ehr.csv.")] = None,
-    by: Annotated[str, typer.Option(metavar="COLS", help="Columns to group by, alone and crossed: a,b.")] = "",
-    compare: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="CSV_OR_DIR", help="Another run on the same cases (repeatable)."),
-    ] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Report folder.")] = Path("evaluation"),
-    threshold: Annotated[
-        list[str] | None, typer.Option(help="0.4 for all labels, or ACL=0.4 (repeatable); else the run record's.")
-    ] = None,
-    tolerance: Annotated[float, typer.Option(help="Tolerance of the surface Dice, mm.")] = 1.0,
-    min_cell: Annotated[int, typer.Option(help="Fewest patients (of each class) for a number of a group.")] = 10,
-    resamples: Annotated[int, typer.Option(help="Bootstrap resamples of patients.")] = 2000,
-    worst: Annotated[int, typer.Option(min=0, help="Cases in the worst-case gallery.")] = 8,
-    workers: Workers = 2,
-    seed: Seed = 0,
-    quiet: Quiet = False,
-    json: Json = False,
-    debug: Debug = False,
-    resume: Resume = False,
-) -> None:
+
+@command(EvaluateRequest, WORDS)
+def run(given: Given) -> None:
     """Score predictions and masks against their truth: tables, figures and one HTML report."""
-    voice = Voice(quiet, json)
+    from orthodx.evaluation.evaluate import evaluate
+    from orthodx.evaluation.report import REPORT
+
+    voice = given.voice
 
     def tell(line: str, refused: bool) -> None:
         if refused:
             exits.say_error(line)
         else:
-            voice.say(f"note: {line}")
+            voice.note(line)
 
-    with exits.handled(debug):
-        from orthodx.evaluation.evaluate import evaluate
-        from orthodx.evaluation.report import REPORT
-        from orthodx.evaluation.settings import Settings
-
-        settings = Settings(
-            by=tuple(c.strip() for c in by.split(",") if c.strip()), thresholds=tuple(threshold or ()),
-            tolerance_mm=tolerance, min_cell=min_cell, resamples=resamples, worst=worst, seed=seed,
-        )  # fmt: skip
-        with voice.progress() as progress:
-            done = evaluate(
-                out, predictions=predictions, labels=labels, masks=masks, truth=truth, manifest=manifest, ehr=ehr,
-                compare=compare or (), settings=settings, workers=workers, resume=resume, tell=tell,
-                progress=progress, command=sys.argv,
-            )  # fmt: skip
-        if not quiet:
-            _show(done, voice)
-        voice.say(f"-> {out / REPORT}")
-        if json:
-            import json as encoder
-
-            print(encoder.dumps(done.summary))
-        if done.notices.refused:
-            raise SystemExit(exits.SOME_FAILED)
+    with voice.progress() as progress:
+        done = evaluate(given.request, tell=tell, progress=progress, command=sys.argv)
+    if not voice.quiet:
+        _show(done, voice)
+    voice.say(f"-> {given.request.out / REPORT}")
+    if given.json:
+        print_json(done.summary)
+    if done.notices.refused:
+        raise SystemExit(exits.SOME_FAILED)
 
 
 def _show(done: Evaluation, voice: Voice) -> None:

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from orthodx.cli import exits
-from orthodx.cli.options import Debug, Json
+from orthodx.cli.options import Debug, Json, print_json
+from orthodx.joints import DEFAULT_JOINT
 
 app = typer.Typer(help="List, show and verify models.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="Name of a shipped model, or a bundle folder.")]
@@ -24,13 +25,11 @@ def list_models(json: Json = False, debug: Debug = False) -> None:
         models = [open_bundle(name).info for name in shipped_names()]
         plugins = {r.kind: {n: r.origin(n) for n in r.names()} for r in (ENCODERS, HEADS)}
         if json:
-            import json as encoder
-
-            print(encoder.dumps({"models": [{"name": m.name, "version": m.version} for m in models], **plugins}))
+            print_json({"models": [{"name": m.name, "version": m.version} for m in models], **plugins})
             return
         for m in models:
-            tasks, views = ", ".join(m.heads) or "encoders only", ", ".join(map(str, m.encoders))
-            print(f"model    {m.name} {m.version}  {m.joint}: {tasks}  ({views})")
+            tasks, views = ", ".join(m.tasks) or "encoders only", ", ".join(map(str, m.encoders))
+            print(f"model    {m.name} {m.version}  {m.joint.name}: {tasks}  ({views})")
         for kind, names in plugins.items():
             for name, origin in names.items():
                 print(f"{kind:8} {name}  from {origin}")
@@ -65,7 +64,7 @@ def import_models(
         list[str], typer.Argument(metavar="VIEW=FILE...", help="sagittal=a.pt coronal=b.pt axial=c.pt")
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the new bundle.")],
-    name: Annotated[str, typer.Option(help="Name of the bundle.")] = "published-knee",
+    name: Annotated[str, typer.Option(help="Name of the bundle.")] = f"published-{DEFAULT_JOINT.name}",
     debug: Debug = False,
 ) -> None:
     """Read released OrthoDiffusion checkpoints into a bundle; no code in them runs, every tensor is checked."""
@@ -89,6 +88,9 @@ def pack(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of finished 'orthodx pretrain' runs.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the new bundle.")],
     name: Annotated[str, typer.Option(help="Name of the bundle.")] = "my-encoders",
+    joint: Annotated[
+        str, typer.Option(help="Of the scans: knee, ankle, shoulder, or a TOML file.")
+    ] = DEFAULT_JOINT.name,
     model_version: Annotated[str, typer.Option(help="Version of the bundle.")] = "0.1.0",
     licence: Annotated[str, typer.Option(help="Licence of the weights.")] = "unstated",
     source: Annotated[list[str] | None, typer.Option(help="What they were trained on (repeatable).")] = None,
@@ -97,6 +99,15 @@ def pack(
     """Make a bundle of pretrained encoders, one run a view, with the record of each run."""
     with exits.handled(debug):
         from orthodx.bundles.pretrained import pack_pretrained
+        from orthodx.joints import open_joint
 
-        bundle = pack_pretrained(runs, out, name=name, version=model_version, licence=licence, sources=source or [])
+        bundle = pack_pretrained(
+            runs,
+            out,
+            name=name,
+            joint=open_joint(joint),
+            version=model_version,
+            licence=licence,
+            sources=source or [],
+        )
         print(f"-> {bundle.path}  ({', '.join(map(str, bundle.info.encoders))})")

@@ -1,44 +1,45 @@
-"""Options that several commands share, each defined once."""
+"""Words of options that several commands share, each written once, and the voice in which commands speak."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Annotated
 
 import typer
 
-from orthodx.errors import UsageError
-
-Studies = Annotated[
-    list[Path],
-    typer.Argument(
-        metavar="STUDY...", help="manifest.csv, folder of DICOM or NIfTI, or image file.", show_default=False
-    ),
-]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps; one that is not there is an error.")]
-Workers = Annotated[int, typer.Option(min=0, help="Processes that prepare data beside the main one; 0 always works.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
-PixelMm = Annotated[float, typer.Option(min=0.1, help="In-plane pixel of the model's grid, mm.")]
-BankShare = Annotated[
-    float | None,
-    typer.Option(min=0.01, max=0.99, help="Where banks and studies are given: the banks' share of samples; else 0.5."),
-]
+STUDIES = typer.Argument(
+    metavar="STUDY...", help="manifest.csv, folder of DICOM or NIfTI, or image file.", show_default=False
+)
+MODEL = typer.Option(help="Name of a shipped model, or a bundle folder.")
+VIEW = typer.Option(help="Read every series as this view (isotropic volumes).")
+DEVICE = typer.Option(help="auto, cpu, cuda, cuda:N or mps; one that is not there is an error.")
+WORKERS = typer.Option(min=0, help="Processes that prepare data beside the main one; 0 always works.")
+SEED = typer.Option(min=0, help="Seed of everything random.")
+RESUME = typer.Option("--resume", help="Keep what an interrupted run finished.")
+ENCODER = typer.Option(help="Registered encoder.")
+PRESET = typer.Option(help="Size of the encoder: small or base.")
+PIXEL_MM = typer.Option(min=0.1, max=20, help="In-plane pixel of the model's grid, mm.")
+LEARNING_RATE = typer.Option(min=1e-7, max=1.0, help="Peak learning rate.")
+BANK_SHARE = typer.Option(
+    min=0.01, max=0.99, help="Where banks and studies are given: the banks' share of samples; else 0.5."
+)
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only errors.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout; text for people goes to stderr.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Keep what an interrupted run finished.")]
 
 
-def refuse_given(context: typer.Context, names: Sequence[str], why: str, hint: str = "leave it out") -> None:
-    """Raise `UsageError` where one of the options `names` stands on the command line, but would do nothing."""
-    for name in names:
-        source = context.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE":
-            option = next(p.opts[0] for p in context.command.params if p.name == name)
-            raise UsageError(f"{option} {why}", hint=hint)
+def out(help_text: str) -> typer.models.OptionInfo:
+    """`--out`, `-o`."""
+    return typer.Option("--out", "-o", help=help_text)
+
+
+def comma_separated(values: list[str] | None) -> list[str] | None:
+    """`a,b` and `a` `b` alike, each once, as lists of options are given on a command line."""
+    if values is None:
+        return None
+    return list(dict.fromkeys(item.strip() for value in values for item in value.split(",") if item.strip()))
 
 
 class Voice:
@@ -51,6 +52,10 @@ class Voice:
         """Print one line."""
         if not self.quiet:
             print(text, file=self.file, flush=True)
+
+    def note(self, text: str) -> None:
+        """Print a line worth knowing."""
+        self.say(f"note: {text}")
 
     @contextlib.contextmanager
     def progress(self) -> Iterator[Callable[[str, int, int], None]]:
@@ -70,3 +75,10 @@ class Voice:
                 bar.update(task, completed=done, total=total)
 
             yield tell
+
+
+def print_json(value: object) -> None:
+    """The one JSON object on stdout."""
+    import json
+
+    print(json.dumps(value, default=str))

@@ -18,8 +18,8 @@ from orthodx.evaluation.ranking import auroc_interval, average_precision
 from orthodx.evaluation.resampling import PatientBootstrap, patient_mean
 from orthodx.evaluation.rows import MACRO, Row
 from orthodx.evaluation.run_facts import RunFacts
-from orthodx.evaluation.settings import Settings
 from orthodx.evaluation.tables import Diagnoses
+from orthodx.requests.evaluation import Settings
 
 FRACTION = "label_fraction"
 SEGMENT_METRICS = ("dice", "nsd", "hd95_mm", "assd_mm")

@@ -15,8 +15,8 @@ from orthodx.evaluation.ranking import auroc_interval, average_precision
 from orthodx.evaluation.resampling import PatientBootstrap
 from orthodx.evaluation.rows import MACRO, Row
 from orthodx.evaluation.run_facts import RunFacts
-from orthodx.evaluation.settings import Settings
 from orthodx.evaluation.tables import Diagnoses
+from orthodx.requests.evaluation import Settings
 
 TASK = "diagnosis"
 DEFAULT_THRESHOLD = 0.5

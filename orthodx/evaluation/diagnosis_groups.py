@@ -12,8 +12,8 @@ from orthodx.evaluation.estimates import Linear, average
 from orthodx.evaluation.label_cases import LabelCases, cases_by_label
 from orthodx.evaluation.ranking import areas_differ, auroc_interval
 from orthodx.evaluation.rows import MACRO, REST, Row
-from orthodx.evaluation.settings import Settings
 from orthodx.evaluation.tables import Diagnoses
+from orthodx.requests.evaluation import Settings
 
 Areas = dict[tuple[str, str], tuple[Linear, "Linear | None"]]  # (group, label) -> its AUROC, the rest's if large
 CHOSEN = "best minus worst group, chosen by looking: biased upwards, not tested"

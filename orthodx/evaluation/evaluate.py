@@ -15,14 +15,16 @@ from orthodx.evaluation.comparison import Run, compare_diagnoses, compare_masks,
 from orthodx.evaluation.diagnosis import Threshold, score_diagnoses, thresholds
 from orthodx.evaluation.diagnosis_groups import score_groups
 from orthodx.evaluation.groups import groupings
-from orthodx.evaluation.inputs import Inputs, compared_paths, find_inputs, read_attributes
-from orthodx.evaluation.masks import pair_masks, score_masks, structures_of
+from orthodx.evaluation.inputs import Attributes, Inputs, compared_paths, find_inputs, joint_of, read_attributes
+from orthodx.evaluation.masks import pair_masks, score_masks
 from orthodx.evaluation.notices import Notices
 from orthodx.evaluation.rows import Row, with_holm
 from orthodx.evaluation.run_facts import read_facts
 from orthodx.evaluation.segmentation import score_segment_groups, score_segmentation
-from orthodx.evaluation.settings import Settings
 from orthodx.evaluation.tables import read_diagnoses
+from orthodx.joints import Joint
+from orthodx.requests import EvaluateRequest, Settings, takes
+from orthodx.studies.receipts import DONE
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +36,7 @@ class Evaluation:
     looked up. reports: the written files, empty before writing.
     """
 
-    settings: Settings
+    settings: EvaluateRequest
     inputs: Inputs
     run: Run
     others: tuple[Run, ...]
@@ -44,77 +46,97 @@ class Evaluation:
     manifest: pd.DataFrame | None
     rows: list[Row]
     notices: Notices
-    structures: dict[int, str]
+    joint: Joint
     started: datetime
     command: tuple[str, ...] = ()
     summary: dict[str, Any] = field(default_factory=dict)
 
 
+@takes(EvaluateRequest)
 def evaluate(
-    out: Path = Path("evaluation"), *, folder: Path = Path("."), predictions: Path | None = None,
-    labels: Path | None = None, masks: Path | None = None, truth: Path | None = None, manifest: Path | None = None,
-    ehr: Path | None = None, compare: Sequence[Path] = (), settings: Settings | None = None, workers: int = 2,
-    resume: bool = False, tell: Callable[[str, bool], None] = lambda line, refused: None,
-    progress: Callable[[str, int, int], None] = lambda series, done, total: None, command: Sequence[str] = (),
-) -> Evaluation:  # fmt: skip
+    request: EvaluateRequest,
+    *,
+    tell: Callable[[str, bool], None] = lambda line, refused: None,
+    progress: Callable[[str, int, int], None] = lambda series, done, total: None,
+    command: Sequence[str] = (),
+) -> Evaluation:
     """Score predictions and masks against their truth and write the report folder `out`.
 
-    Paths that are not given are looked for in `folder` under their usual names. compare: other runs on the same
-    cases, each a predictions CSV, a folder of masks, or a folder with either. workers: processes that score masks,
-    0 for none. tell: called with (line, refused) for every finding. Writes `report.html`, `metrics.csv`,
-    `per_case.csv`, `summary.json`, `methods.md`, `figures/` and `run.json`. Raises `NoInputError` for nothing to
-    score, `UsageError` for options that cannot be met, `StudyError` for tables that cannot be joined.
+    Paths that are not given are looked for in `folder` under their usual names. tell: called with (line, refused) for
+    every finding. progress: called with (series, done, total). Writes `report.html`, `metrics.csv`, `per_case.csv`,
+    `summary.json`, `methods.md`, `figures/` and `run.json`. Raises `NoInputError` for nothing to score, `UsageError`
+    for options that cannot be met, `StudyError` for tables that cannot be joined.
     """
     from orthodx.evaluation.report import write_report
 
-    started, notices, settings = datetime.now(timezone.utc), Notices(tell), settings or Settings()
-    named = {"predictions": predictions, "labels": labels, "masks": masks, "truth": truth, "manifest": manifest,
-             "ehr": ehr}  # fmt: skip
-    inputs = find_inputs(folder, named, notices)
-    others = [compared_paths(path) for path in compare]
+    started, notices = datetime.now(timezone.utc), Notices(tell)
+    paths = ("predictions", "labels", "masks", "truth", "manifest", "ehr")
+    inputs = find_inputs(request.folder, {name: getattr(request, name) for name in paths}, notices)
     attributes = read_attributes(inputs, notices)
-    structures = structures_of(attributes.manifest)
-
-    def open_run(found: tuple[Path | None, Path | None], ours: bool) -> Run:
-        table, mask_folder = found
-        read = scores = None
-        if table is not None and inputs.diagnosis:
-            read = read_diagnoses(table, inputs.diagnosis[1], attributes, notices, quiet=not ours)
-        if mask_folder is not None and inputs.segmentation:
-            facts_name = "ours" if ours else f"compared-{mask_folder.resolve().parent.name}-{mask_folder.name}"
-            scores = score_masks(
-                pair_masks(mask_folder, inputs.segmentation[1], attributes, notices), structures,
-                settings.tolerance_mm, out / ".done" / facts_name, workers=workers, resume=resume, notices=notices,
-                progress=progress,
-            )  # fmt: skip
-        return Run(read_facts(table or mask_folder or folder, notices), read, scores)
-
-    ours = open_run(
-        (inputs.diagnosis[0] if inputs.diagnosis else None, inputs.segmentation[0] if inputs.segmentation else None),
-        True,
-    )
-    runs = _distinct([ours, *(open_run(found, False) for found in others)])
-    ours = runs[0]
-    at: dict[str, Threshold] = {}
+    joint = joint_of(request.joint, inputs, attributes.manifest, notices)
+    opener = Opener(request, inputs, attributes, joint, notices, progress)
+    ours = (inputs.diagnosis[0] if inputs.diagnosis else None, inputs.segmentation[0] if inputs.segmentation else None)
+    runs = _distinct([opener(*ours), *(opener(*compared_paths(path), ours=False) for path in request.compare)])
+    run, at, rows = runs[0], dict[str, Threshold](), list[Row]()
     groups: dict[str, np.ndarray] = {}
     series_groups: dict[str, np.ndarray] = {}
-    rows: list[Row] = []
-    if (d := ours.diagnoses) is not None:
-        at = thresholds(d.labels, ours.facts, settings)
-        groups = groupings(settings.by, list(d.studies), None, attributes.manifest, attributes.ehr)
-        rows += score_diagnoses(d, at, settings) + with_holm(score_groups(d, at, groups, settings))
-    if (m := ours.masks) is not None:
-        series_groups = groupings(
-            settings.by, m["study_id"].tolist(), m["series_id"].tolist(), attributes.manifest, attributes.ehr
-        )
-        rows += score_segmentation(m, settings) + with_holm(score_segment_groups(m, series_groups, settings))
-    rows += _compared(runs, settings, notices) + label_efficiency(runs, settings)
-    return write_report(
-        Evaluation(
-            settings, inputs, ours, tuple(runs[1:]), at, groups, series_groups, attributes.manifest, rows, notices,
-            structures, started, tuple(command),
-        ), out,
-    )  # fmt: skip
+    tables = attributes.manifest, attributes.ehr
+    if (d := run.diagnoses) is not None:
+        at = thresholds(d.labels, run.facts, request)
+        groups = groupings(request.by, list(d.studies), None, *tables)
+        rows += score_diagnoses(d, at, request) + with_holm(score_groups(d, at, groups, request))
+    if (m := run.masks) is not None:
+        series_groups = groupings(request.by, m["study_id"].tolist(), m["series_id"].tolist(), *tables)
+        rows += score_segmentation(m, request) + with_holm(score_segment_groups(m, series_groups, request))
+    rows += _compared(runs, request, notices) + label_efficiency(runs, request)
+    done = Evaluation(
+        settings=request,
+        inputs=inputs,
+        run=run,
+        others=tuple(runs[1:]),
+        thresholds=at,
+        groups=groups,
+        series_groups=series_groups,
+        manifest=attributes.manifest,
+        rows=rows,
+        notices=notices,
+        joint=joint,
+        started=started,
+        command=tuple(command),
+    )
+    return write_report(done, request.out)
+
+
+@dataclass(frozen=True, eq=False)
+class Opener:
+    """Predictions table and folder of masks -> a run with its scores; None for what a run does not have."""
+
+    request: EvaluateRequest
+    inputs: Inputs
+    attributes: Attributes
+    joint: Joint
+    notices: Notices
+    progress: Callable[[str, int, int], None]
+
+    def __call__(self, table: Path | None, masks: Path | None, *, ours: bool = True) -> Run:
+        """One run; of compared ones little is said."""
+        inputs, request, notices = self.inputs, self.request, self.notices
+        read = scores = None
+        if table is not None and inputs.diagnosis:
+            read = read_diagnoses(table, inputs.diagnosis[1], self.attributes, notices, quiet=not ours)
+        if masks is not None and inputs.segmentation:
+            name = "ours" if ours else f"compared-{masks.resolve().parent.name}-{masks.name}"
+            scores = score_masks(
+                pair_masks(masks, inputs.segmentation[1], self.attributes, notices),
+                self.joint.names,
+                request.tolerance_mm,
+                request.out / DONE / name,
+                workers=request.workers,
+                resume=request.resume,
+                notices=notices,
+                progress=self.progress,
+            )
+        return Run(read_facts(table or masks or request.folder, notices), read, scores)
 
 
 def _compared(runs: Sequence[Run], settings: Settings, notices: Notices) -> list[Row]:

@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 
 from orthodx.errors import StudyError
 from orthodx.evaluation.segment_scores import ABSENT
-from orthodx.joints import JOINTS, View
-from orthodx.studies.discover import files_by_name
+from orthodx.joints import Joint, View
 from orthodx.studies.keys import file_name
+from orthodx.studies.mask_files import files_by_name
 from orthodx.studies.nifti import is_nifti, read_volume
 from orthodx.studies.view import axis_of_view, view_of
 from orthodx.studies.volume import Volume
@@ -32,7 +32,6 @@ _ACROSS = {  # views whose normals run down and along
     View.CORONAL: (View.AXIAL, View.SAGITTAL),
     View.AXIAL: (View.CORONAL, View.SAGITTAL),
 }
-COLOURS = {s.name: s.colour for joint in JOINTS.values() for s in joint.structures}
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ def worst_diagnoses(e: Evaluation, folder: Path) -> list[WorstCase]:
         group = [f"{name}: {e.groups[name][study]}" for name in e.settings.by]
         image = _image_of(e, "study_id", str(d.studies[study]))
         path = folder / f"worst_diagnosis_{len(cards) + 1}.png"
-        picture = "" if image is None else _draw(path, image, [("", {})], None, {})
+        picture = "" if image is None else _draw(path, image, [("", {})], None, e.joint)
         cards.append(WorstCase(f"{d.studies[study]}: {d.labels[label]}", (said, *group), picture,
                                f"middle slice of {d.studies[study]}"))  # fmt: skip
     return cards
@@ -120,12 +119,12 @@ def _masks_picture(e: Evaluation, series: str, path: Path) -> str:
         image = blank, view_of(truth.affine, truth.shape)[0]
     differs = _hung(found.data != truth.data, truth.affine, image[1])
     at = int(np.argmax(differs.sum((1, 2))))
-    return _draw(path, image, [("truth", {"map": truth}), ("mask", {"map": found})], at, e.structures)
+    return _draw(path, image, [("truth", {"map": truth}), ("mask", {"map": found})], at, e.joint)
 
 
 def _draw(
     path: Path, image: tuple[Volume, View], panels: list[tuple[str, dict[str, Volume]]], at: int | None,
-    structures: dict[int, str],
+    joint: Joint,
 ) -> str:  # fmt: skip
     """Slice `at` (None: the middle one) once a panel with the outlines of its label map; the PNG as data URI."""
     volume, view = image
@@ -140,9 +139,9 @@ def _draw(
         ax.imshow(plane, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), aspect=down / along)
         for labels in layers.values():
             slab = _hung(labels.data, labels.affine, view)[at]
-            for value, name in structures.items():
-                if (slab == value).any():
-                    ax.contour(slab == value, [0.5], colors=COLOURS.get(name, "#ffd23f"), linewidths=1.1)
+            for s in joint.structures:
+                if (slab == s.value).any():
+                    ax.contour(slab == s.value, [0.5], colors=s.colour, linewidths=1.1)
         ax.set_axis_off()
         ax.set_title(f"{title}  slice {at + 1}".strip(), color="white", fontsize=9)
     with atomic(path) as temporary:

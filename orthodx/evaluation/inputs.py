@@ -10,6 +10,8 @@ import pandas as pd
 
 from orthodx.errors import NoInputError, UsageError
 from orthodx.evaluation.notices import Notices
+from orthodx.evaluation.run_facts import RUN, read_facts
+from orthodx.joints import DEFAULT_JOINT, JOINTS, Joint, open_joint
 from orthodx.studies.labels import LABELS_FILE, RECORDS_FILE, read_by_study
 from orthodx.studies.manifest import MANIFEST, REQUIRED, read_manifest
 from orthodx.studies.nifti import is_nifti
@@ -94,6 +96,29 @@ def read_attributes(inputs: Inputs, notices: Notices) -> Attributes:
         notices.refuse(f"{inputs.manifest.name}: {reason}", None)
     columns = None if rows else REQUIRED
     return Attributes(pd.DataFrame(rows, columns=columns, dtype=object), ehr, frozenset(mixed))
+
+
+def joint_of(asked: str | Path | None, inputs: Inputs, manifest: pd.DataFrame | None, notices: Notices) -> Joint:
+    """The joint asked for, else that of the record beside the results, else that of the manifest.
+
+    A manifest of several joints names none; it is noted.
+    """
+    if asked is not None:
+        return open_joint(asked)
+    for results in (inputs.masks, inputs.predictions):
+        told = read_facts(results, notices).record.get("joint") if results is not None else None
+        if isinstance(told, dict):
+            try:
+                return Joint.from_json(told)
+            except (UsageError, TypeError, KeyError, ValueError) as error:
+                notices.note(f"{RUN}: its joint cannot be read ({error})")
+    named = set() if manifest is None or "joint" not in manifest.columns else set(manifest["joint"])
+    known = sorted(named & JOINTS.keys())
+    if len(known) > 1:
+        notices.note(
+            f"the manifest names {' and '.join(known)}; {DEFAULT_JOINT.name} structures are scored, or say --joint"
+        )
+    return JOINTS[known[0]] if len(known) == 1 else DEFAULT_JOINT
 
 
 def compared_paths(path: Path) -> tuple[Path | None, Path | None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -17,10 +16,11 @@ from orthodx.errors import NoInputError, OrthodxError
 from orthodx.evaluation.inputs import Attributes
 from orthodx.evaluation.notices import Notices, some
 from orthodx.evaluation.segment_scores import score_files
-from orthodx.joints import JOINTS, KNEE
-from orthodx.studies.discover import files_by_name
 from orthodx.studies.keys import file_name
-from orthodx.studies.run_record import sha256, versions, write_json
+from orthodx.studies.mask_files import files_by_name
+from orthodx.studies.processes import main_unseen
+from orthodx.studies.receipts import Receipts
+from orthodx.studies.run_record import sha256, versions
 
 
 @dataclass(frozen=True)
@@ -70,13 +70,6 @@ def _case(name: str, row: dict[str, Any], mask: Path, truth: Path) -> MaskCase:
     return MaskCase(series, row.get("study_id", series), row.get("patient_id") or f"series {series}", mask, truth)
 
 
-def structures_of(manifest: pd.DataFrame | None) -> dict[int, str]:
-    """Mask value -> name for the joint of the manifest, the knee where it names none with structures."""
-    named = set() if manifest is None or "joint" not in manifest.columns else set(manifest["joint"])
-    known = [JOINTS[j].names for j in sorted(named & JOINTS.keys()) if JOINTS[j].structures]
-    return known[0] if known else KNEE.names
-
-
 def score_masks(
     cases: list[MaskCase], structures: dict[int, str], tolerance_mm: float, receipts: Path, *,
     workers: int, resume: bool, notices: Notices, progress: Callable[[str, int, int], None],
@@ -87,7 +80,9 @@ def score_masks(
     progress: called with (series, done, total).
     """
     rows: list[dict[str, Any]] = []
-    jobs = [(case, structures, tolerance_mm, receipts / f"{file_name(case.series_id)}.json", resume) for case in cases]
+    options = {"tolerance_mm": tolerance_mm, "structures": list(structures.items()), "versions": versions()}
+    kept = Receipts(receipts, options)
+    jobs = [(case, structures, tolerance_mm, kept, resume) for case in cases]
     for done, (case, scores, problem) in enumerate(_scored(jobs, workers), 1):
         if problem is not None:
             notices.refuse(*problem)
@@ -110,7 +105,8 @@ def _scored(jobs: list[tuple[Any, ...]], workers: int) -> Iterator[tuple[MaskCas
         yield from (_score_one(*job) for job in jobs)
         return
     with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn")) as pool:
-        waiting = {pool.submit(_score_one, *job): job[0] for job in jobs}
+        with main_unseen():
+            waiting = {pool.submit(_score_one, *job): job[0] for job in jobs}
         for future in as_completed(waiting):
             try:
                 yield future.result()
@@ -123,29 +119,18 @@ _EMPTY: dict[str, Any] = {"structures": [], "remarks": []}
 
 
 def _score_one(
-    case: MaskCase, structures: dict[int, str], tolerance_mm: float, receipt: Path, resume: bool
+    case: MaskCase, structures: dict[int, str], tolerance_mm: float, receipts: Receipts, resume: bool
 ) -> tuple[MaskCase, dict[str, Any], tuple[str, str | None] | None]:
     """One case: its scores, or why there are none. Runs in a worker process."""
     try:
-        key = {
-            "mask": sha256(case.mask), "truth": sha256(case.truth), "tolerance_mm": tolerance_mm,
-            "structures": list(structures.values()), "versions": versions(),
-        }  # fmt: skip
-        if resume and (kept := _finished(receipt, key)) is not None:
+        made_from = {"mask": sha256(case.mask), "truth": sha256(case.truth)}
+        if resume and (kept := receipts.find(case.series_id, made_from)) is not None:
             return case, kept, None
         scores, remarks = score_files(case.mask, case.truth, structures, tolerance_mm)
         result = {"structures": [asdict(s) for s in scores], "remarks": remarks}
-        write_json(receipt, {"key": key, "result": result})
+        receipts.write(case.series_id, made_from, (), result)
         return case, result, None
     except OrthodxError as error:
         return case, _EMPTY, (str(error), error.hint)
     except MemoryError:
         return case, _EMPTY, (f"{case.series_id}: out of memory", "use fewer --workers")
-
-
-def _finished(receipt: Path, key: dict[str, Any]) -> dict[str, Any] | None:
-    try:
-        kept = json.loads(receipt.read_text(encoding="utf-8"))
-        return kept["result"] if kept["key"] == key and kept["result"]["structures"] else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None

@@ -13,7 +13,7 @@ from orthodx.evaluation.operating import proportion
 from orthodx.evaluation.resampling import patient_mean
 from orthodx.evaluation.rows import ALL_STRUCTURES, REST, Row
 from orthodx.evaluation.segment_scores import ABSENT, FALSE, METRICS, MISSED, SCORED
-from orthodx.evaluation.settings import Settings
+from orthodx.requests.evaluation import Settings
 
 TASK = "segmentation"
 COMPARED = ("dice", "nsd")  # metrics that are tested between groups: defined for missed structures too

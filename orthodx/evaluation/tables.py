@@ -74,7 +74,9 @@ def _of_one_patient(found: pd.DataFrame, attributes: Attributes, path: Path, not
     """Without rows that name no study, and without studies that mix patients: the manifest's were named already."""
     nameless = found.index[found["study_id"] == ""]
     if len(nameless):
-        notices.refuse(f"{path.name}: row {nameless[0] + 2} names no study; {len(nameless)} such rows", "fill in study_id")
+        notices.refuse(
+            f"{path.name}: row {nameless[0] + 2} names no study; {len(nameless)} such rows", "fill in study_id"
+        )
     mixed = set(attributes.mixed)
     if "patient_id" in found.columns:
         own = mixed_studies(zip(found["study_id"], found["patient_id"].map(study_key), strict=True))

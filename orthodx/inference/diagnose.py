@@ -222,6 +222,7 @@ def _facts(reader: StudyReader, series: Sequence[Series], ehr: Path | None) -> d
             "label_fraction": reader.info.label_fraction,
             "from_scratch": reader.info.from_scratch,
         },
+        "joint": info.joint.to_json(),
         "device": str(reader.device),
         "inputs": inputs_of(series),
         "ehr": None if ehr is None else {"name": ehr.name, "sha256": sha256(ehr)},

@@ -70,9 +70,7 @@ def rows(study: str, answer: Answer) -> list[dict[str, Any]]:
     return out
 
 
-def explain(
-    folder: Path, study: Study, answer: Answer, readings: Sequence[Reading], reader: StudyReader
-) -> None:
+def explain(folder: Path, study: Study, answer: Answer, readings: Sequence[Reading], reader: StudyReader) -> None:
     """Write `<study>.json`, and `<study>.<LABEL>.png` for each positive label; an older picture of another goes.
 
     readings: with heat, of `reader`.

@@ -85,6 +85,7 @@ def segment(
     _write_tables(out, cases)
     facts = {
         "model": {"name": bundle.info.name, "version": bundle.info.version, "sha256": bundle.digest},
+        "joint": bundle.info.joint.to_json(),
         "device": str(segmenter.device),
         "inputs": inputs_of(found.series),
         "counts": {s: sum(c.status == s for c in cases) for s in ("ok", "warned", "failed")},

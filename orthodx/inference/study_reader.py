@@ -13,7 +13,7 @@ from orthodx.bundles.bundle import Bundle
 from orthodx.errors import BundleError
 from orthodx.grid.region import Region, joint_region
 from orthodx.joints import View
-from orthodx.networks.combinations import stacked, study_rows
+from orthodx.networks.diagnosis.combinations import stacked, study_rows
 from orthodx.networks.reading import Reader, ask
 from orthodx.studies.records import Record
 from orthodx.studies.volume import Volume

@@ -7,9 +7,12 @@ from orthodx.joints.knee import KNEE
 from orthodx.joints.shoulder import SHOULDER
 from orthodx.joints.view import View
 
+DEFAULT_JOINT = KNEE  # where neither the user nor the data says which
+
 __all__ = [
     "ANKLE",
     "DATASET",
+    "DEFAULT_JOINT",
     "JOINTS",
     "KNEE",
     "SHOULDER",

@@ -1,21 +1,23 @@
 """nn.Modules and the registry: importing this room registers the encoders and heads in the box."""
 
-from orthodx.networks import anatomy_head, diagnose_head, evidence_head, ortho, published, published_head, segment_head
-from orthodx.networks.encoder import ENCODERS, ViewEncoder, register_encoder
-from orthodx.networks.head import HEADS, Head, register_head
+from orthodx.networks.encoders import ortho, published
+from orthodx.networks.encoders.encoder import ENCODERS, ViewEncoder, register_encoder
+from orthodx.networks.heads import anatomy, evidence, pooled, published_segment, skip_segment
+from orthodx.networks.heads.head import HEADS, Head, Wanted, register_head
 
 __all__ = [
     "ENCODERS",
     "HEADS",
     "Head",
     "ViewEncoder",
-    "anatomy_head",
-    "diagnose_head",
-    "evidence_head",
+    "Wanted",
+    "anatomy",
+    "evidence",
     "ortho",
+    "pooled",
     "published",
-    "published_head",
+    "published_segment",
     "register_encoder",
     "register_head",
-    "segment_head",
+    "skip_segment",
 ]

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from orthodx.joints import View
-from orthodx.networks.encoder import ViewEncoder
-from orthodx.networks.head import Head
+from orthodx.networks.encoders.encoder import ViewEncoder
+from orthodx.networks.heads.head import Head
 from orthodx.networks.layout import channels_last, coarse, image_channels_last
 from orthodx.networks.precision import autocast
 

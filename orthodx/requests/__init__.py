@@ -4,6 +4,7 @@ from orthodx.requests.conversion import ConvertRequest
 from orthodx.requests.evaluation import EvaluateRequest, Settings
 from orthodx.requests.inference import DiagnoseRequest, SegmentRequest
 from orthodx.requests.request import Request, takes
+from orthodx.requests.synthesis import SynthRequest
 from orthodx.requests.training import FinetuneRequest, PretrainRequest, Task
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Request",
     "SegmentRequest",
     "Settings",
+    "SynthRequest",
     "Task",
     "takes",
 ]

@@ -54,16 +54,18 @@ class Settings(Request):
 class EvaluateRequest(Settings):
     """Scores of predictions and masks against their truth.
 
-    out: report folder. folder: where files that are not named are looked for. predictions, labels: tables. masks,
-    truth: folders of `<series_id>.nii.gz`. manifest, ehr: tables to group by. compare: other runs on the same cases,
-    each a predictions CSV, a folder of masks, or a folder with either. by: columns to group by. thresholds: "0.4" for
-    all labels, or "CODE=0.4". tolerance_mm: of the surface Dice. min_cell: fewest patients (of each class) for a
-    number of a group. resamples: of the bootstrap. worst: cases in the gallery. seed: of the bootstrap. workers:
-    processes that score masks, 0 for none. resume: keep finished cases of the same files and options.
+    out: report folder. joint: a joint's name or file; else that of the masks' own record, or of the manifest. folder:
+    where files that are not named are looked for. predictions, labels: tables. masks, truth: folders of
+    `<series_id>.nii.gz`. manifest, ehr: tables to group by. compare: other runs on the same cases, each a predictions
+    CSV, a folder of masks, or a folder with either. by: columns to group by. thresholds: "0.4" for all labels, or
+    "CODE=0.4". tolerance_mm: of the surface Dice. min_cell: fewest patients (of each class) for a number of a group.
+    resamples: of the bootstrap. worst: cases in the gallery. seed: of the bootstrap. workers: processes that score
+    masks, 0 for none. resume: keep finished cases of the same files and options.
     """
 
     out: Path = Path("evaluation")
     _: KW_ONLY
+    joint: str | Path | None = None
     folder: Path = Path(".")
     predictions: Path | None = None
     labels: Path | None = None

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
-from orthodx.joints import View
+from orthodx.joints import DEFAULT_JOINT, View
 from orthodx.requests.request import Request
 
-DEFAULT_MODEL = "knee-small"
+DEFAULT_MODEL = f"{DEFAULT_JOINT.name}-small"
 
 
 @dataclass(frozen=True)

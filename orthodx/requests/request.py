@@ -1,7 +1,7 @@
 """What a person asks of a command, as one frozen object; the command's function also takes its fields one by one.
 
-    segment(SegmentRequest("study/", "masks/", device="cpu"))
-    segment("study/", "masks/", device="cpu")
+segment(SegmentRequest("study/", "masks/", device="cpu"))
+segment("study/", "masks/", device="cpu")
 """
 
 from __future__ import annotations
@@ -42,7 +42,12 @@ class Request:
                 raise UsageError(f"--{OPTION.get(name, name).replace('_', '-')} {why}", hint=hint)
 
 
-OPTION = {"views": "view"}  # what a field is called on the command line, where it is another word
+OPTION = {
+    "views": "view",
+    "maps": "map",
+    "centers": "center",
+    "formats": "format",
+}  # what a field is called on the command line, where it is another word
 
 
 def takes(request: type[Request]) -> Callable[[Callable[..., Answer]], Callable[..., Answer]]:
@@ -73,7 +78,6 @@ def _told(request: type[Request]) -> str:
     return told.split("\n\n", 1)[-1]
 
 
-@functools.cache
 def _hints(request: type[Request]) -> dict[str, Any]:
     return get_type_hints(request)
 
@@ -95,7 +99,9 @@ def _as_declared(value: Any, hint: Any, name: str) -> Any:
         try:
             return kind(value)
         except ValueError as error:
-            raise UsageError(f"{name}: '{value}' is none", hint=f"give {', '.join(str(k.value) for k in kind)}") from error
+            raise UsageError(
+                f"{name}: '{value}' is none", hint=f"give {', '.join(str(k.value) for k in kind)}"
+            ) from error
     return value
 
 

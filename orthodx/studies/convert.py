@@ -6,21 +6,22 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from orthodx.errors import NoInputError, StudyError, UsageError
+from orthodx.requests import ConvertRequest, takes
 from orthodx.studies.conversion import convert_stack
 from orthodx.studies.dicom import Named, name_stacks, open_dicom, say_left_out
-from orthodx.studies.discover import MANIFEST, files_under
-from orthodx.studies.grouping import LeftOut, Stack
+from orthodx.studies.discover import files_under
+from orthodx.studies.grouping import LeftOut
 from orthodx.studies.identity import key_path, load_key, pseudonym
-from orthodx.studies.manifest import COLUMNS, write_table
+from orthodx.studies.manifest import COLUMNS, MANIFEST, write_table
 from orthodx.studies.nifti import write_image
 from orthodx.studies.processes import spread
+from orthodx.studies.receipts import DONE, Receipts
 from orthodx.studies.run_record import write_json, write_run
 from orthodx.studies.sidecar import sidecar
 from orthodx.studies.site_map import SiteMap, read_site_map
@@ -28,7 +29,6 @@ from orthodx.studies.site_map import SiteMap, read_site_map
 MANIFEST_COLUMNS = (*COLUMNS, "ti", "etl", "echo", "part", "modality", "warnings")
 SERIES_COLUMNS = ("study_id", "series_id", "status", "reason", "modality", "part", "echo", "slices", "files")
 FAILURE_COLUMNS = ("study_id", "series_id", "files", "reason")
-_DONE = ".done"
 
 
 @dataclass
@@ -57,28 +57,26 @@ Tell = Callable[[Outcome, int, int], None]
 Progress = Callable[[str, int, int], None]
 
 
+@takes(ConvertRequest)
 def convert(
-    paths: Sequence[Path], out: Path, *, site_map: Path | None = None, key: Path | None = None,
-    resume: bool = False, descriptions: bool = False, workers: int = 0, command: Sequence[str] = (),
-    tell: Tell = lambda outcome, done, total: None, progress: Progress = lambda stage, done, total: None,
-) -> list[Outcome]:  # fmt: skip
-    """Convert every DICOM stack in `paths` (folders, files, zips) to `out/<study_id>/<series_id>.nii.gz`.
+    request: ConvertRequest,
+    *,
+    tell: Tell = lambda outcome, done, total: None,
+    progress: Progress = lambda stage, done, total: None,
+    command: Sequence[str] = (),
+) -> list[Outcome]:
+    """Convert every DICOM stack of some folders, files or zips to `out/<study_id>/<series_id>.nii.gz`.
 
     Writes a JSON sidecar beside each image, `manifest.csv`, `series.csv` (each series, kept or not, and why),
-    `failures.csv` and `run.json`. site_map: CSV that names centers. key: key file of the ids, outside `out`.
-    resume: keep what an earlier run finished. descriptions: add the series description, free text, to the
-    manifest. workers: processes. Raises `NoInputError` when nothing could be converted.
+    `failures.csv` and `run.json`. tell: called with each outcome. progress: called with (stage, done, total). Raises
+    `NoInputError` when nothing could be converted.
     """
-    started = datetime.now(timezone.utc)
-    paths, out = [Path(p) for p in paths], Path(out)
-    key = _usable_key(key, out)
-    sites = read_site_map(site_map) if site_map else SiteMap()
-    _claim(out, resume)
-    outcomes = [
-        Outcome("", "", "refused", str(p), "no such file or folder", 0, names=(str(p),))
-        for p in paths
-        if not p.exists()
-    ]
+    started, paths, out = datetime.now(timezone.utc), request.dicom, request.out
+    key = _usable_key(request.key, out)
+    sites = read_site_map(request.site_map) if request.site_map else SiteMap()
+    _claim(out, request.resume)
+    missing = [str(p) for p in paths if not p.exists()]
+    outcomes = [Outcome("", "", "refused", p, "no such file or folder", 0, names=(p,)) for p in missing]
     counted = [0, 0]  # headers read, files
 
     def tick(done: int) -> None:
@@ -86,30 +84,26 @@ def convert(
         progress("reading headers", counted[0], counted[1])
 
     found, bad_archives = open_dicom(
-        _inputs(paths, out), workers, tick, begin=lambda total: counted.__setitem__(1, total)
+        _inputs(paths, out), request.workers, tick, begin=lambda total: counted.__setitem__(1, total)
     )
     outcomes += [Outcome("", "", "refused", where, reason, 0, names=(where,)) for where, reason in bad_archives]
     faulty = {stack.kind.uids.series for stack in found.stacks if stack.fault}
     outcomes += [_left_out(x, key) for x in found.left_out if not (x.fault and x.uids.series in faulty)]
     named = name_stacks(found.stacks, key)
-    total = len(named) + len(outcomes)
+    job = Job(out, sites, request.descriptions, key, Receipts(out / DONE))
+    kept = [job.finished(one) for one in named] if request.resume else [None] * len(named)
+    outcomes += filter(None, kept)
+    total = len(named) + sum(o.status != "kept" for o in outcomes)
     for i, outcome in enumerate(outcomes):
         tell(outcome, i + 1, total)
-    kept, todo = _split_finished(named, out, key, sites, descriptions) if resume else ([], named)
-    for outcome in kept:
-        outcomes.append(outcome)
-        tell(outcome, len(outcomes), total)
-    one = partial(_convert_one, out=out, sites=sites, descriptions=descriptions)
-    for outcome in spread(one, [(n, _stamp(n.stack, key)) for n in todo], workers):
+    for outcome in spread(job, [one for one, done in zip(named, kept, strict=True) if done is None], request.workers):
         outcomes.append(outcome)
         progress("converting", len(outcomes), total)
         tell(outcome, len(outcomes), total)
-    _finish(out, outcomes, descriptions)
-    write_run(
-        out / "run.json", command=[_nameless(c, paths) for c in command], started=started,
-        facts={"counts": {s: sum(o.status == s for o in outcomes) for s in ("converted", "kept", "skipped", "refused")},
-               "files_not_dicom": found.foreign},
-    )  # fmt: skip
+    _finish(job, outcomes)
+    counts = {s: sum(o.status == s for o in outcomes) for s in ("converted", "kept", "skipped", "refused")}
+    facts = {"counts": counts, "files_not_dicom": found.foreign}
+    write_run(out / "run.json", command=[_nameless(c, paths) for c in command], started=started, facts=facts)
     if not any(o.status in ("converted", "kept") for o in outcomes):
         hint = f"the reasons are in {out / 'series.csv'}" if outcomes else "give a folder of DICOM, or a zip"
         raise NoInputError("no DICOM series could be converted", hint=hint)
@@ -129,7 +123,7 @@ def _usable_key(key: Path | None, out: Path) -> Path:
 
 def _claim(out: Path, resume: bool) -> None:
     """Refuse to write over an earlier run; with `resume` remove what a killed run left half-written."""
-    if not resume and ((out / MANIFEST).exists() or (out / _DONE).exists()):
+    if not resume and ((out / MANIFEST).exists() or (out / DONE).exists()):
         raise UsageError(f"{out}: holds an earlier conversion", hint="add --resume, or give another --out")
     out.mkdir(parents=True, exist_ok=True)
     for litter in [*out.glob(".part-*"), *out.glob("*/.part-*")]:
@@ -154,41 +148,59 @@ def _left_out(left: LeftOut, key: Path) -> Outcome:
     series = f"{study}_{pseudonym(left.uids.series, 6, key)}" if left.uids.series else ""
     where, reason = say_left_out(left)
     names = tuple(f.name for f in left.files)
-    return Outcome(study, series, "refused" if left.fault or "mosaic" in reason else "skipped", where, reason,
-                   len(left.files), names=names)  # fmt: skip
+    status = "refused" if left.fault or "mosaic" in reason else "skipped"
+    return Outcome(study, series, status, where, reason, len(left.files), names=names)
 
 
-def _convert_one(task: tuple[Named, str], out: Path, sites: SiteMap, descriptions: bool) -> Outcome:
-    """The main path of one series: convert and verify -> image -> sidecar -> receipt, each written whole."""
-    named, stamp = task
-    stack = named.stack
-    outcome = Outcome(named.study_id, named.series_id, "converted", named.label, "", len(stack.files))
-    try:
-        volume, converter = convert_stack(stack, named.label)
-        image = out / named.study_id / f"{named.series_id}.nii.gz"
-        write_image(image, compact(volume.data), volume.affine)
-        write_json(image.with_name(f"{named.series_id}.json"), sidecar(stack.facts, stack.kind.part, converter))
-        place = {"path": image.relative_to(out).as_posix(), "converter": converter}
-        outcome.row = {**_row(named, sites, descriptions), **place}
-        outcome.reason = "one 3D stack, every slice verified"
-        receipt = {"inputs": stamp, "bytes": image.stat().st_size, "row": outcome.row}
-        write_json(out / _DONE / f"{named.series_id}.json", receipt)
-    except StudyError as error:
-        reason = str(error).removeprefix(f"{named.label}: ")
-        outcome.status, outcome.reason = "refused", f"{reason}; {error.hint}" if error.hint else reason
-        outcome.row = named.row()
-        outcome.names = (stack.faulty_file, *(f.name for f in stack.files)) if stack.faulty_file else tuple(
-            f.name for f in stack.files
-        )  # fmt: skip
-    except MemoryError:
-        outcome.status, outcome.reason = "refused", "out of memory; convert it with fewer --workers"
-    return outcome
+@dataclass(frozen=True)
+class Job:
+    """Series -> what became of it, its files written; one process of many may do it."""
 
+    out: Path
+    sites: SiteMap
+    descriptions: bool
+    key: Path
+    receipts: Receipts
 
-def _row(named: Named, sites: SiteMap, descriptions: bool) -> dict[str, Any]:
-    row, facts = named.row(), named.stack.facts
-    row["center"] = sites.center(facts, row) or row["center"]
-    return {**row, "description": str(facts.get("SeriesDescription", ""))} if descriptions else row
+    def __call__(self, named: Named) -> Outcome:
+        """The main path of one series: convert and verify -> image -> sidecar -> receipt, each written whole."""
+        stack = named.stack
+        outcome = Outcome(named.study_id, named.series_id, "converted", named.label, "", len(stack.files))
+        try:
+            volume, converter = convert_stack(stack, named.label)
+            image = self.out / named.study_id / f"{named.series_id}.nii.gz"
+            side = image.with_name(f"{named.series_id}.json")
+            write_image(image, compact(volume.data), volume.affine)
+            write_json(side, sidecar(stack.facts, stack.kind.part, converter))
+            place = {"path": image.relative_to(self.out).as_posix(), "converter": converter}
+            outcome.row = {**self._row(named), **place}
+            outcome.reason = "one 3D stack, every slice verified"
+            self.receipts.write(named.series_id, self._made_from(named), (image, side), outcome.row)
+        except StudyError as error:
+            outcome.status, outcome.reason = "refused", error.line.removeprefix(f"{named.label}: ")
+            outcome.row = named.row()
+            outcome.names = (*([stack.faulty_file] if stack.faulty_file else []), *(f.name for f in stack.files))
+        except MemoryError:
+            outcome.status, outcome.reason = "refused", "out of memory; convert it with fewer --workers"
+        return outcome
+
+    def finished(self, named: Named) -> Outcome | None:
+        """What an earlier run finished, its files unchanged and its image whole."""
+        row = self.receipts.find(named.series_id, self._made_from(named))
+        if row is None:
+            return None
+        row = {**row, **self._row(named)}
+        files = len(named.stack.files)
+        return Outcome(named.study_id, named.series_id, "kept", named.label, "finished earlier", files, row)
+
+    def _made_from(self, named: Named) -> dict[str, str]:
+        """Keyed hash of names, sizes and times of the files: reading all of them again would cost as much as anew."""
+        return {"inputs": pseudonym(json.dumps([file.stamp() for file in named.stack.files]), 32, self.key)}
+
+    def _row(self, named: Named) -> dict[str, Any]:
+        row, facts = named.row(), named.stack.facts
+        row["center"] = self.sites.center(facts, row) or row["center"]
+        return {**row, "description": str(facts.get("SeriesDescription", ""))} if self.descriptions else row
 
 
 def compact(data: np.ndarray) -> np.ndarray:
@@ -202,47 +214,15 @@ def compact(data: np.ndarray) -> np.ndarray:
     return data.astype(np.float32)
 
 
-def _stamp(stack: Stack, key: Path) -> str:
-    """Keyed hash of names, sizes and times of a stack's files."""
-    return pseudonym(json.dumps([file.stamp() for file in stack.files]), 32, key)
-
-
-def _split_finished(
-    named: list[Named], out: Path, key: Path, sites: SiteMap, descriptions: bool
-) -> tuple[list[Outcome], list[Named]]:
-    """What an earlier run finished, its files unchanged and its image whole; and what is still to do."""
-    kept, todo = [], []
-    for one in named:
-        receipt = _receipt(out / _DONE / f"{one.series_id}.json", out)
-        if receipt is None or receipt["inputs"] != _stamp(one.stack, key):
-            todo.append(one)
-            continue
-        row = {**receipt["row"], **_row(one, sites, descriptions)}
-        files = len(one.stack.files)
-        kept.append(Outcome(one.study_id, one.series_id, "kept", one.label, "finished earlier", files, row))
-    return kept, todo
-
-
-def _receipt(path: Path, out: Path) -> dict[str, Any] | None:
-    """A receipt whose image is there with the recorded size, else None."""
-    try:
-        receipt = json.loads(path.read_text())
-        whole = (out / receipt["row"]["path"]).stat().st_size == receipt["bytes"]
-        return receipt if whole and isinstance(receipt["inputs"], str) else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _finish(out: Path, outcomes: list[Outcome], descriptions: bool) -> None:
+def _finish(job: Job, outcomes: list[Outcome]) -> None:
     """The tables: all series of this run, and in the manifest those of earlier runs into the same folder."""
-    columns = (*MANIFEST_COLUMNS, "description") if descriptions else MANIFEST_COLUMNS
-    receipts = {path.stem: _receipt(path, out) for path in sorted((out / _DONE).glob("*.json"))}
-    rows = {series_id: receipt["row"] for series_id, receipt in receipts.items() if receipt}
+    columns = (*MANIFEST_COLUMNS, "description") if job.descriptions else MANIFEST_COLUMNS
+    rows = {row["series_id"]: row for row in job.receipts.results().values()}
     rows |= {o.series_id: o.row for o in outcomes if o.status in ("converted", "kept")}
-    write_table(out / MANIFEST, list(rows.values()), columns)
+    write_table(job.out / MANIFEST, list(rows.values()), columns)
     listed = [{**replace(o, row={}).__dict__, **_shown(o)} for o in outcomes]
-    write_table(out / "series.csv", listed, SERIES_COLUMNS)
-    write_table(out / "failures.csv", [x for x in listed if x["status"] == "refused"], FAILURE_COLUMNS)
+    write_table(job.out / "series.csv", listed, SERIES_COLUMNS)
+    write_table(job.out / "failures.csv", [x for x in listed if x["status"] == "refused"], FAILURE_COLUMNS)
 
 
 def _shown(outcome: Outcome) -> dict[str, Any]:

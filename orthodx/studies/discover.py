@@ -21,6 +21,7 @@ from orthodx.joints import View
 from orthodx.studies import dicom
 from orthodx.studies.keys import file_name, study_key
 from orthodx.studies.manifest import MANIFEST, read_manifest
+from orthodx.studies.mask_files import stem_of
 from orthodx.studies.nifti import is_nifti, read_volume
 from orthodx.studies.series import Series
 from orthodx.studies.study import Study, studies_of
@@ -139,17 +140,6 @@ def nifti_series(path: Path) -> Series:
     return Series(study, study, name, path, view, oblique, load=_loader(path))
 
 
-def stem_of(path: Path) -> str:
-    """The name of a NIfTI file without its ending."""
-    return re.sub(r"\.nii(\.gz)?$", "", path.name, flags=re.IGNORECASE)
-
-
-def files_by_name(folder: Path) -> dict[str, Path]:
-    """`file_name` -> NIfTI file of a folder, so that a mask is found by its series, however it spells the id."""
-    files = (p for p in sorted(folder.iterdir()) if is_nifti(p) and not p.name.startswith(".")) if folder.is_dir() else ()
-    return {file_name(stem_of(path)): path for path in files}
-
-
 def _loader(path: Path) -> Callable:
     def load():
         volume = read_volume(path)
@@ -165,7 +155,9 @@ def _from_manifest(table: Path, found: Found) -> list[Series]:
     found.refused += [Refused(f"{table.name} row {row}", reason) for row, reason in faults]
     nameless = {row["study_id"] for row in rows if not row["patient_id"]}
     if nameless:
-        found.notes.append(f"{table.name}: {len(nameless)} studies name no patient; each counts as a patient of its own")
+        found.notes.append(
+            f"{table.name}: {len(nameless)} studies name no patient; each counts as a patient of its own"
+        )
     for row in rows:
         one = _listed(row, table, found)
         if one is not None:

@@ -71,6 +71,11 @@ def read_labels(path: Path, names: Sequence[str]) -> Labels:
     return Labels(tuple(table["study_id"]), tuple(names), values, tuple(n for n in names if n not in there))
 
 
+def label_columns(path: Path) -> tuple[str, ...]:
+    """Columns of a table of labels that are no ids."""
+    return tuple(c for c in read_by_study(path).columns if not c.endswith("_id") and c)
+
+
 def read_records(path: Path) -> dict[str, Record]:
     """study_id -> record; `Patient Type` is patient_type, an absent column unknown, others are not looked at.
 

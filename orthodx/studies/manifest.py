@@ -26,7 +26,8 @@ _FORMULA = re.compile(r"'*[=+\-@\t\r]")  # what a spreadsheet would run, or what
 def read_table(path: Path) -> pd.DataFrame:
     """A CSV as text columns: commas or semicolons, with or without BOM; blank stays "" and "NA" stays "NA".
 
-    The quote that `write_table` puts before what looks like a formula is taken away. Raises `StudyError` for files that are not UTF-8, hold NUL bytes, or repeat a column.
+    The quote that `write_table` puts before what looks like a formula is taken away. Raises `StudyError` for files
+    that are not UTF-8, hold NUL bytes, or repeat a column.
     """
     raw = path.read_bytes()
     if b"\0" in raw:

@@ -24,7 +24,7 @@ class Receipts:
 
     def write(self, case: str, made_from: Mapping[str, Any], outputs: Iterable[Path], result: Any) -> None:
         """Keep what became of a case, once its outputs are written. made_from, result: plain values."""
-        files = {os.path.relpath(path, self.folder): sha256(path) for path in outputs}
+        files = {os.path.relpath(path, self.folder): [path.stat().st_size, sha256(path)] for path in outputs}
         made = {**self.common, **made_from}
         write_json(self._path(case), {"made_from": made, "outputs": files, "result": result})
 
@@ -35,18 +35,19 @@ class Receipts:
             made = json.loads(json.dumps({**self.common, **made_from}, default=str))
             if kept["made_from"] != made:
                 return None
-            whole = all(sha256(self.folder / name) == digest for name, digest in kept["outputs"].items())
+            whole = all(sha256(self.folder / name) == digest for name, (_, digest) in kept["outputs"].items())
             return kept["result"] if whole else None
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
     def results(self) -> dict[str, Any]:
-        """Receipt's name -> result, of every receipt whose outputs are whole, whatever it was made from."""
+        """Receipt's name -> result, of all whose outputs are there at full size, whatever they were made from."""
         found = {}
         for path in sorted(self.folder.glob("*.json")):
             try:
                 kept = json.loads(path.read_text(encoding="utf-8"))
-                if all(sha256(self.folder / name) == digest for name, digest in kept["outputs"].items()):
+                sizes = {name: (self.folder / name).stat().st_size for name in kept["outputs"]}
+                if all(sizes[name] == size for name, (size, _) in kept["outputs"].items()):
                     found[path.stem] = kept["result"]
             except (OSError, ValueError, KeyError, TypeError, AttributeError):
                 continue

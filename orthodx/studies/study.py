@@ -43,7 +43,7 @@ class Study:
 
 
 def studies_of(series: Sequence[Series]) -> tuple[list[Study], dict[str, str]]:
-    """Series grouped by study_id, in the order of their first series; and the ids that mix patients, with the reason."""
+    """Series by study_id, in the order of their first series; and the ids that mix patients, with the reason."""
     groups: dict[str, list[Series]] = {}
     for one in series:
         groups.setdefault(one.study_id, []).append(one)

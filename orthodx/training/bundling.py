@@ -3,38 +3,45 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
-from dataclasses import asdict, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load_file
 from torch import Tensor
 
-from orthodx.bundles.bundle import (
-    INFO,
-    Bundle,
-    BundleInfo,
-    DiagnosisInfo,
-    Part,
-    open_bundle,
-    save_bundle,
-)
+from orthodx.bundles.bundle import Bundle, BundleInfo, DiagnosisInfo, Part, open_bundle, save_bundle
 from orthodx.errors import UsageError
 from orthodx.grid.spec import GridSpec
-from orthodx.joints import KNEE, View
-from orthodx.networks import ENCODERS, HEADS
-from orthodx.networks.head import head_config
+from orthodx.joints import View
+from orthodx.networks import ENCODERS, Wanted
+from orthodx.networks.heads.head import head_config
 from orthodx.studies.run_record import versions
-from orthodx.training.finetune import FinetuneConfig
-from orthodx.training.finetune_diagnose import DiagnoseConfig, Fitted
+from orthodx.training.diagnosis.fit import DiagnosisConfig, Fitted
+from orthodx.training.masks.fit import MasksConfig, heads_of
+from orthodx.training.masks.tasks import DenseTask
+from orthodx.training.starting import Start
+
+DIAGNOSE = "diagnose.safetensors"
 
 
-def base_of(into: Path | None, start: Path | None, *, probe: bool) -> Bundle | None:
-    """The bundle that a diagnosis is added to: `into`, or the one whose encoders `start` a probe leaves alone."""
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """What a bundle says of itself beside its networks. training: records that stand in the place of the run's own."""
+
+    name: str
+    version: str = "0.1.0"
+    training: tuple[dict[str, Any], ...] = ()
+    licence: str = "unstated"
+    sources: tuple[str, ...] = ()
+
+
+def base_of(into: Path | None, start: Start, *, probe: bool) -> Bundle | None:
+    """The bundle that a diagnosis is added to: `into`, or the one whose encoders a probe leaves alone."""
     if into is not None:
         return open_bundle(into)
-    return open_bundle(start) if probe and start is not None and (start / INFO).is_file() else None
+    return start.bundle if probe else None
 
 
 def refuse_other_grid(base: Bundle, grid: GridSpec) -> None:
@@ -47,90 +54,75 @@ def refuse_other_grid(base: Bundle, grid: GridSpec) -> None:
         )
 
 
-def bundle_run(
-    folder: Path, name: str, config: FinetuneConfig, heads: Mapping[str, str], parts: dict[str, Path], spec: GridSpec,
-    *, closer: Collection[str] = (), version: str = "0.1.0",
-    training: list[dict[str, Any]] | None = None, licence: str = "unstated", sources: list[str] | None = None,
-) -> Bundle:  # fmt: skip
-    """Write the averaged weights of a fine-tuning from voxel-wise truth as a bundle.
-
-    heads: part -> registered head. closer: parts that look `config.detail` times closer than the encoders.
-    """
-    encoder = ENCODERS.get(config.encoder)
-    preset = encoder.preset(config.preset)
-    details = {part: config.detail if part in closer else 1 for part in heads}
+def bundle_masks(
+    folder: Path, card: Card, config: MasksConfig, task: DenseTask, parts: Mapping[str, Path], spec: GridSpec
+) -> Bundle:
+    """Write the averaged weights of a fine-tuning from voxel-wise truth as a bundle."""
+    cls = ENCODERS.get(config.encoder)
+    preset = cls.preset(config.preset)
+    encoder = cls(preset)
+    heads = {}
+    for part, name in heads_of(config, task).items():
+        wanted = Wanted.of(task.joint, detail=config.detail if part in task.closer else 1)
+        heads[part] = Part(name, head_config(name, encoder, wanted), f"{part}.safetensors")
     record = {"stage": f"finetune {'+'.join(heads)}", "versions": versions()}
     record |= json.loads(json.dumps({k: v for k, v in asdict(config).items() if v is not None}))
     info = BundleInfo(
-        name=name,
-        version=version,
-        joint=KNEE.name,
-        structures=KNEE.names,
+        name=card.name,
+        version=card.version,
+        joint=task.joint,
         grid=spec,
-        encoders={view: Part(config.encoder, asdict(preset), f"encoder_{view}.safetensors") for view in config.views},
-        heads={
-            part: Part(
-                config.head or name,
-                asdict(head_config(HEADS.get(config.head or name), encoder(preset), details[part])),
-                f"{part}.safetensors",
-            )
-            for part, name in heads.items()
-        },
-        training=training or [record],
-        licence=licence,
-        sources=sources or [],
+        encoders={view: Part(config.encoder, preset, f"encoder_{view}.safetensors") for view in config.views},
+        heads=heads,
+        training=list(card.training) or [record],
+        licence=card.licence,
+        sources=list(card.sources),
         sha256={},
     )
     return save_bundle(folder, info, {path.name: load_file(path) for path in parts.values()})
 
 
 def bundle_diagnosis(
-    folder: Path, name: str, config: DiagnoseConfig, fitted: Fitted, *, from_scratch: bool,
-    base: Bundle | None = None, ehr: bool = False,
-) -> Bundle:  # fmt: skip
+    folder: Path,
+    name: str,
+    config: DiagnosisConfig,
+    fitted: Fitted,
+    *,
+    from_scratch: bool,
+    base: Bundle | None = None,
+    ehr: bool = False,
+) -> Bundle:
     """Write a fitted diagnosis as a bundle.
 
     base: a bundle to add the diagnosis to: its grid, encoders and heads come along as they are, and so do its licence,
     sources and training record; encoders that equal the bundle's are kept once. Raises `UsageError` where its grid
     is another.
     """
+    config = fitted.config
     if base is not None:
         refuse_other_grid(base, config.grid)
-    preset = asdict(ENCODERS.get(config.encoder).preset(config.preset))
     files: dict[str, Mapping[str, Tensor]] = {}
     if base is not None:
-        parts = (*base.info.encoders.values(), *base.info.heads.values())
-        files = {part.file: load_file(base.path / part.file) for part in parts}
-    read: dict[View, Part] = {}
-    for view, path in fitted.encoders.items():
-        tensors, own = load_file(path), base.info.encoders.get(view) if base else None
-        if own is not None and _equal(tensors, files[own.file]):
-            read[view] = own
-        else:
-            read[view] = Part(config.encoder, preset, f"{'diagnose_' if base else ''}encoder_{view}.safetensors")
-            files[read[view].file] = tensors
-    files["diagnose.safetensors"] = {k: v.detach() for k, v in fitted.model.state_dict().items()}
-    heads = {
-        **(base.info.heads if base else {}),
-        "diagnose": Part(config.head, asdict(fitted.model.config), "diagnose.safetensors"),
-    }
-    heads.pop("evidence", None)  # the diagnosis has evidence maps of its own
+        own_parts = (*base.info.encoders.values(), *base.info.heads.values())
+        files = {part.file: load_file(base.path / part.file) for part in own_parts}
+    read = _encoders(config, fitted, base, files)
+    files[DIAGNOSE] = {k: v.detach() for k, v in fitted.model.state_dict().items()}
+    heads = {k: v for k, v in (base.info.heads if base else {}).items() if k != "evidence"}  # it has maps of its own
     files.pop("evidence.safetensors", None)
-    record: dict[str, Any] = {"stage": "finetune diagnose", "versions": versions(), **fitted.counts}
-    record |= {k: v if isinstance(v, (int, float, bool, str)) else str(v) for k, v in asdict(config).items()}
     info = BundleInfo(
         name=name,
         version=base.info.version if base else "0.1.0",
-        joint=KNEE.name,
-        structures=base.info.structures if base else KNEE.names,
+        joint=config.joint,
         grid=base.info.grid if base else config.grid,
         encoders=base.info.encoders if base else read,
         heads=heads,
-        training=[*(base.info.training if base else ()), record | {"health_records": ehr}],
+        training=[*(base.info.training if base else ()), _record(config, fitted) | {"health_records": ehr}],
         licence=base.info.licence if base else "unstated",
         sources=base.info.sources if base else [],
         sha256={},
         diagnosis=DiagnosisInfo(
+            diagnoser=fitted.model.config,
+            file=DIAGNOSE,
             encoders=read,
             region=config.region,
             temperatures=fitted.temperatures,
@@ -140,6 +132,27 @@ def bundle_diagnosis(
         ),
     )
     return save_bundle(folder, info, files)
+
+
+def _encoders(
+    config: DiagnosisConfig, fitted: Fitted, base: Bundle | None, files: dict[str, Mapping[str, Tensor]]
+) -> dict[View, Part]:
+    """The encoders that the diagnosis reads; those that the base has not are added to `files`."""
+    preset, read = ENCODERS.get(config.encoder).preset(config.preset), {}
+    for view, path in fitted.encoders.items():
+        tensors, own = load_file(path), base.info.encoders.get(view) if base else None
+        if own is not None and _equal(tensors, files[own.file]):
+            read[view] = own
+        else:
+            read[view] = Part(config.encoder, preset, f"{'diagnose_' if base else ''}encoder_{view}.safetensors")
+            files[read[view].file] = tensors
+    return read
+
+
+def _record(config: DiagnosisConfig, fitted: Fitted) -> dict[str, Any]:
+    record: dict[str, Any] = {"stage": "finetune diagnose", "versions": versions(), **fitted.counts}
+    settings = {k: v for k, v in asdict(config).items() if k != "joint"}
+    return record | {k: v if isinstance(v, (int, float, bool, str)) else str(v) for k, v in settings.items()}
 
 
 def _equal(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,22 @@ from torch import Tensor, nn
 from orthodx.bundles.bundle import fill
 from orthodx.errors import BundleError, UsageError
 from orthodx.joints import View
-from orthodx.networks.diagnose_head import FITTED_TO_LABELS
+from orthodx.networks.heads.head import Head
 from orthodx.studies.writing import atomic
 from orthodx.training.ema import Ema
+
+
+@dataclass(frozen=True, eq=False)
+class HeadStart:
+    """What a head begins with: tensors by their names in it, and the file they are from.
+
+    rows: place of a label in the new head -> its place in the start's; None where both have the same labels.
+    """
+
+    tensors: dict[str, Tensor]
+    path: Path
+    rows: Mapping[int, int] | None = None
+
 
 PREVIOUS = "checkpoint-previous.safetensors"
 MAY_CHANGE = {
@@ -61,18 +74,6 @@ def _read(path: Path) -> dict[str, Tensor]:
         )
 
 
-def start_head(head: nn.Module, files: Mapping[str, Path], view: View = View.SAGITTAL) -> None:
-    """Fill a head with its own weights, or with one view's of a whole diagnosis; what is fitted to labels stays.
-
-    files: prefix of the head's weights -> the file that has them; "" for those without a prefix. Raises `BundleError`
-    as `start_from` does.
-    """
-    tensors: dict[str, Tensor] = {}
-    for prefix, path in files.items():
-        tensors |= {f"{prefix}{k}": v for k, v in head_weights(path, view).items()}
-    fill_head(head, tensors, " + ".join(map(str, files.values())))
-
-
 def head_weights(path: Path, view: View = View.SAGITTAL) -> dict[str, Tensor]:
     """Tensors of a head's file, or of one view's head in the file of a whole diagnosis, by their names in the head."""
     found, of_view = _read(path), f"heads.{view}."
@@ -81,19 +82,28 @@ def head_weights(path: Path, view: View = View.SAGITTAL) -> dict[str, Tensor]:
     return found
 
 
-def fill_head(head: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
-    """Fill a head as `fill` does, except for what is fitted to labels."""
-    own, given = (
-        {k: v for k, v in of.items() if (k.split(".")[0] in FITTED_TO_LABELS) == fitted}
-        for of, fitted in ((head.state_dict(), True), (tensors, False))
-    )
-    fill(head, {**given, **own}, where)
+def fill_head(head: Head, start: HeadStart, where: str) -> None:
+    """Fill a head as `fill` does, except for what is fitted to labels and for labels that the start does not know."""
+    own = head.state_dict()
+    given = {k: v for k, v in start.tensors.items() if k.split(".")[0] not in head.fitted}
+    fitted = {k: v for k, v in own.items() if k.split(".")[0] in head.fitted}
+    for name in head.per_label if start.rows is not None else ():
+        kept = own[name].clone()
+        if name in given and given[name].shape[1:] == kept.shape[1:]:
+            for new, old in start.rows.items():  # type: ignore[union-attr]
+                kept[new] = given[name][old]
+            given[name] = kept
+    fill(head, {**given, **fitted}, where)
 
 
 def save(
-    path: Path, modules: dict[str, nn.Module], ema: Ema, optimizer: torch.optim.Optimizer, step: int,
+    path: Path,
+    modules: dict[str, nn.Module],
+    ema: Ema,
+    optimizer: torch.optim.Optimizer,
+    step: int,
     config: dict[str, Any],
-) -> None:  # fmt: skip
+) -> None:
     """Write everything needed to go on after `step` finished steps; the state before stays as `PREVIOUS`."""
     tensors: dict[str, Tensor] = {}
     for name, module in modules.items():

@@ -30,6 +30,17 @@ class Team:
             return module
         return DistributedDataParallel(module, device_ids=None if self.device.type == "cpu" else [self.device])
 
+    def average_gradients(self, module: nn.Module) -> None:
+        """Average the gradients that are there over all processes, in one message; the same must be there in each."""
+        if self.size == 1:
+            return
+        gradients = [p.grad for p in module.parameters() if p.grad is not None]
+        flat = torch.cat([g.flatten() for g in gradients]).to(self.device)
+        distributed.all_reduce(flat)
+        parts = (flat / self.size).split([g.numel() for g in gradients])
+        for gradient, part in zip(gradients, parts, strict=True):
+            gradient.copy_(part.view_as(gradient))
+
     def sum(self, value: Tensor) -> Tensor:
         """The sum of every process's `value`, in each of them; `value` stays as it is."""
         if self.size == 1:
@@ -37,6 +48,11 @@ class Team:
         total = value.to(self.device, copy=True)
         distributed.all_reduce(total)
         return total.to(value.device)
+
+
+def is_chief() -> bool:
+    """Whether this is the one process that writes and talks; true without `torchrun`."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def join(device: torch.device) -> Team:

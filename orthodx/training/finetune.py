@@ -1,205 +1,267 @@
-"""Fine-tuning from voxel-wise truth: the view encoders and one shared head, the views in turn."""
+"""`orthodx finetune`: where it starts, what it learns from, and the bundle that comes out."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors.torch import save_file
-from torch import Tensor, nn
-
+from orthodx.bundles.bundle import Bundle
 from orthodx.errors import UsageError
-from orthodx.joints import View
-from orthodx.networks import ENCODERS, HEADS
-from orthodx.networks.head import head_config
-from orthodx.networks.layout import coarse
-from orthodx.networks.precision import autocast
-from orthodx.studies.writing import atomic
-from orthodx.training import checkpoint
-from orthodx.training.dense_tasks import DenseTask, SegmentTask
-from orthodx.training.ema import Ema
-from orthodx.training.metrics_log import MetricsLog
-from orthodx.training.optimise import DivergedError, feed, guarded_step, learning_rate, view_order
+from orthodx.grid.region import RegionSpec
+from orthodx.grid.spec import GridSpec
+from orthodx.joints import DEFAULT_JOINT, Joint, View, open_joint
+from orthodx.networks.device import pick_device
+from orthodx.requests import FinetuneRequest, Task, takes
+from orthodx.studies.run_record import sha256, state_on_disk, write_run
+from orthodx.synth.anatomy_bank import AnatomyBank
+from orthodx.training.bundling import Card, base_of, bundle_diagnosis, bundle_masks, refuse_other_grid
+from orthodx.training.diagnosis.fit import Cohort, fit_diagnosis
+from orthodx.training.diagnosis.stage_one import DiagnosisConfig
+from orthodx.training.distributed import Team, join, leave
+from orthodx.training.masks.fit import MasksConfig, fit_masks
+from orthodx.training.masks.tasks import dense_task
+from orthodx.training.sources import identity, joint_of_data, open_source, passed_over
+from orthodx.training.starting import Start, dense_notes, dense_start, start_of
 
-VALIDATION_OFFSET = 1_000_000_000  # sample numbers that training never reaches
+AS_PUBLISHED = 0.05  # encoders' learning rate relative to the head's, from labels
+FROM_LESIONS = ("focus", "focus_label")
+FROM_MASKS = (
+    *("steps", "stop_at", "crop", "shared_encoder", "validate_every", "validation_samples", "bank_share"),
+    *FROM_LESIONS,
+)
+FROM_LABELS = (
+    *("labels", "ehr", "label_fraction", "fusion", "hold_out_center", "validation_share", "into", "epochs", "region"),
+    "cache",
+)
 
 
-@dataclass(frozen=True, kw_only=True)
-class FinetuneConfig:
-    """One fine-tuning from voxel-wise truth.
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A checked request, and what it resolves to. dense: from voxel-wise truth, not from labels."""
 
-    encoder_share: scales the encoders' learning rate; with 0 they stay as they are. view_shares: how often each of
-    `views` is drawn; without them the views take turns. stop_at: end this part of the run after so many steps, the
-    schedule unchanged; the weights are written all the same, and the run can be resumed. detail: pixels of an image
-    along each side of one that the encoders see; the heads see them all. crop, pixel_mm, focus, bank_share, data:
-    how the source was opened and what is in it, for the record and so that `resume` goes on with the same.
+    request: FinetuneRequest
+    start: Start
+    joint: Joint
+    views: tuple[View, ...]
+    dense: bool
+    share: float
+    head: str
+    detail: int
+    team: Team
+    say: Callable[[str], None]
+
+
+@takes(FinetuneRequest)
+def finetune(
+    request: FinetuneRequest, *, say: Callable[[str], None] = lambda line: None, command: Sequence[str] = ()
+) -> Bundle:
+    """Fit encoders and a head to masks, labels or a bank of injuries, and write a model bundle to `out/<name>`.
+
+    Writes `metrics.csv`, checkpoints and `run.json` too. say: told how it goes. Raises `UsageError` for options that
+    contradict each other or would do nothing, `NoInputError` where there is nothing to learn from, `DivergedError` on
+    NaN, with the last good state saved.
     """
-
-    views: tuple[View, ...] = (View.SAGITTAL, View.CORONAL, View.AXIAL)
-    encoder: str = "ortho"
-    preset: str = "small"
-    head: str | None = None  # instead of the one the task is made for, where it has one head
-    detail: int = 1
-    steps: int = 10_000
-    stop_at: int | None = None
-    batch: int = 2
-    peak_rate: float = 6e-4
-    encoder_share: float = 1.0
-    view_shares: tuple[float, ...] | None = None
-    shared_encoder: bool = False  # one encoder for all views: a warm start where compute is scarce
-    warmup: int = 60
-    ema: float = 0.998
-    seed: int = 0
-    save_every: int = 100
-    log_every: int = 20
-    validate_every: int = 400
-    validation_samples: int = 4
-    crop: tuple[int, int, int] | None = None
-    pixel_mm: float | None = None
-    focus: tuple[float, tuple[str, ...]] | None = None
-    bank_share: float | None = None
-    data: str | None = None
-
-    def __post_init__(self) -> None:
-        shares = self.view_shares
-        if shares is not None and (len(shares) != len(self.views) or min(shares) < 0 or sum(shares) <= 0):
-            raise ValueError(f"view_shares must be one share a view, not {shares} for {len(self.views)} views")
+    started = datetime.now(timezone.utc)
+    run = _checked(request, say)
+    bundle, facts = _from_truth(run) if run.dense else _from_labels(run)
+    leave(run.team)
+    if run.team.chief:
+        given = [*request.studies, *(p for p in (request.validation, request.labels, request.ehr) if p is not None)]
+        facts |= {
+            "task": str(request.task),
+            "joint": run.joint.name,
+            "seed": request.seed,
+            "device": str(run.team.device),
+            "from_scratch": request.from_scratch,
+            "inputs": [
+                {"path": str(p), "state": state_on_disk(p), "sha256": sha256(p) if p.is_file() else None} for p in given
+            ],
+            "starts": {path.name: sha256(path) for path in dict.fromkeys(run.start.files.values())},
+            "model": {"name": request.name, "sha256": bundle.digest},
+        }
+        write_run(request.out / "run.json", command=command, started=started, facts=facts)
+    return bundle
 
 
-def finetune_dense(
-    config: FinetuneConfig, source: Any, out: Path, *, device: torch.device, encoders: dict[View, Path],
-    heads: Mapping[str, Mapping[str, Tensor]] | None = None, validation: Any = None, workers: int = 1,
-    resume: bool = False, task: DenseTask | None = None, say: Callable[[str], None] = print,
-) -> dict[str, Path]:  # fmt: skip
-    """Train; returns the averaged weights by part: `encoder_<view>` and the task's heads (`segment` by default).
-
-    source, validation: datasets of `source[i, view]` -> (image (1, D, H, W), truth (D, H, W)).
-    encoders: pretrained weights a view; a view without any starts from noise (from scratch).
-    heads: weights of heads to start from, by part.
-    """
-    task = task or SegmentTask()
-    frozen = config.encoder_share == 0
-    out.mkdir(parents=True, exist_ok=True)
-    state = out / "checkpoint.safetensors"
-    resume = checkpoint.keep_or_refuse(state, resume)
-    torch.manual_seed(config.seed)
-    encoder = ENCODERS.get(config.encoder)
-    modules: dict[str, nn.Module] = {}
-    for view in config.views[:1] if config.shared_encoder else config.views:
-        modules[f"encoder_{view}"] = encoder(encoder.preset(config.preset)).to(device)
-        if view in encoders:
-            checkpoint.start_from(modules[f"encoder_{view}"], encoders[view])
-    reader: dict[View, Any] = {
-        view: modules.get(f"encoder_{view}", modules[f"encoder_{config.views[0]}"]) for view in config.views
-    }
-    _refuse_head(config, task)
-    for part, registered in task.heads.items():
-        head_cls = HEADS.get(registered if config.head is None else config.head)
-        finer = config.detail if part in task.closer else 1
-        modules[part] = head_cls(head_config(head_cls, reader[config.views[0]], finer)).to(device)
-        if heads and part in heads:
-            checkpoint.fill_head(modules[part], heads[part], f"the start of '{part}'")
-    own: dict[str, Any] = {part: modules[part] for part in task.heads}
-    rates = {name: config.peak_rate * (1.0 if name in own else config.encoder_share) for name in modules}
-    # a view's encoder is stepped on its own batches only: no gradient, no decay, no momentum drift
-    optimizer = torch.optim.AdamW(
-        [{"params": list(m.parameters()), "name": name} for name, m in modules.items() if rates[name] > 0],
-        weight_decay=0.01,
-    )
-
-    wanted = {block for module in own.values() for block in module.blocks}
-
-    def features(view: View, images: Tensor) -> dict[str, Tensor]:
-        with autocast(device), torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
-            return reader[view].features(images, blocks=wanted)
-
-    ema = Ema(modules, config.ema)
-    record = checkpoint.options(config)
-    start = checkpoint.load(state, modules, ema, optimizer, record) if resume else 0
-    scored = [column for view in config.views for column in task.columns(view)]
-    log = MetricsLog(out / "metrics.csv", ["step", "loss", "gradient", "rate", "volumes_per_s", *scored], start)
-    total, count, began = 0.0, 0, time.perf_counter()
-    end = min(config.steps, config.stop_at or config.steps)
-    order = view_order(config.views, config.steps, config.view_shares, config.seed)[:end]
-    batches = feed(source, start, end, config.batch, order, workers)
-    for step, (view, images, truth) in enumerate(batches, start):
-        torch.manual_seed(config.seed * 1_000_003 + step)  # each step's randomness is its own: exact resume
-        images, truth = images.to(device), truth.to(device)
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, config.steps, rates[group["name"]], config.warmup)
-        with autocast(device):
-            loss = task.loss(own, features(view, coarse(images, config.detail)), images, truth)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        try:
-            norm = guarded_step(optimizer, float(loss.detach()))
-        except DivergedError:
-            checkpoint.save(state, modules, ema, optimizer, step, record)
-            raise
-        ema.update(step)
-        total, count, done = total + float(loss.detach()), count + 1, step + 1
-        last = done == end
-        validates = validation is not None and (done % config.validate_every == 0 or last)
-        if done % config.log_every == 0 or validates or last:
-            speed = count * config.batch / (time.perf_counter() - began)
-            row = {"step": done, "loss": total / count, "gradient": norm, "volumes_per_s": speed}
-            row["rate"] = optimizer.param_groups[0]["lr"]
-            if validates:
-                row |= _validate(config, task, features, own, ema, validation, device)
-            log.add(row)
-            tail = "".join(
-                f"  validation {kind} {sum(values) / len(values):.3f}"
-                for kind in ("dice", "auroc")
-                if (values := [float(v) for k, v in row.items() if k.startswith(f"{kind}_")])
-            )
-            say(f"step {done}/{config.steps}  loss {row['loss']:.4f}  {speed:.2f} volumes/s{tail}")
-            total, count, began = 0.0, 0, time.perf_counter()
-        if done % config.save_every == 0 or last:
-            checkpoint.save(state, modules, ema, optimizer, done, record)
-    parts = {}
-    for name in (*(f"encoder_{view}" for view in config.views), *own):
-        trained = name if name in modules else f"encoder_{config.views[0]}"
-        parts[name] = out / f"{name}.safetensors"
-        with atomic(parts[name]) as temporary:
-            save_file({k: v.cpu().contiguous() for k, v in ema.of(trained).items()}, temporary)
-    return parts
+def _checked(request: FinetuneRequest, say: Callable[[str], None]) -> Run:
+    """Refuses what contradicts itself or would do nothing; resolves what is left to defaults."""
+    if (request.encoders is None) == (not request.from_scratch):
+        raise UsageError("where do the encoders start?", hint="give --encoders FOLDER or --from-scratch, not both")
+    if request.task is Task.SEGMENT:
+        request.refuse(("detail", *FROM_LESIONS), "is for --task diagnose")
+    if not request.focus:
+        request.refuse(("focus_label",), "needs --focus")
+    if request.probe and (request.from_scratch or request.encoder_share):
+        raise UsageError("--probe leaves the encoders as they are", hint="leave it or the other option out")
+    views = tuple(dict.fromkeys(request.views or View))
+    start = start_of(request.encoders, views, str(request.task))
+    banks = sum(len(AnatomyBank(path)) > 0 for path in request.studies)
+    if request.task is Task.DIAGNOSE and banks and len(request.studies) > 1:
+        raise UsageError("lesion masks are read from one bank alone", hint="give one bank, or studies and labels")
+    dense = request.task is Task.SEGMENT or banks > 0
+    _refuse_idle(request, dense)
+    team = join(pick_device(request.device))
+    if team.size > 1 and not dense:
+        raise UsageError("a diagnosis is fitted by one process", hint="run it without torchrun")
+    share = request.encoder_share
+    share = (1.0 if dense or request.from_scratch else AS_PUBLISHED) if share is None else share
+    head = request.head or start.default_head()
+    detail = request.detail or (1 if request.task is Task.SEGMENT else start.detail_of(head))
+    share = 0.0 if request.probe else share
+    quiet: Callable[[str], None] = say if team.chief else lambda line: None
+    return Run(request, start, _joint(request, start), views, dense, share, head, detail, team, quiet)
 
 
-def _refuse_head(config: FinetuneConfig, task: DenseTask) -> None:
-    """Refuses a head that cannot take the place of the task's own."""
-    if config.head is None:
+def _refuse_idle(request: FinetuneRequest, dense: bool) -> None:
+    """Refuses options that would do nothing in this run."""
+    if dense:
+        request.refuse(FROM_LABELS, "is for --task diagnose, from studies with labels.csv")
+        if request.validation is None:
+            request.refuse(("validate_every", "validation_samples"), "needs --validation")
         return
-    wanted = {HEADS.get(registered).task for registered in task.heads.values()}
-    if len(task.heads) > 1 or wanted != {HEADS.get(config.head).task}:
-        raise UsageError(
-            f"the head '{config.head}' cannot learn this", hint=f"leave --head out: {', '.join(task.heads.values())}"
+    request.refuse(FROM_MASKS, "is for training from masks or a bank, not from labels.csv")
+    if request.workers:
+        request.refuse(("workers",), "does nothing when a diagnosis is trained from studies")
+    if request.probe:
+        request.refuse(("epochs", "batch", "learning_rate"), "does nothing with --probe")
+    if request.validation is not None:
+        request.refuse(("validation_share",), "does nothing with --validation")
+
+
+def _joint(request: FinetuneRequest, start: Start) -> Joint:
+    """The joint asked for, else that of the data, else that of the bundle it starts from."""
+    if request.joint is not None:
+        return open_joint(request.joint)
+    known = joint_of_data(request.studies)
+    return known or (start.bundle.info.joint if start.bundle else DEFAULT_JOINT)
+
+
+def _from_truth(run: Run) -> tuple[Bundle, dict[str, Any]]:
+    """Masks, lesions, or both: sources opened -> encoders and heads trained -> bundle."""
+    request, start, closer = run.request, run.start, run.detail
+    spec, task = GridSpec(pixel_mm=request.pixel_mm), dense_task(str(request.task), request.probe, run.joint)
+    seen = GridSpec(pixel_mm=request.pixel_mm / closer)
+    crop = (request.crop[0], request.crop[1] * closer, request.crop[2] * closer)
+    if request.crop[0] < 1 or min(request.crop[1:]) < spec.multiple or any(n % spec.multiple for n in request.crop[1:]):
+        size = " x ".join(map(str, request.crop))
+        raise UsageError(f"a crop of {size} cannot be read", hint=f"rows and columns are multiples of {spec.multiple}")
+    aim = (request.focus, request.focus_label or ()) if request.focus else None
+
+    def opened(studies: Sequence[Path], bank_share: float | None = None) -> Any:
+        return open_source(
+            studies,
+            seen,
+            crop,
+            request.seed,
+            joint=run.joint,
+            truth=True,
+            views=run.views,
+            what=task.truth,
+            focus=aim,
+            bank_share=bank_share,
         )
 
+    source = opened(request.studies, request.bank_share)
+    held_out = None if request.validation is None else opened([request.validation])
+    config = MasksConfig(
+        views=run.views,
+        encoder=request.encoder,
+        preset=request.preset,
+        head=request.head,
+        steps=request.steps,
+        stop_at=request.stop_at,
+        batch=request.batch,
+        seed=request.seed,
+        peak_rate=request.learning_rate,
+        shared_encoder=request.shared_encoder,
+        validate_every=request.validate_every,
+        validation_samples=request.validation_samples,
+        encoder_share=run.share,
+        detail=closer,
+        crop=request.crop,
+        pixel_mm=request.pixel_mm,
+        focus=aim,
+        bank_share=request.bank_share,
+        data=identity(source),
+    )
+    begin = dense_start(start, str(request.task), run.joint, run.views, closer)
+    for note in (passed_over(source), *dense_notes(start, spec, task.heads, begin)):
+        if note:
+            run.say(f"note: {note}")
+    parts = fit_masks(
+        config,
+        source,
+        request.out,
+        task=task,
+        team=run.team,
+        encoders=start.encoders,
+        heads=begin,
+        validation=held_out,
+        workers=request.workers,
+        resume=request.resume,
+        say=run.say,
+    )
+    bundle = bundle_masks(request.out / request.name, Card(name=request.name), config, task, parts, spec)
+    return bundle, {"config": asdict(config)}
 
-@torch.inference_mode()
-def _validate(
-    config: FinetuneConfig,
-    task: DenseTask,
-    features: Callable[[View, Tensor], dict[str, Tensor]],
-    heads: Mapping[str, nn.Module],
-    ema: Ema,
-    source: Any,
-    device: torch.device,
-) -> dict[str, float]:
-    """The task's scores of the averaged weights on the validation samples."""
 
-    def samples() -> Iterator[tuple[View, Tensor, Tensor]]:
-        for view in config.views:
-            for i in range(config.validation_samples):
-                image, truth = source[VALIDATION_OFFSET + i, view]
-                yield view, image[None].to(device), truth
-
-    ema.swap()
-    with autocast(device):
-        out = task.validate(heads, features, samples())
-    ema.swap()
-    return out
+def _from_labels(run: Run) -> tuple[Bundle, dict[str, Any]]:
+    """Studies with labels: stage I a view, fusion, calibration -> bundle, added to another one where asked."""
+    request, start = run.request, run.start
+    grid = GridSpec(pixel_mm=request.pixel_mm)
+    base = base_of(request.into, start, probe=request.probe)
+    if base is not None:
+        refuse_other_grid(base, grid)
+    joint = base.info.joint if base is not None and request.joint is None else run.joint
+    if base is not None and base.info.joint.names != joint.names:
+        raise UsageError(
+            f"{base.info.name} is a model of the {base.info.joint.name}, not of the {joint.name}",
+            hint="train without this bundle, or leave --joint out",
+        )
+    slices, rows, columns = request.region
+    config = DiagnosisConfig(
+        joint=joint,
+        encoder=request.encoder,
+        preset=request.preset,
+        head=run.head,
+        fusion=request.fusion,
+        epochs=request.epochs,
+        batch=request.batch,
+        views=run.views,
+        peak_rate=request.learning_rate,
+        fraction=request.label_fraction,
+        validation=request.validation_share,
+        encoder_share=run.share,
+        hold_out=request.hold_out_center,
+        seed=request.seed,
+        grid=grid,
+        region=RegionSpec(slices=slices, rows=rows, columns=columns, detail=run.detail),
+    )
+    cohort = Cohort(
+        studies=request.studies,
+        validation=() if request.validation is None else (request.validation,),
+        labels=request.labels,
+        ehr=request.ehr,
+        cache=request.cache,
+    )
+    fitted = fit_diagnosis(
+        config, cohort, request.out, device=run.team.device, start=start, resume=request.resume, say=run.say
+    )
+    bundle = bundle_diagnosis(
+        request.out / request.name,
+        request.name,
+        config,
+        fitted,
+        from_scratch=request.from_scratch,
+        base=base,
+        ehr=request.ehr is not None,
+    )
+    return bundle, {
+        "config": {k: v for k, v in asdict(fitted.config).items() if k != "joint"},
+        "label_fraction": request.label_fraction,
+        "counts": fitted.counts,
+        "fitted_to": fitted.inputs,
+    }

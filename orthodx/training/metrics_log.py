@@ -14,10 +14,12 @@ from orthodx.training.distributed import Team
 
 
 class MetricsLog:
-    """Append rows of named numbers; on resume, rows after `step` are dropped first."""
+    """Append rows of named numbers; on resume, rows after `step` are dropped first. writes: False reads nothing too."""
 
-    def __init__(self, path: Path, columns: list[str], step: int = 0) -> None:
-        self.path, self.columns = path, columns
+    def __init__(self, path: Path, columns: list[str], step: int = 0, *, writes: bool = True) -> None:
+        self.path, self.columns, self.writes = path, columns, writes
+        if not writes:
+            return
         kept: list[dict[str, str]] = []
         if step and path.exists():
             with path.open(newline="") as file:
@@ -29,11 +31,15 @@ class MetricsLog:
 
     def best(self, column: str) -> float | None:
         """The highest value of a column so far; None where it has none."""
+        if not self.path.exists():
+            return None
         with self.path.open(newline="") as file:
             return max((float(row[column]) for row in csv.DictReader(file) if row.get(column)), default=None)
 
     def add(self, row: dict[str, float]) -> None:
         """Append one row; columns it lacks stay blank."""
+        if not self.writes:
+            return
         with self.path.open("a", newline="") as file:
             csv.DictWriter(file, self.columns).writerow({k: f"{v:.6g}" for k, v in row.items()})
 
@@ -48,9 +54,8 @@ class Means:
         """Count one value or several under a name."""
         self.sums[self.names.index(name)] += torch.tensor([float(values.sum()), float(values.numel())])
 
-    def take(self, team: Team) -> tuple[dict[str, float], dict[str, int]]:
-        """Means and counts of the names that have any, and start over."""
+    def take(self, team: Team) -> dict[str, float]:
+        """Means of the names that have any value, and start over."""
         total = team.sum(self.sums)
         self.sums = torch.zeros_like(self.sums)
-        rows = {name: row for name, row in zip(self.names, total, strict=True) if row[1]}
-        return {k: float(r[0] / r[1]) for k, r in rows.items()}, {k: int(r[1]) for k, r in rows.items()}
+        return {name: float(row[0] / row[1]) for name, row in zip(self.names, total, strict=True) if row[1]}

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from orthodx.errors import OrthodxError
 from orthodx.joints import View
+from orthodx.studies.processes import main_unseen
 
 
 class DivergedError(OrthodxError):
@@ -52,7 +53,14 @@ def view_order(views: Sequence[View], steps: int, shares: Sequence[float] | None
 
 
 def feed(
-    source: Any, start: int, steps: int, batch: int, order: Sequence[View], workers: int, rank: int = 0, size: int = 1
+    source: Any,
+    start: int,
+    steps: int,
+    batch: int,
+    order: Sequence[View],
+    workers: int,
+    rank: int = 0,
+    size: int = 1,
 ) -> Iterator[tuple[View, Tensor, Tensor]]:
     """Batches for steps start..steps-1, of the view order[step]: (view, images (B,1,D,H,W), truth (B,D,H,W)).
 
@@ -69,5 +77,7 @@ def feed(
         num_workers=workers,
         prefetch_factor=3 if workers else None,
     )
-    for view, (images, truth) in zip(order, loader, strict=True):
+    with main_unseen():
+        batches = iter(loader)
+    for view, (images, truth) in zip(order, batches, strict=True):
         yield view, images, truth

@@ -13,8 +13,10 @@ from torch import Tensor
 
 from orthodx.errors import NoInputError, UsageError
 from orthodx.grid.spec import GridSpec
-from orthodx.joints import View
+from orthodx.joints import JOINTS, Joint, View, joint_beside
 from orthodx.studies.discover import find_series
+from orthodx.studies.manifest import MANIFEST, read_manifest
+from orthodx.studies.mask_files import truth_of
 from orthodx.studies.series import Series
 from orthodx.synth.anatomy_bank import AnatomyBank
 from orthodx.synth.focus import Focus
@@ -50,6 +52,7 @@ def open_source(
     crop: tuple[int, int, int],
     seed: int,
     *,
+    joint: Joint,
     truth: bool,
     views: Sequence[View] = (),
     what: Literal["structures", "lesions", "both"] = "structures",
@@ -59,11 +62,11 @@ def open_source(
 ) -> SyntheticSource | StudySource | Mixture:
     """Anatomy banks give endless synthetic images; anything else is read as studies.
 
-    truth: masks are needed, in the folder `truth/` beside the manifest or the images. views: those that studies must
-    have. what: of a bank of injured knees, what the truth holds. focus: the share of crops taken on purpose, and for
-    which labels (`Focus`). cache: a folder for series on the model's grid, needed where they do not fit in memory.
-    bank_share: of the samples, where there are banks and studies (half without it); several banks count by their
-    anatomies. Raises `UsageError` for what does not fit together, `NoInputError` where there is nothing.
+    truth: masks are needed, in the folder `truth/` (or nnU-Net's `labelsTr/`) beside the manifest or the images. views:
+    those that studies must have. what: of a bank of injuries, what the truth holds. focus: the share of crops taken on
+    purpose, and for which labels (`Focus`). cache: a folder for series on the model's grid, needed where they do not
+    fit in memory. bank_share: of the samples, where there are banks and studies (half without it); several banks count
+    by their anatomies. Raises `UsageError` for what does not fit together, `NoInputError` where there is nothing.
     """
     given = [(path, AnatomyBank(path)) for path in studies]
     banks = [bank for _, bank in given if len(bank) > 0]
@@ -80,34 +83,51 @@ def open_source(
     if scans:
         of_banks = 0.5 if bank_share is None else bank_share
         shares = [of_banks * share / sum(shares) for share in shares] + [1 - of_banks if banks else 1.0]
-        read = _studies(scans, spec, crop, seed, truth, cache)
+        series, masks, refused = _listed(scans, truth)
+        read = StudySource(series, spec, crop, seed, masks, joint, cache, refused)
         read.refuse_without(views)
         sources.append(read)
     return sources[0] if len(sources) == 1 else Mixture(sources, shares, seed)
 
 
-def _studies(
-    studies: Sequence[Path], spec: GridSpec, crop: tuple[int, int, int], seed: int, truth: bool, cache: Path | None
-) -> StudySource:
-    masks: dict[Series, Path | None] = {}
+def _listed(studies: Sequence[Path], truth: bool) -> tuple[list[Series], list[Path | None], list[tuple[str, str]]]:
+    """Series to train on, the mask of each where `truth` is needed, and the inputs left out."""
+    series: list[Series] = []
+    masks: list[Path | None] = []
     refused = []
     for path in studies:
         found = find_series([path])
-        refused += found.refused
-        if not found.series:
+        refused += [(bad.source, bad.reason) for bad in found.refused]
+        if not found.studies:
             raise NoInputError(
                 f"nothing to train on in {path}", hint="give studies, or a bank made by 'orthodx synth --bank'"
             )
-        own = {one: _mask(path, one) for one in found.series} if truth else dict.fromkeys(found.series)
-        if truth and not any(own.values()):
+        there = {one.series_id: truth_of(path, one) for one in found.series} if truth else {}
+        if truth and not any(there.values()):
             raise UsageError(f"no masks for the series of {path}", hint="put them into truth/<series_id>.nii.gz")
-        masks |= {one: mask for one, mask in own.items() if mask or not truth}
-    return StudySource(list(masks), spec, crop, seed, list(masks.values()), cache, refused)
+        kept = [one for one in found.series if not truth or there[one.series_id]]
+        series += kept
+        masks += [there.get(one.series_id) for one in kept]
+    return series, masks, refused
 
 
-def _mask(path: Path, series: Series) -> Path | None:
-    files = (root / "truth" / f"{series.series_id}.nii.gz" for root in (path, path.parent))
-    return next((file for file in files if file.is_file()), None)
+def joint_of_data(studies: Sequence[Path]) -> Joint | None:
+    """The joint that the data says it shows: a bank's, that of nnU-Net's `dataset.json`, or that of the manifest.
+
+    None where it says nothing; raises `UsageError` where it says several.
+    """
+    found: dict[str, Joint] = {}
+    for path in studies:
+        table = path if path.suffix.lower() == ".csv" else path / MANIFEST
+        beside = joint_beside(path)
+        if beside is not None:
+            found[beside.name] = beside
+        elif table.is_file():
+            named = {str(row.get("joint", "")).casefold() for row in read_manifest(table)[0]}
+            found |= {name: JOINTS[name] for name in named & JOINTS.keys()}
+    if len(found) > 1:
+        raise UsageError(f"the studies show {' and '.join(sorted(found))}", hint="give one joint's, or say --joint")
+    return next(iter(found.values()), None)
 
 
 def identity(source: SyntheticSource | StudySource | Mixture) -> str:

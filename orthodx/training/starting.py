@@ -1,126 +1,174 @@
-"""From a folder of weights, or a bundle, to what a run starts from."""
+"""Where a run begins: a folder of weights, or a bundle, and what of it each part can take over."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from torch import Tensor
-
-from orthodx.bundles.bundle import INFO, Part, open_bundle, shipped_names
+from orthodx.bundles.bundle import INFO, Bundle, open_bundle, shipped_names
 from orthodx.errors import UsageError
 from orthodx.grid.spec import GridSpec
-from orthodx.joints import View
+from orthodx.joints import Joint, View
 from orthodx.networks import HEADS
+from orthodx.networks.diagnosis.diagnoser import DiagnoserConfig
 from orthodx.training import checkpoint
+from orthodx.training.checkpoint import HeadStart
 
-PARTS = ("segment", "evidence", "diagnose")
-
-
-def weights_folder(name_or_folder: Path) -> Path:
-    """A folder of weights, or that of a shipped bundle by name."""
-    shipped = str(name_or_folder) in shipped_names() and not name_or_folder.is_dir()
-    return open_bundle(name_or_folder).path if shipped else name_or_folder
+PARTS = ("segment", "evidence")
 
 
-def starting_weights(
-    folder: Path, views: tuple[View, ...], task: str = "segment"
-) -> tuple[dict[View, Path], dict[str, Path]]:
-    """Encoder weights a view, every one must be there, and the weights of heads that the folder has, by part.
+@dataclass(frozen=True, eq=False)
+class Start:
+    """What a run begins with; nothing at all where it trains from scratch.
+
+    encoders: weights a view. heads: weights of the heads that the folder has, by part; "diagnose" is a whole diagnosis.
+    bundle: the folder as a bundle, if it is one.
+    """
+
+    folder: Path | None = None
+    encoders: Mapping[View, Path] = field(default_factory=dict)
+    heads: Mapping[str, Path] = field(default_factory=dict)
+    bundle: Bundle | None = None
+
+    @property
+    def diagnoser(self) -> DiagnoserConfig | None:
+        """The diagnosis of the bundle, if it has one."""
+        return self.bundle.info.diagnosis.diagnoser if self.bundle and self.bundle.info.diagnosis else None
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """All weights, by what they are, for the record."""
+        return {str(view): path for view, path in self.encoders.items()} | {
+            f"head {part}": path for part, path in self.heads.items()
+        }
+
+    def default_head(self) -> str:
+        """The head of the bundle's diagnosis, or evidence maps."""
+        return self.diagnoser.head if self.diagnoser else "evidence"
+
+    def detail_of(self, head: str) -> int:
+        """How much closer than the encoders the bundle's `head` looks; 1 where there is no such head."""
+        if self.diagnoser and self.diagnoser.head == head:
+            return int(getattr(self.diagnoser.head_config, "detail", 1))
+        own = HEADS.get(head).parts.get("", "")
+        known = self.bundle.info.heads if self.bundle else {}
+        return int(getattr(known[own].config, "detail", 1)) if own in known else 1
+
+
+def start_of(encoders: Path | None, views: Sequence[View], task: str) -> Start:
+    """The start in a folder, or in a shipped bundle by name; nothing without one. Every view must be there.
 
     For the task "diagnose", encoders that a bundle keeps for its diagnosis come first.
     """
-    encoders = {view: folder / f"encoder_{view}.safetensors" for view in views}
+    if encoders is None:
+        return Start()
+    shipped = str(encoders) in shipped_names() and not encoders.is_dir()
+    folder = open_bundle(encoders).path if shipped else encoders
+    bundle = open_bundle(folder) if (folder / INFO).is_file() else None
+    found = {view: folder / f"encoder_{view}.safetensors" for view in views}
+    if bundle is not None:
+        found |= {view: folder / part.file for view, part in bundle.info.encoders.items() if view in found}
     if task == "diagnose":
         own = {view: folder / f"diagnose_encoder_{view}.safetensors" for view in views}
-        encoders |= {view: path for view, path in own.items() if path.is_file()}
-    for view, path in encoders.items():
+        found |= {view: path for view, path in own.items() if path.is_file()}
+    for view, path in found.items():
         if not path.is_file():
             raise UsageError(f"{path}: missing", hint=f"pretrain it with --view {view}, or train with --from-scratch")
     heads = {part: folder / f"{part}.safetensors" for part in PARTS}
-    return encoders, {part: path for part, path in heads.items() if path.is_file()}
+    if bundle is not None and bundle.info.diagnosis is not None:
+        heads["diagnose"] = folder / bundle.info.diagnosis.file
+    return Start(folder, found, {part: path for part, path in heads.items() if path.is_file()}, bundle)
 
 
-def _heads(folder: Path | None) -> tuple[dict[str, Any], Mapping[str, Part]]:
-    """Configuration of a bundle's diagnosis, and its heads by part; nothing where `folder` is no bundle."""
-    if folder is None or not (folder / INFO).is_file():
-        return {}, {}
-    heads = open_bundle(folder).info.heads
-    return heads["diagnose"].config if "diagnose" in heads else {}, heads
+def dense_start(start: Start, task: str, joint: Joint, views: Sequence[View], detail: int = 1) -> dict[str, HeadStart]:
+    """What heads start from when they learn from masks, by part; those of other structures are left out.
 
-
-Start = tuple[Path, dict[str, Tensor]]  # a head's weights, and the file they are from
-
-
-def dense_start(
-    folder: Path, heads: Mapping[str, Path], task: str, views: Sequence[View], detail: int = 1
-) -> dict[str, Start]:
-    """What heads start from when they learn from masks, by part.
-
-    folder: where encoders and `heads` are from. For the task "diagnose" a bundle's diagnosis is taken apart: its maps,
-    and the segmentation head of its own encoders, if it has them, instead of that of the others. views: in the order in
-    which their heads are looked for; after a probe the parts are alike in all. Maps of another `detail` are left out.
+    For the task "diagnose" a bundle's diagnosis is taken apart: its maps, and the segmentation head of its own
+    encoders, if it has them, instead of that of the others. views: in the order in which their heads are looked for;
+    after a probe the parts are alike in all. Maps of another `detail` are left out; of their labels those of `joint`
+    are taken.
     """
-    found = {part: (path, checkpoint.head_weights(path)) for part, path in heads.items() if part != "diagnose"}
-    whole, known = _heads(folder)
-    closer = {"evidence": known["evidence"].config.get("detail", 1)} if "evidence" in known else {}
-    diagnosis = open_bundle(folder).info.diagnosis if "head" in whole else None
-    if task == "diagnose" and diagnosis is not None:
-        if any(open_bundle(folder).info.encoders.get(view) != part for view, part in diagnosis.encoders.items()):
+    found = {part: _plain(start, part) for part in PARTS if part in start.heads}
+    known = start.bundle.info.heads if start.bundle else {}
+    details = {"evidence": getattr(known["evidence"].config, "detail", 1)} if "evidence" in known else {}
+    diagnosis = start.bundle.info.diagnosis if start.bundle else None
+    if task == "diagnose" and diagnosis is not None and start.bundle is not None:
+        if any(start.bundle.info.encoders.get(view) != part for view, part in diagnosis.encoders.items()):
             found = {}
         view = next(view for view in (*views, *View) if view in diagnosis.encoders)
-        tensors, parts = checkpoint.head_weights(heads["diagnose"], view), HEADS.get(whole["head"]).parts
-        for prefix, part in parts.items():
-            others = tuple(other for other in parts if len(other) > len(prefix))
-            own = {
-                k.removeprefix(prefix): v
-                for k, v in tensors.items()
-                if k.startswith(prefix) and not k.startswith(others)
-            }
-            found[part] = (heads["diagnose"], own)
-            closer[part] = whole["head_config"].get("detail", 1) if part == "evidence" else 1
-    if int(closer.get("evidence", detail)) != detail:
+        found |= _taken_apart(start, diagnosis.diagnoser, view)
+        details |= {"evidence": getattr(diagnosis.diagnoser.head_config, "detail", 1)} if "evidence" in found else {}
+    if details.get("evidence", detail) != detail:
         found.pop("evidence", None)
+    if start.bundle is not None:
+        if start.bundle.info.joint.values != joint.values or start.bundle.info.joint.names != joint.names:
+            found.pop("segment", None)
+        if "evidence" in found:
+            labels = (
+                diagnosis.diagnoser.labels if "diagnose" in start.heads and diagnosis else start.bundle.info.joint.codes
+            )
+            found |= _relabelled("evidence", found["evidence"], labels, joint.codes)
     return found
 
 
-def dense_notes(folder: Path | None, spec: GridSpec, parts: Collection[str], begin: Mapping[str, Start]) -> list[str]:
+def head_start(start: Start, head: str, labels: Sequence[str], view: View) -> HeadStart | None:
+    """What a view's `head` of a diagnosis starts from: the bundle's own by the same head, or else its parts.
+
+    Raises `UsageError` where a head of several parts lacks one.
+    """
+    if start.folder is None:
+        return None
+    if start.diagnoser is not None and start.diagnoser.head == head:
+        path = start.heads["diagnose"]
+        own = HeadStart(checkpoint.head_weights(path, view), path)
+        return _relabelled("", own, start.diagnoser.labels, labels).get("")
+    parts = HEADS.get(head).parts
+    missing = [part for part in parts.values() if part not in start.heads]
+    if missing and len(parts) > 1:
+        raise UsageError(
+            f"the head '{head}' needs {missing[0]}.safetensors in {start.folder}",
+            hint="train masks and evidence together: finetune BANK --task diagnose",
+        )
+    if missing or not parts:
+        return None
+    files = {prefix: start.heads[part] for prefix, part in parts.items()}
+    tensors = {f"{p}{k}": v for p, path in files.items() for k, v in checkpoint.head_weights(path, view).items()}
+    own = HeadStart(tensors, next(iter(files.values())))
+    known = start.bundle.info.joint.codes if start.bundle else tuple(labels)
+    return _relabelled("", own, known, labels).get("")
+
+
+def dense_notes(start: Start, spec: GridSpec, parts: Collection[str], begin: Mapping[str, HeadStart]) -> list[str]:
     """What is worth saying before heads learn from masks: parts that begin from noise, encoders of another pixel."""
-    if folder is None:
+    if start.folder is None:
         return []
     notes = [f"'{part}' begins from noise" for part in parts if part not in begin]
-    if (folder / INFO).is_file() and (own := open_bundle(folder).info.grid.pixel_mm) != spec.pixel_mm:
+    if start.bundle is not None and (own := start.bundle.info.grid.pixel_mm) != spec.pixel_mm:
         notes.append(f"the encoders learned at {own:g} mm, and go on at --pixel-mm {spec.pixel_mm:g}")
     return notes
 
 
-def default_head(folder: Path | None) -> str:
-    """The head of a bundle's diagnosis, or evidence maps."""
-    return str(_heads(folder)[0].get("head", "evidence"))
+def _plain(start: Start, part: str) -> HeadStart:
+    return HeadStart(checkpoint.head_weights(start.heads[part]), start.heads[part])
 
 
-def head_start(folder: Path | None, heads: Mapping[str, Path], head: str) -> dict[str, Path]:
-    """Files that a view's `head` starts from, by prefix: a bundle's diagnosis by the same head, or else its parts.
-
-    Raises `UsageError` where a head of several parts lacks one.
-    """
-    if folder is None:
-        return {}
-    if _heads(folder)[0].get("head") == head:
-        return {"": heads["diagnose"]}
-    parts = HEADS.get(head).parts
-    missing = [part for part in parts.values() if part not in heads]
-    if missing and len(parts) > 1:
-        raise UsageError(f"the head '{head}' needs {missing[0]}.safetensors in {folder}",
-                         hint="train masks and evidence together: finetune BANK --task diagnose")  # fmt: skip
-    return {prefix: heads[part] for prefix, part in parts.items() if part in heads}
+def _taken_apart(start: Start, diagnoser: DiagnoserConfig, view: View) -> dict[str, HeadStart]:
+    """The parts of one view's head in a whole diagnosis."""
+    path, parts = start.heads["diagnose"], HEADS.get(diagnoser.head).parts
+    tensors, found = checkpoint.head_weights(path, view), {}
+    for prefix, part in parts.items():
+        others = tuple(other for other in parts if len(other) > len(prefix))
+        own = {
+            k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix) and not k.startswith(others)
+        }
+        found[part] = HeadStart(own, path)
+    return found
 
 
-def head_detail(folder: Path | None, head: str) -> int:
-    """How much closer than the encoders a bundle's `head` looks; 1 where there is no such bundle or head."""
-    whole, heads = _heads(folder)
-    if whole.get("head") == head:
-        return int(whole["head_config"].get("detail", 1))
-    own = HEADS.get(head).parts.get("", "")
-    return int(heads[own].config.get("detail", 1)) if own in heads else 1
+def _relabelled(part: str, own: HeadStart, old: Sequence[str], new: Sequence[str]) -> dict[str, HeadStart]:
+    """The start of a head of `old` labels for one of `new` labels, by label; nothing where they share none."""
+    if tuple(old) == tuple(new):
+        return {part: own}
+    rows = {i: list(old).index(label) for i, label in enumerate(new) if label in old}
+    return {part: HeadStart(own.tensors, own.path, rows)} if rows else {}

@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from orthodx.errors import NoInputError, StudyError, UsageError
-from orthodx.grid.canonical import to_grid
+from orthodx.grid.canonical import GridImage, to_grid
 from orthodx.grid.spec import GridSpec
-from orthodx.joints import KNEE, View
+from orthodx.joints import Joint, View
 from orthodx.studies.nifti import read_volume
 from orthodx.studies.run_record import state_on_disk
 from orthodx.studies.series import Series
@@ -27,9 +27,9 @@ class StudySource:
     """Random crops of series; `source[i, view]` -> image (1, D, H, W) in [-1, 1], structures (D, H, W) uint8.
 
     Each series is read once and kept on the model's grid as float16 and uint8: in memory, or memory-mapped
-    in the folder `cache`, where a later run finds it again. masks: a file a series; where there is none the structures
-    are all 0. A series that cannot be used is passed over and listed in `refused` with the reason, after those given;
-    raises `NoInputError` if none is left.
+    in the folder `cache`, where a later run finds it again. masks: a file a series, values of the joint's structures;
+    where there is none they are all 0. A series that cannot be used is passed over and listed in `refused` with the
+    reason, after those given; raises `NoInputError` if none is left.
     """
 
     def __init__(
@@ -39,17 +39,18 @@ class StudySource:
         crop: tuple[int, int, int],
         seed: int,
         masks: Sequence[Path | None],
+        joint: Joint,
         cache: Path | None = None,
         refused: Sequence[tuple[str, str]] = (),
     ) -> None:
-        self.crop, self.seed = crop, seed
+        self.crop, self.seed, self.joint = crop, seed, joint
         self.names: list[str] = []
         self.items: dict[View, list[tuple[np.ndarray, np.ndarray]]] = {view: [] for view in View}
         self.refused = list(refused)
         for one, mask in zip(series, masks, strict=True):
             try:
                 self.items[one.view].append(
-                    _on_grid(one, spec, mask) if cache is None else _cached(one, spec, mask, cache)
+                    _on_grid(one, spec, mask, joint) if cache is None else _cached(one, spec, mask, joint, cache)
                 )
             except StudyError as error:
                 self.refused.append((one.series_id, str(error)))
@@ -91,42 +92,44 @@ def _tensor(array: np.ndarray) -> Tensor:
         return torch.from_numpy(array)
 
 
-def _on_grid(series: Series, spec: GridSpec, mask: Path | None) -> tuple[np.ndarray, np.ndarray]:
+def _on_grid(series: Series, spec: GridSpec, mask: Path | None, joint: Joint) -> tuple[np.ndarray, np.ndarray]:
     """Image (D, H, W) float16 and structures (D, H, W) uint8 on the model's grid."""
     volume = series.load()
     grid = to_grid(volume, spec, series.view)
     labels = np.zeros(tuple(grid.image.shape), np.uint8)
     if mask is not None:
-        labels = _labels_on_grid(mask, volume, grid.affine, grid.image.shape)
+        labels = _labels_on_grid(mask, volume, grid, joint)
     return grid.image.half().numpy(), labels
 
 
-def _cached(series: Series, spec: GridSpec, mask: Path | None, folder: Path) -> tuple[np.ndarray, np.ndarray]:
+def _cached(
+    series: Series, spec: GridSpec, mask: Path | None, joint: Joint, folder: Path
+) -> tuple[np.ndarray, np.ndarray]:
     """As `_on_grid`, memory-mapped; kept under the inputs' state on disk, so that a changed input is read anew."""
     state = state_on_disk(series.path, *([mask] if mask else []))
-    key = hashlib.sha256(repr((series.series_id, series.view, spec, state)).encode()).hexdigest()[:20]
+    key = hashlib.sha256(repr((series.series_id, series.view, spec, joint.values, state)).encode()).hexdigest()[:20]
     files = folder / f"{key}.image.npy", folder / f"{key}.truth.npy"
     if not all(file.is_file() for file in files):
-        for file, array in zip(files, _on_grid(series, spec, mask), strict=True):
+        for file, array in zip(files, _on_grid(series, spec, mask, joint), strict=True):
             with atomic(file) as temporary, temporary.open("wb") as out:
                 np.save(out, array)
     image, labels = (np.load(file, mmap_mode="r") for file in files)
     return image, labels
 
 
-def _labels_on_grid(path: Path, volume: Volume, affine: np.ndarray, shape: torch.Size) -> np.ndarray:
-    """A mask, nearest-neighbour, on the grid of `affine` (index (d, h, w) -> RAS mm)."""
+def _labels_on_grid(path: Path, volume: Volume, grid: GridImage, joint: Joint) -> np.ndarray:
+    """A mask, nearest-neighbour, on the grid of its image."""
     mask = read_volume(path)
     if mask.shape != volume.shape or not np.allclose(mask.affine, volume.affine, atol=1e-2):
         raise StudyError(f"{path.name}: not on the grid of its image", hint="resample the mask onto the image")
-    unknown = sorted(set(np.unique(mask.data).tolist()) - {0, *KNEE.names})
+    unknown = sorted(set(np.unique(mask.data).tolist()) - {0, *joint.names})
     if unknown:
         raise StudyError(
-            f"{path.name}: holds the value {unknown[0]:g}, which is no structure",
-            hint=f"use 0 and {min(KNEE.names)}-{max(KNEE.names)} as 'orthodx segment' writes them",
+            f"{path.name}: holds the value {unknown[0]:g}, which is no structure of the {joint.name}",
+            hint=f"its values are 0, {', '.join(map(str, sorted(joint.names)))}; or give --joint FILE.toml",
         )
-    to_voxel = np.linalg.inv(mask.affine) @ affine
-    out = np.zeros(tuple(shape), np.uint8)
+    to_voxel = np.linalg.inv(mask.affine) @ grid.affine
+    out = np.zeros(tuple(grid.image.shape), np.uint8)
     rows, columns = np.indices(out.shape[1:]).reshape(2, -1)
     for d in range(len(out)):  # slice by slice, to stay small on large grids
         index = np.stack([np.full_like(rows, d), rows, columns])

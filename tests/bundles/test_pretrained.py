@@ -12,7 +12,7 @@ from orthodx.bundles.pretrained import pack_pretrained
 from orthodx.cli.app import app
 from orthodx.errors import BundleError, UsageError
 from orthodx.joints import View
-from orthodx.networks.ortho import OrthoConfig, OrthoEncoder
+from orthodx.networks.encoders.ortho import OrthoConfig, OrthoEncoder
 from orthodx.studies.run_record import sha256
 from orthodx.synth.anatomy import Anatomy
 from orthodx.synth.anatomy_bank import AnatomyBank

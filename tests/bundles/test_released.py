@@ -11,7 +11,7 @@ from orthodx.bundles.released import import_released, read_checkpoint
 from orthodx.cli.app import app
 from orthodx.errors import BundleError, UsageError
 from orthodx.joints import View
-from orthodx.networks.published import PublishedConfig, PublishedEncoder
+from orthodx.networks.encoders.published import PublishedConfig, PublishedEncoder
 
 
 @pytest.fixture(scope="module")

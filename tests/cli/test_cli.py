@@ -67,7 +67,7 @@ def test_a_path_that_cannot_be_written_is_one_line(bundle, cohort, tmp_path):
 
 def test_models_lists_plugins_and_verifies(bundle):
     listed = orthodx("models", "list")
-    assert "encoder  ortho  from orthodx.networks.ortho" in listed.stdout
+    assert "encoder  ortho  from orthodx.networks.encoders.ortho" in listed.stdout
     assert "head     skip_segment" in listed.stdout
     assert orthodx("models", "verify", bundle.path).stdout.count("ok ") == 4
 

@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 from orthodx.bundles.bundle import open_bundle
 from orthodx.cli.app import app
 from orthodx.joints import KNEE, View
-from orthodx.networks import diagnose_head
-from orthodx.networks.diagnose_head import FITTED_TO_LABELS
-from orthodx.networks.ortho import OrthoConfig, OrthoEncoder
+from orthodx.networks.encoders.ortho import OrthoConfig, OrthoEncoder
+from orthodx.networks.heads import pooled
+from orthodx.networks.heads.pooled import DiagnoseHead
 from orthodx.studies.manifest import write_table
 from orthodx.studies.nifti import write_image
 from orthodx.synth.bank import write_bank
@@ -26,7 +26,7 @@ SMALL = ("--head", "mean", "--preset", "tiny", "--region", 4, 32, 32, "--pixel-m
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
     monkeypatch.setitem(OrthoEncoder.presets, "tiny", OrthoConfig(channels=(32, 16, 16, 16), time_channels=16))
-    monkeypatch.setattr(diagnose_head, "TOKENS", (2, 3, 3))
+    monkeypatch.setattr(pooled, "TOKENS", (2, 3, 3))
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def test_a_diagnosis_is_added_to_a_bundle_whose_masks_stay(finetune, weights, bu
     done = finetune(*line, "--out", tmp_path / "b", "--pixel-mm", 1)
     assert done.exit_code == 0, done.output
     info = open_bundle(tmp_path / "b/my-model").info
-    assert set(info.heads) == {"segment", "diagnose"}
+    assert info.tasks == ["segment", "diagnose"]
     assert info.grid == bundle.info.grid
     assert info.sha256["segment.safetensors"] == bundle.info.sha256["segment.safetensors"]
     refused(finetune(*line[:-2], "--into", tmp_path / "none", "--out", tmp_path / "c"), "no model")
@@ -142,7 +142,7 @@ def test_maps_that_look_closer_go_on_to_without_being_told(finetune, weights, tm
         (("--region", 4, 30, 32), "4 x 30 x 32 cannot be read"),
         (("--label-fraction", 1.5), "label fraction of 1.5"),
         (("--from-scratch",), "--encoders FOLDER or --from-scratch"),
-        (("--detail", 2), "reads nothing finer"),
+        (("--detail", 2), "cannot look 2 times closer"),
         (("--focus", 0.5), "--focus is for training from masks or a bank"),
         (("--focus-label", "MM"), "--focus-label needs --focus"),
         (("--hold-out-center", "Z"), "no study is of center 'Z'"),
@@ -208,8 +208,8 @@ def test_masks_and_maps_of_a_bank_become_a_diagnosis_that_reads_structures(finet
     line = (*line, "--probe", "--region", 4, 32, 32)
     done = finetune(*line, "--encoders", tmp_path / "a/my-model", "--head", "anatomy", "--out", tmp_path / "b")
     assert done.exit_code == 0, done.output
-    config = open_bundle(tmp_path / "b/my-model").info.heads["diagnose"].config
-    assert (config["head"], config["head_config"]["pixel_mm"]) == ("anatomy", 2)
+    config = open_bundle(tmp_path / "b/my-model").info.diagnosis.diagnoser
+    assert (config.head, config.head_config.pixel_mm) == ("anatomy", 2)
     done = finetune(*line, "--encoders", tmp_path / "b/my-model", "--out", tmp_path / "c")  # goes on with its head
     assert done.exit_code == 0, done.output
     first, second = (open_bundle(tmp_path / f"{run}/my-model").diagnoser().state_dict() for run in "bc")
@@ -233,7 +233,7 @@ def test_a_bank_goes_on_with_the_maps_and_structures_of_a_diagnosis(finetune, we
     before, after = open_bundle(whole).diagnoser().state_dict(), open_bundle(tmp_path / "c/my-model")
     for part, prefix in (("evidence", ""), ("segment", "segment.")):
         for key, found in after.head(part).state_dict().items():
-            if key.split(".")[0] not in FITTED_TO_LABELS:
+            if key.split(".")[0] not in DiagnoseHead.fitted:
                 torch.testing.assert_close(found, before[f"heads.sagittal.{prefix}{key}"], atol=2e-3, rtol=2e-3)
     assert "begins from noise" not in done.output
     done = finetune(*bank, "--encoders", whole, "--steps", 1, "--detail", 2, "--out", tmp_path / "d", at=torn_bank)

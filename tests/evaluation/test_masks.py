@@ -7,11 +7,12 @@ import pytest
 
 from orthodx.errors import NoInputError
 from orthodx.evaluation.inputs import Inputs, read_attributes
-from orthodx.evaluation.masks import pair_masks, score_masks, structures_of
+from orthodx.evaluation.masks import pair_masks, score_masks
 from orthodx.evaluation.notices import Notices
 from orthodx.evaluation.rows import find
 from orthodx.evaluation.segmentation import score_segment_groups, score_segmentation
-from orthodx.evaluation.settings import Settings
+from orthodx.joints import KNEE
+from orthodx.requests.evaluation import Settings
 
 from .conftest import cube, write_map
 
@@ -21,9 +22,15 @@ def score(folder, notices=None, workers=0, resume=False):
     attributes = read_attributes(Inputs(None, None, None, None, folder / "manifest.csv", None), Notices())
     cases = pair_masks(folder / "masks", folder / "truth", attributes, notices)
     return score_masks(
-        cases, structures_of(attributes.manifest), 1.0, folder / ".done", workers=workers, resume=resume, notices=notices,
+        cases,
+        KNEE.names,
+        1.0,
+        folder / ".done",
+        workers=workers,
+        resume=resume,
+        notices=notices,
         progress=lambda *_: None,
-    )  # fmt: skip
+    )
 
 
 def femur(scores):

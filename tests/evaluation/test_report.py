@@ -10,15 +10,15 @@ import pytest
 import orthodx
 from orthodx.errors import NoInputError, UsageError
 from orthodx.evaluation.rows import COLUMNS, MACRO, find
-from orthodx.evaluation.settings import Settings
+from orthodx.requests.evaluation import Settings
 
 from .conftest import cube, write_diagnoses, write_map
 
-QUICK = Settings(by=("center",), resamples=100)
+QUICK = {"by": ("center",), "resamples": 100}
 
 
 def run(folder, **options):
-    return orthodx.evaluate(folder / "out", folder=folder, **{"settings": QUICK, "workers": 0, **options})
+    return orthodx.evaluate(folder / "out", folder=folder, **{**QUICK, "workers": 0, **options})
 
 
 @pytest.fixture(scope="module")

@@ -17,9 +17,9 @@ from orthodx.errors import BundleError, NoInputError, StudyError, UsageError
 from orthodx.evaluation.notices import Notices
 from orthodx.evaluation.run_facts import read_facts
 from orthodx.inference.diagnose import diagnose
-from orthodx.inference.study_reader import MOST_COMBINATIONS, StudyReader
+from orthodx.inference.study_reader import StudyReader
 from orthodx.joints import KNEE, View
-from orthodx.networks.combinations import combinations
+from orthodx.networks.diagnosis.combinations import MOST_COMBINATIONS, combinations
 from orthodx.studies.nifti import read_volume
 from orthodx.studies.records import Record
 

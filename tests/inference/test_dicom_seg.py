@@ -1,14 +1,16 @@
 """Masks that go back to the archive: the same labels, on the same images, read by highdicom and by pydicom alone."""
 
+from dataclasses import replace
+
 import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
 
 from orthodx.errors import StudyError, UsageError
-from orthodx.inference.dicom_seg import CODES, write_dicom_seg
+from orthodx.inference.dicom_seg import write_dicom_seg
 from orthodx.inference.segment import segment
-from orthodx.joints import KNEE
+from orthodx.joints import KNEE, Structure
 from orthodx.studies.discover import find_series
 from orthodx.studies.verification import place_in
 from orthodx.synth.dicom_writer import write_dicom_series
@@ -50,7 +52,7 @@ def truth(labels, volume, series):
 def test_the_mask_is_read_back_by_pydicom_alone(series, tmp_path):
     volume = series.load()
     labels = drawn(volume.shape)
-    write_dicom_seg(tmp_path / "a.dcm", labels, volume.affine, series, KNEE.names, "tiny")
+    write_dicom_seg(tmp_path / "a.dcm", labels, volume.affine, series, KNEE, "tiny")
     seg, wanted = pydicom.dcmread(tmp_path / "a.dcm"), truth(labels, volume, series)
     numbers = {s.SegmentNumber: s.SegmentLabel for s in seg.SegmentSequence}
     assert list(numbers.values()) == [n.replace("_", " ") for n in KNEE.names.values()]
@@ -72,7 +74,7 @@ def test_the_mask_is_read_back_by_highdicom(series, tmp_path):
 
     volume = series.load()
     labels = drawn(volume.shape)
-    write_dicom_seg(tmp_path / "a.dcm", labels, volume.affine, series, KNEE.names, "tiny")
+    write_dicom_seg(tmp_path / "a.dcm", labels, volume.affine, series, KNEE, "tiny")
     wanted = truth(labels, volume, series)
     read = hd.seg.segread(tmp_path / "a.dcm").get_pixels_by_source_instance(
         list(wanted), combine_segments=True, assert_missing_frames_are_empty=True
@@ -82,14 +84,13 @@ def test_the_mask_is_read_back_by_highdicom(series, tmp_path):
 
 def test_structures_have_snomed_codes(series, tmp_path):
     volume = series.load()
-    names = {**KNEE.names, 40: "plica"}
-    write_dicom_seg(tmp_path / "a.dcm", drawn(volume.shape), volume.affine, series, names, "tiny")
+    joint = replace(KNEE, structures=(*KNEE.structures, Structure(40, "plica", "#ffffff")))
+    write_dicom_seg(tmp_path / "a.dcm", drawn(volume.shape), volume.affine, series, joint, "tiny")
     segments = pydicom.dcmread(tmp_path / "a.dcm").SegmentSequence
     kinds = [s.SegmentedPropertyTypeCodeSequence[0] for s in segments]
     assert [k.CodingSchemeDesignator for k in kinds] == ["SCT"] * 11 + ["99ORTHODX"]
     assert (kinds[0].CodeValue, kinds[0].CodeMeaning) == ("71341001", "Femur")
     assert segments[4].AnatomicRegionSequence[0].CodeValue == "71341001"
-    assert set(CODES) == set(KNEE.names.values())
 
 
 def test_an_image_that_is_no_dicom_is_refused(tmp_path):
@@ -97,7 +98,7 @@ def test_an_image_that_is_no_dicom_is_refused(tmp_path):
     nib.save(nib.Nifti1Image(rng.normal(size=(20, 20, 9)).astype(np.float32), AFFINE), tmp_path / "x.nii.gz")
     (one,) = find_series([tmp_path / "x.nii.gz"]).series
     with pytest.raises(StudyError, match=r"needs DICOM images, this is x\.nii\.gz"):
-        write_dicom_seg(tmp_path / "a.dcm", np.zeros((20, 20, 9), np.uint8), AFFINE, one, KNEE.names, "tiny")
+        write_dicom_seg(tmp_path / "a.dcm", np.zeros((20, 20, 9), np.uint8), AFFINE, one, KNEE, "tiny")
 
 
 def test_segment_writes_both_formats_of_the_same_mask(series, bundle, tmp_path):

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from orthodx.errors import NoInputError, UsageError
-from orthodx.inference.device import pick_device
 from orthodx.inference.plausibility import keep_largest, warnings_for
 from orthodx.inference.segment import segment
+from orthodx.joints import KNEE, Joint
+from orthodx.networks.device import pick_device
 
 
 def table(path):
@@ -103,15 +104,16 @@ def test_islands_go_and_large_second_pieces_stay():
     labels[2:12, 2:12, 2:8] = 5
     labels[16:26, 2:10, 2:8] = 5
     labels[27:29, 27:29, 4] = 5
-    kept = keep_largest(labels, {5: "femoral_cartilage"})
+    kept = keep_largest(labels, KNEE)
     assert (kept[16:26] == 5).sum() == 480
     assert (kept[27:] == 5).sum() == 0
 
 
 def test_readers_are_warned_of_empty_odd_and_unsure_masks():
-    names = {1: "femur", 8: "medial_meniscus"}
-    assert "empty" in warnings_for({1: (0, 0.0), 8: (0, 0.0)}, {}, names)[0]
-    assert warnings_for({1: (9, 200.0), 8: (9, 3.0)}, {1: 0.99, 8: 0.9}, names) == []
-    notes = warnings_for({1: (9, 9.0), 8: (9, 3.0)}, {1: 0.99, 8: 0.4}, names)
+    joint = Joint("knee", tuple(s for s in KNEE.structures if s.value in (1, 8)))
+    assert warnings_for({1: (0, 0.0), 8: (0, 0.0)}, {}, joint) == ["the mask is empty: is this a knee?"]
+    assert warnings_for({1: (9, 200.0), 8: (9, 3.0)}, {1: 0.99, 8: 0.9}, joint) == []
+    notes = warnings_for({1: (9, 9.0), 8: (9, 3.0)}, {1: 0.99, 8: 0.4}, joint)
     assert "implausible" in notes[0]
     assert "unsure" in notes[1]
+    assert warnings_for({1: (0, 0.0), 8: (9, 3.0)}, {8: 0.9}, joint) == ["no femur found"]

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from orthodx.inference.compartments import settle_menisci
-from orthodx.joints import KNEE
+from orthodx.inference.sided_pairs import settle_pairs
+from orthodx.joints import KNEE, SHOULDER
 
 MM = 2.0
 
@@ -36,26 +36,26 @@ def test_a_part_read_as_the_other_meniscus_is_put_right(side, axis):
         affine = affine.copy()
         affine[:3, 3] += affine[:3, axis] * (read.shape[axis] - 1)
         affine[:3, axis] *= -1
-    np.testing.assert_array_equal(settle_menisci(read, affine, KNEE.names), truth)
+    np.testing.assert_array_equal(settle_pairs(read, affine, KNEE), truth)
 
 
 def test_the_fibula_decides_when_the_votes_are_even():
     truth, affine = knee()
     read = truth.copy()
     read[(truth == 8) | (truth == 9)] = 8
-    np.testing.assert_array_equal(settle_menisci(read, affine, KNEE.names), truth)
+    np.testing.assert_array_equal(settle_pairs(read, affine, KNEE), truth)
     read[read == 3] = 0
-    np.testing.assert_array_equal(settle_menisci(read, affine, KNEE.names), read)
+    np.testing.assert_array_equal(settle_pairs(read, affine, KNEE), read)
 
 
 def test_half_a_knee_is_left_as_it_was_read():
     labels, affine = knee(plateau=50)
     labels[labels == 9] = 8
-    np.testing.assert_array_equal(settle_menisci(labels, affine, KNEE.names), labels)
+    np.testing.assert_array_equal(settle_pairs(labels, affine, KNEE), labels)
 
 
 def test_other_joints_and_empty_masks_pass_through():
     labels, affine = knee()
-    np.testing.assert_array_equal(settle_menisci(labels, affine, {1: "humerus"}), labels)
+    np.testing.assert_array_equal(settle_pairs(labels, affine, SHOULDER), labels)
     empty = np.zeros_like(labels)
-    np.testing.assert_array_equal(settle_menisci(empty, affine, KNEE.names), empty)
+    np.testing.assert_array_equal(settle_pairs(empty, affine, KNEE), empty)

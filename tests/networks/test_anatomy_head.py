@@ -7,9 +7,10 @@ from torch import nn
 
 from orthodx.errors import UsageError
 from orthodx.joints import KNEE
-from orthodx.networks.anatomy_head import AnatomyConfig, AnatomyHead
-from orthodx.networks.ortho import OrthoConfig, OrthoEncoder
-from orthodx.networks.structure_signal import STRUCTURES, structure_signal
+from orthodx.networks import Wanted
+from orthodx.networks.encoders.ortho import OrthoConfig, OrthoEncoder
+from orthodx.networks.heads.anatomy import AnatomyConfig, AnatomyHead
+from orthodx.networks.heads.structure_signal import structure_signal
 
 MENISCUS = (slice(2, 6), slice(20, 32), slice(16, 48))
 TINY = OrthoConfig(channels=(32, 16, 16, 16), time_channels=16)
@@ -67,7 +68,7 @@ def test_specks_count_for_nothing_and_traces_are_unknown():
 def head():
     torch.manual_seed(0)
     encoder = OrthoEncoder(TINY)
-    return encoder, AnatomyHead(AnatomyHead.config_for(encoder)).eval()
+    return encoder, AnatomyHead(AnatomyHead.config_for(encoder, Wanted.of(KNEE))).eval()
 
 
 class Says(nn.Module):
@@ -116,6 +117,10 @@ def test_what_is_unknown_does_not_move_the_answer(head):
 
 
 def test_every_structure_is_one_of_the_knee(head):
-    assert STRUCTURES == (10, 11, 8, 9, 0, 0, 0, 0)
-    with pytest.raises(UsageError, match="8 structures for 3 labels"):
-        AnatomyHead(AnatomyConfig(labels=3, block_channels=(32, 16, 16, 16)))
+    encoder, made = head
+    assert made.config.structures == (10, 11, 8, 9, 0, 0, 0, 0)
+    assert made.config.classes == len(KNEE.structures) + 1
+    with pytest.raises(ValueError, match="3 labels need a structure each"):
+        AnatomyConfig(labels=3)
+    with pytest.raises(UsageError, match="no label is an injury of a structure"):
+        AnatomyHead.config_for(encoder, Wanted.of(KNEE, ["EFFU"]))

@@ -1,13 +1,18 @@
 """What every registered encoder and head promises."""
 
+import math
+
 import pytest
 import torch
 
 from orthodx.errors import OrthodxError, UsageError
-from orthodx.networks import ENCODERS, HEADS
-from orthodx.networks.ortho import OrthoConfig, OrthoEncoder, shuffle
+from orthodx.networks import ENCODERS, HEADS, Wanted
+from orthodx.networks.encoders.ortho import OrthoConfig, OrthoEncoder
+from orthodx.networks.heads.head import head_config
+from orthodx.networks.heads.skip_segment import SkipSegmentConfig, SkipSegmentHead
+from orthodx.networks.layers import shuffle, unshuffle
+from orthodx.networks.layout import coarse
 from orthodx.networks.registry import Registry
-from orthodx.networks.segment_head import SkipSegmentConfig, SkipSegmentHead
 
 
 def encoder_of(name):
@@ -85,36 +90,49 @@ def test_the_time_step_matters_and_the_size_is_checked():
         OrthoConfig(channels=(30, 64, 112, 160))
 
 
-def fitting(head):
-    """The first encoder that a head can read, and the head's configuration for it."""
-    for name in ENCODERS.names():
-        encoder = encoder_of(name)
-        try:
-            return encoder, head.config_for(encoder)
-        except UsageError:
-            continue
-    raise AssertionError(f"no encoder fits {head}")
+@pytest.mark.parametrize("name", ENCODERS.names())
+def test_encoders_tell_their_ends_by_geometry(name):
+    encoder = encoder_of(name)
+    size = {block: math.prod(stride) for block, stride in encoder.block_strides.items()}
+    pyramid = encoder.pyramid
+    assert pyramid[0] == encoder.finest
+    assert pyramid[-1] == encoder.deepest
+    assert size[encoder.deepest] == max(size.values())
+    assert [size[block] for block in pyramid] == sorted({size[block] for block in pyramid})
 
 
-TRUTHS = {
-    "segment": ((1, 12, 4, 32, 32), torch.ones(1, 4, 32, 32, dtype=torch.long)),
-    "diagnose": ((1, 8), torch.tensor([[1.0, 0.0, float("nan"), 1.0, 0.0, 1.0, 0.0, 1.0]])),
-}
-
-
+@pytest.mark.parametrize("classes", [3, 12])
+@pytest.mark.parametrize("encoder_name", ENCODERS.names())
 @pytest.mark.parametrize("name", HEADS.names())
-def test_every_head_gives_the_logits_of_its_task_and_learns(name):
-    encoder, config = fitting(HEADS.get(name))
-    head, image = HEADS.get(name)(config), torch.randn(1, 1, 4, 32, 32)
+def test_every_head_works_with_every_encoder_and_any_number_of_answers(name, encoder_name, classes):
+    encoder, image = encoder_of(encoder_name), torch.randn(1, 1, 4, 32, 32)
+    labels = classes - 1
+    wanted = Wanted(classes=classes, labels=labels, harmed=(1,) + (0,) * (labels - 1))
+    head = HEADS.get(name)(head_config(name, encoder, wanted))
     with torch.no_grad():
-        features = encoder.features(image)
+        features = encoder.features(image, blocks=head.blocks)
     logits = head(features, image)
-    shape, truth = TRUTHS[head.task]
-    assert logits.shape == shape
+    if head.task == "segment":
+        assert logits.shape == (1, classes, 4, 32, 32)
+        truth = torch.ones(1, 4, 32, 32, dtype=torch.long)
+    else:
+        assert logits.shape == (1, labels)
+        truth = (torch.arange(labels) % 2).float()[None]
+        truth[0, -1] = float("nan") if labels > 2 else 1
     head.loss(logits, truth).backward()
     learns = [p for p in head.parameters() if p.requires_grad]  # a part may be fixed
     assert learns
     assert all(p.grad is not None for p in learns)
+
+
+@pytest.mark.parametrize("name", [name for name in HEADS.names() if 2 in HEADS.get(name).details])
+@pytest.mark.parametrize("encoder_name", ENCODERS.names())
+def test_heads_that_look_closer_do_so_with_every_encoder(name, encoder_name):
+    encoder, image = encoder_of(encoder_name), torch.randn(1, 1, 4, 64, 64)
+    head = HEADS.get(name)(head_config(name, encoder, Wanted(labels=2, harmed=(1, 0), detail=2)))
+    with torch.no_grad():
+        features = encoder.features(coarse(image, 2), blocks=head.blocks)
+    assert head.maps(features, image).shape == (1, 2, 4, 8, 8)
 
 
 def test_the_loss_falls_to_nothing_for_a_right_answer():
@@ -130,7 +148,8 @@ def test_the_loss_falls_to_nothing_for_a_right_answer():
 def test_pixel_shuffle_puts_pixels_where_torch_does():
     x = torch.randn(2, 8, 3, 5, 6)
     wanted = torch.stack([torch.nn.functional.pixel_shuffle(x[:, :, d], 2) for d in range(3)], 2)
-    ours = shuffle(x.view(2, 2, 4, 3, 5, 6).reshape(2, 8, 3, 5, 6))
+    ours = shuffle(x.view(2, 2, 4, 3, 5, 6).reshape(2, 8, 3, 5, 6), 2)
+    torch.testing.assert_close(unshuffle(shuffle(x[:, :4], 2), 2), x[:, :4])
     torch.testing.assert_close(ours, wanted)
 
 

@@ -1,22 +1,25 @@
 """Diagnosis networks: evidence, what is ignored, what is weighed, what a record changes."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from orthodx.errors import UsageError
 from orthodx.joints import View
 from orthodx.networks import HEADS
-from orthodx.networks.diagnose_head import masked_bce
-from orthodx.networks.diagnoser import Diagnoser
-from orthodx.networks.evidence_head import NOWHERE, EvidenceHead, strongest
-from orthodx.networks.head import head_config
+from orthodx.networks.diagnosis.diagnoser import Diagnoser
+from orthodx.networks.diagnosis.record_coding import RecordCoding
+from orthodx.networks.encoders.ortho import OrthoConfig, OrthoEncoder
+from orthodx.networks.encoders.published import PublishedEncoder
+from orthodx.networks.heads.evidence import NOWHERE, EvidenceHead, strongest
+from orthodx.networks.heads.head import Wanted, head_config
+from orthodx.networks.heads.pooled import masked_bce
 from orthodx.networks.layout import coarse
-from orthodx.networks.ortho import OrthoConfig, OrthoEncoder
-from orthodx.networks.published import PublishedEncoder
-from orthodx.networks.record_coding import RecordCoding
 from orthodx.studies.records import Record
 
 LABELS = ("ACL", "MM", "EFFU")
+EIGHT = Wanted(labels=8, harmed=(0,) * 8)
 FUSIONS = ("gating", "simple_concat", "linear_concat", "linear_add", "cross_attention")
 PRESENT = torch.tensor([[True, True, True], [True, False, True], [False, True, False]])
 
@@ -45,7 +48,7 @@ def diagnoser(encoder, **options):
 
 @pytest.mark.parametrize("name", ["evidence", "mean", "global_local", "sap"])
 def test_every_head_gives_logits_a_vector_and_heat(encoder, image, name):
-    head = HEADS.get(name)(HEADS.get(name).config_for(encoder)).eval()
+    head = HEADS.get(name)(HEADS.get(name).config_for(encoder, EIGHT)).eval()
     features = encoder.features(image, blocks=head.blocks)
     summary = head.summary(features, image)
     assert head.vector(summary).shape == (2, head.width)
@@ -68,7 +71,7 @@ def test_the_strongest_cells_are_counted_as_said():
 
 
 def test_no_evidence_lies_beyond_the_image(encoder, image):
-    head = EvidenceHead(EvidenceHead.config_for(encoder)).eval()
+    head = EvidenceHead(EvidenceHead.config_for(encoder, EIGHT)).eval()
     padded = image.clone()
     padded[:, :, 4:] = -1
     padded[..., 40:] = -1
@@ -81,7 +84,7 @@ def test_no_evidence_lies_beyond_the_image(encoder, image):
 
 def test_a_closer_look_sees_what_the_encoder_cannot(encoder, image):
     torch.manual_seed(2)
-    head = EvidenceHead(head_config(EvidenceHead, encoder, 2)).eval()
+    head = EvidenceHead(head_config("evidence", encoder, replace(EIGHT, detail=2))).eval()
     fine = image.repeat_interleave(2, 3).repeat_interleave(2, 4)
     checkered = fine.clone()
     checkered[..., 20:30:2, 20:30:2] += 0.2
@@ -101,14 +104,14 @@ def test_a_closer_look_sees_what_the_encoder_cannot(encoder, image):
 
 
 def test_what_cannot_look_closer_says_so(encoder):
-    with pytest.raises(UsageError, match="reads nothing finer"):
-        Diagnoser.config_for(encoder, LABELS, head="mean", fusion="gating", detail=2)
-    with pytest.raises(UsageError, match="cannot be read 3 times finer"):
-        EvidenceHead(head_config(EvidenceHead, encoder, 3))
+    with pytest.raises(UsageError, match="'mean' cannot look 2 times closer"):
+        Diagnoser.config_for(encoder, LABELS, Wanted(labels=3, detail=2), head="mean", fusion="gating")
+    with pytest.raises(UsageError, match="'evidence' cannot look 3 times closer"):
+        head_config("evidence", encoder, replace(EIGHT, detail=3))
 
 
 def test_the_map_loss_prefers_the_right_place(encoder):
-    head = EvidenceHead(EvidenceHead.config_for(encoder))
+    head = EvidenceHead(EvidenceHead.config_for(encoder, EIGHT))
     lesions = torch.zeros(1, 8, 4, 32, 32, dtype=torch.bool)
     lesions[0, 2, 1, 9, 13] = True  # one pixel marks its cell
     right, wrong = torch.full((1, 8, 4, 8, 8), -6.0), torch.full((1, 8, 4, 8, 8), -6.0)
@@ -118,9 +121,15 @@ def test_the_map_loss_prefers_the_right_place(encoder):
     assert head.map_loss(right, torch.zeros_like(lesions)).isfinite()
 
 
-def test_evidence_refuses_an_encoder_without_its_blocks():
-    with pytest.raises(UsageError, match="lacks the blocks"):
-        EvidenceHead.config_for(PublishedEncoder(PublishedEncoder.Config()))
+def test_evidence_reads_the_pyramid_of_any_encoder_and_says_where_strides_do_not_fit(encoder):
+    published = PublishedEncoder(PublishedEncoder.Config())
+    config = EvidenceHead.config_for(published, EIGHT)
+    assert config.blocks[-1] == published.deepest == "mid_2"
+    assert config.block_strides == ((1, 1, 1), (2, 2, 2), (4, 4, 4), (8, 8, 8), (16, 16, 16))
+    assert EvidenceHead.config_for(encoder, EIGHT).blocks == ("up_0", "up_1", "up_2", "mid")
+    published.block_strides = {name: (1, 3, 3) for name in published.block_strides}
+    with pytest.raises(UsageError, match="blocks at strides"):
+        EvidenceHead.config_for(published, EIGHT)
 
 
 @pytest.mark.parametrize("fusion", FUSIONS)
@@ -152,7 +161,7 @@ def test_only_a_known_record_changes_the_answer(encoder):
 
 
 def test_summaries_are_standardised_as_fitted(encoder):
-    head = HEADS.get("mean")(HEADS.get("mean").config_for(encoder))
+    head = HEADS.get("mean")(HEADS.get("mean").config_for(encoder, EIGHT))
     summaries = torch.randn(20, 16, 2, 2, 2) * 5 + 3
     head.fit_scale(summaries)
     scaled = head.standardised(summaries).transpose(0, 1).flatten(1)

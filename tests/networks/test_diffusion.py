@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from orthodx.networks.diffusion import T, cosine_abar, ddim, epsilon_of, noise_error, q_sample
-from orthodx.networks.ortho import OrthoConfig, OrthoEncoder
+from orthodx.networks.encoders.ortho import OrthoConfig, OrthoEncoder
 
 # abar_t of the published schedule (float32 reference run)
 GOLDEN = {0: 9.99958716e-01, 1: 9.99912576e-01, 10: 9.99278904e-01, 50: 9.91724685e-01, 100: 9.71575682e-01,

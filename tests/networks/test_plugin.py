@@ -16,10 +16,12 @@ CHECK = """
 import json, torch
 from pathlib import Path
 from orthodx.grid.spec import GridSpec
-from orthodx.joints import View
+from orthodx.joints import KNEE, View
 from orthodx.networks import ENCODERS, HEADS
-from orthodx.training.bundling import bundle_run
-from orthodx.training.finetune import FinetuneConfig, finetune_dense
+from orthodx.training.bundling import Card, bundle_masks
+from orthodx.training.distributed import Team
+from orthodx.training.masks.fit import MasksConfig, fit_masks
+from orthodx.training.masks.tasks import SegmentTask
 
 
 class Noise:
@@ -29,10 +31,11 @@ class Noise:
         return image, (image[0] > 0).to(torch.uint8)
 
 
-config = FinetuneConfig(views=(View.AXIAL,), encoder="tiny", preset="base", head="tiny_segment", steps=2, batch=1)
-parts = finetune_dense(config, Noise(), Path("out"), device=torch.device("cpu"), encoders={}, workers=0,
-                         say=lambda line: None)
-bundle = bundle_run(Path("bundle"), "mine", config, {"segment": ""}, parts, GridSpec())
+config = MasksConfig(views=(View.AXIAL,), encoder="tiny", preset="base", head="tiny_segment", steps=2, batch=1)
+team = Team(torch.device("cpu"))
+parts = fit_masks(config, Noise(), Path("out"), task=SegmentTask(KNEE), team=team, encoders={}, workers=0,
+                  say=lambda line: None)
+bundle = bundle_masks(Path("bundle"), Card(name="mine"), config, SegmentTask(KNEE), parts, GridSpec())
 image = Noise()[0, View.AXIAL][0][None]
 with torch.no_grad():
     logits = bundle.head("segment")(bundle.encoder(View.AXIAL).features(image), image)

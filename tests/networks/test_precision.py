@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from orthodx.networks.ortho import VolumeConv
+from orthodx.networks.encoders.ortho import VolumeConv
 from orthodx.networks.precision import autocast, native_bf16
 
 CPU = torch.device("cpu")

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from orthodx.networks.diffusion import cosine_abar, q_sample
-from orthodx.networks.published import PublishedConfig, PublishedEncoder
+from orthodx.networks.encoders.published import PublishedConfig, PublishedEncoder
 
 GOLDEN = Path(__file__).parents[2].parent / "shared/golden"
 needs_golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason="needs ../shared/golden")

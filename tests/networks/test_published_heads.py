@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from orthodx.networks.fusion import FUSIONS, GatedLogits
-from orthodx.networks.pooling import POOLINGS, GlobalLocalPooling
-from orthodx.networks.published_head import PublishedSegmentConfig, PublishedSegmentHead
-from orthodx.networks.tabular import LateFusion
+from orthodx.networks.diagnosis.fusion import FUSIONS, GatedLogits
+from orthodx.networks.diagnosis.pooling import POOLINGS, GlobalLocalPooling
+from orthodx.networks.diagnosis.tabular import LateFusion
+from orthodx.networks.heads.published_segment import PublishedSegmentConfig, PublishedSegmentHead
 
 spec = importlib.util.spec_from_file_location("published_rule", Path(__file__).parent / "test_published.py")
 rule = importlib.util.module_from_spec(spec)
@@ -83,7 +83,8 @@ def test_the_decoder():
 @pytest.mark.parametrize("name", FUSIONS.names())
 def test_a_missing_view_changes_nothing_whatever_stands_in_its_place(name):
     torch.manual_seed(0)
-    fusion, views, present = FUSIONS.get(name)(32, 4).eval(), torch.randn(2, 3, 32), torch.ones(2, 3, dtype=torch.bool)
+    fusion = FUSIONS.get(name).build(32, 4, stacking=False).eval()
+    views, present = torch.randn(2, 3, 4 if fusion.reads_logits else 32), torch.ones(2, 3, dtype=torch.bool)
     present[0, 1] = False
     spoiled = views.clone()
     spoiled[0, 1] = 1e6

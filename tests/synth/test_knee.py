@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from orthodx.inference.plausibility import PLAUSIBLE_ML
+from orthodx.joints import KNEE
 from orthodx.synth.procedural import build_knee, sample_shape
 from orthodx.synth.tissues import STRUCTURE_OF, TISSUES
 
@@ -20,8 +20,7 @@ def centre(anatomy, value):
 
 def test_every_structure_has_a_plausible_volume(knee):
     voxel = knee.spacing_mm**3 / 1000
-    for value, name in enumerate(list(PLAUSIBLE_ML), start=1):
-        low, high = PLAUSIBLE_ML[name]
+    for value, name, (low, high) in ((s.value, s.name, s.plausible_ml) for s in KNEE.structures):
         assert low <= (structures(knee) == value).sum() * voxel <= high, name
 
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch.nn import functional
 
-from orthodx.networks.diagnose_head import masked_bce
-from orthodx.training.calibration import fit_temperature, fit_thresholds, positive_weights
+from orthodx.networks.heads.pooled import masked_bce
+from orthodx.training.diagnosis.calibration import fit_temperature, fit_thresholds, positive_weights
 
 NAN = np.nan
 

@@ -10,12 +10,13 @@ from safetensors.torch import load_file
 from orthodx.bundles.bundle import open_bundle
 from orthodx.errors import UsageError
 from orthodx.grid.spec import GridSpec
-from orthodx.joints import View
+from orthodx.joints import KNEE, View
+from orthodx.networks.encoders.ortho import OrthoConfig, OrthoEncoder
 from orthodx.networks.layout import coarse
-from orthodx.networks.ortho import OrthoConfig, OrthoEncoder
-from orthodx.training.bundling import bundle_run
-from orthodx.training.dense_tasks import JointTask, LesionTask, dense_task
-from orthodx.training.finetune import FinetuneConfig, finetune_dense
+from orthodx.training.bundling import Card, bundle_masks
+from orthodx.training.distributed import Team
+from orthodx.training.masks.fit import MasksConfig, fit_masks
+from orthodx.training.masks.tasks import JointTask, LesionTask, dense_task
 
 CPU = torch.device("cpu")
 MM, ACL = 3, 1
@@ -48,32 +49,40 @@ class Knees:
 
 
 def run(out, task, detail, steps=60, **more):
-    config = FinetuneConfig(
+    config = MasksConfig(
         views=(View.SAGITTAL,), preset="tiny", steps=steps, batch=4, warmup=2, ema=0.8, seed=1, peak_rate=2e-3,
         detail=detail, validation_samples=6, validate_every=steps, **more,
     )  # fmt: skip
     source = Knees(detail, task.truth == "both")
-    parts = finetune_dense(config, source, out, device=CPU, encoders={}, workers=0, task=task, validation=source,
-                           say=lambda line: None)  # fmt: skip
+    parts = fit_masks(
+        config,
+        source,
+        out,
+        team=Team(CPU),
+        encoders={},
+        workers=0,
+        task=task,
+        validation=source,
+        say=lambda line: None,
+    )
     with (out / "metrics.csv").open(newline="") as file:
         return config, parts, list(csv.DictReader(file))[-1]
 
 
 @pytest.mark.parametrize("detail", [1, 2])
 def test_evidence_of_a_fine_line_is_learned_on_a_frozen_encoder(tmp_path, detail):
-    _, _, last = run(tmp_path, LesionTask(), detail, encoder_share=0.0)
+    _, _, last = run(tmp_path, LesionTask(KNEE), detail, encoder_share=0.0)
     assert float(last["auroc_sagittal_MM"]) > 0.95
     assert last["auroc_sagittal_ACL"] == ""  # no crop shows one
 
 
 @pytest.mark.parametrize("detail", [1, 2])
 def test_structures_and_lesions_are_learned_together(tmp_path, detail):
-    task = JointTask()
+    task = JointTask(KNEE)
     config, parts, last = run(tmp_path / "run", task, detail)
     assert float(last["dice_sagittal_femur"]) > 0.8
     assert float(last["auroc_sagittal_MM"]) > 0.8
-    bundle = bundle_run(tmp_path / "model", "mine", config, task.heads, parts, GridSpec(),
-                        closer=task.closer)  # fmt: skip
+    bundle = bundle_masks(tmp_path / "model", Card(name="mine"), config, task, parts, GridSpec())
     evidence, segment = open_bundle(bundle.path).head("evidence"), open_bundle(bundle.path).head("segment")
     assert (evidence.detail, segment.detail) == (detail, 1)
     image = torch.rand(1, 1, 4, 32 * detail, 32 * detail) * 2 - 1
@@ -83,7 +92,7 @@ def test_structures_and_lesions_are_learned_together(tmp_path, detail):
 
 def test_maps_at_twice_the_detail_alone_have_the_finer_path(tmp_path):
     for detail in (1, 2):
-        task = LesionTask()
+        task = LesionTask(KNEE)
         _, parts, _ = run(tmp_path / str(detail), task, detail, steps=1, encoder_share=0.0)
         assert Path(parts["evidence"]).is_file()
         finer = any(k.startswith("read_image.enter") for k in load_file(parts["evidence"]))
@@ -91,7 +100,7 @@ def test_maps_at_twice_the_detail_alone_have_the_finer_path(tmp_path):
 
 
 def test_only_evidence_looks_closer(tmp_path):
-    with pytest.raises(UsageError, match="reads nothing finer"):
-        run(tmp_path, LesionTask(), 2, steps=1, head="mean")
-    assert dense_task("segment", probe=False).closer == frozenset()
-    assert dense_task("diagnose", probe=True).closer == dense_task("diagnose", probe=False).closer == {"evidence"}
+    with pytest.raises(UsageError, match="cannot look 2 times closer"):
+        run(tmp_path, LesionTask(KNEE), 2, steps=1, head="mean")
+    assert dense_task("segment", False, KNEE).closer == frozenset()
+    assert dense_task("diagnose", True, KNEE).closer == dense_task("diagnose", False, KNEE).closer == {"evidence"}

@@ -14,14 +14,15 @@ from orthodx.grid.region import RegionSpec
 from orthodx.grid.spec import GridSpec
 from orthodx.inference.study_reader import StudyReader
 from orthodx.joints import View
-from orthodx.networks import diagnose_head
-from orthodx.networks.ortho import OrthoConfig, OrthoEncoder
+from orthodx.networks.encoders.ortho import OrthoConfig, OrthoEncoder
+from orthodx.networks.heads import pooled
 from orthodx.studies.discover import find_series
 from orthodx.studies.manifest import write_table
 from orthodx.studies.nifti import write_image
 from orthodx.training.bundling import bundle_diagnosis, refuse_other_grid
-from orthodx.training.finetune_diagnose import DiagnoseConfig, finetune_diagnose
-from orthodx.training.summaries import Summaries
+from orthodx.training.diagnosis.fit import Cohort, fit_diagnosis
+from orthodx.training.diagnosis.stage_one import DiagnosisConfig
+from orthodx.training.diagnosis.summaries import Summaries
 
 CPU = torch.device("cpu")
 LABELS = ("ACL", "MM", "EFFU")
@@ -36,11 +37,11 @@ AXES = {
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
     monkeypatch.setitem(OrthoEncoder.presets, "tiny", OrthoConfig(channels=(32, 16, 16, 16), time_channels=16))
-    monkeypatch.setattr(diagnose_head, "TOKENS", (2, 3, 3))
+    monkeypatch.setattr(pooled, "TOKENS", (2, 3, 3))
 
 
 def settings(**more):
-    base = DiagnoseConfig(
+    base = DiagnosisConfig(
         preset="tiny", head="mean", labels=LABELS, encoder_share=0.0, validation=0.3, seed=3,
         grid=GridSpec(pixel_mm=2.0), region=RegionSpec(slices=4, rows=32, columns=32),
     )  # fmt: skip
@@ -81,9 +82,10 @@ def studies(tmp_path_factory):
 
 
 def fit(studies, out, say=lambda line: None, **more):
-    inputs = {k: more.pop(k) for k in ("ehr", "validation", "resume", "labels", "encoders") if k in more}
-    inputs.setdefault("encoders", {})
-    return finetune_diagnose(settings(**more), [studies], out, device=CPU, say=say, **inputs)
+    tables = {k: more.pop(k) for k in ("ehr", "validation", "labels") if k in more}
+    resume = more.pop("resume", False)
+    cohort = Cohort(studies=[studies], **tables)
+    return fit_diagnosis(settings(**more), cohort, out, device=CPU, say=say, resume=resume)
 
 
 def validation(out, stage="fusion", view=""):
@@ -135,21 +137,23 @@ def test_summaries_follow_image_and_weights(tmp_path, studies):
     encoder = OrthoEncoder(OrthoEncoder.preset("tiny"))
     with torch.no_grad():
         encoder.stem.bias += 1
-    from orthodx.networks import HEADS
-    from orthodx.training.study_cases import open_cases
+    from orthodx.networks import HEADS, Wanted
+    from orthodx.training.diagnosis.study_cases import open_cases
 
-    case = open_cases([studies], LABELS, settings().grid, settings().region, tmp_path / "regions")[0]
-    head = HEADS.get("mean")(HEADS.get("mean").config_for(encoder))
+    table = studies / "labels.csv"
+    case = open_cases([studies], LABELS, settings().grid, settings().region, tmp_path / "regions", labels=table)[0]
+    head = HEADS.get("mean")(HEADS.get("mean").config_for(encoder, Wanted(labels=3)))
     Summaries(tmp_path / "features", encoder, head, CPU)(case.views[View.SAGITTAL])
     assert len(set((tmp_path / "features").iterdir()) - before) == 1
 
 
 def test_end_to_end_training_resumes_exactly(tmp_path, studies, monkeypatch):
-    from orthodx.training import view_stage
+    from orthodx.training import loop
+    from orthodx.training.diagnosis import view_stage
 
     options = {"encoder_share": 1.0, "epochs": 2, "views": (View.SAGITTAL,), "batch": 6}
     whole = fit(studies, tmp_path / "whole", **options)
-    real, calls = view_stage.guarded_step, []
+    real, calls = loop.guarded_step, []
 
     def pulled(*a):
         calls.append(1)
@@ -157,11 +161,11 @@ def test_end_to_end_training_resumes_exactly(tmp_path, studies, monkeypatch):
             raise KeyboardInterrupt
         return real(*a)
 
-    monkeypatch.setattr(view_stage, "guarded_step", pulled)
+    monkeypatch.setattr(loop, "guarded_step", pulled)
     monkeypatch.setattr(view_stage.ViewConfig, "save_every", 3)
     with pytest.raises(KeyboardInterrupt):
         fit(studies, tmp_path / "cut", **options)
-    monkeypatch.setattr(view_stage, "guarded_step", real)
+    monkeypatch.setattr(loop, "guarded_step", real)
     again = fit(studies, tmp_path / "cut", resume=True, **options)
     for name, tensor in whole.model.state_dict().items():
         assert torch.equal(tensor, again.model.state_dict()[name]), name
@@ -228,9 +232,8 @@ def test_fractions_nest_and_held_out_centers_stay_out(tmp_path, studies):
 
 def test_the_bundle_keeps_calibration_and_reads_back(tmp_path, studies):
     config = settings(fraction=0.5)
-    fitted = finetune_diagnose(
-        config, [studies], tmp_path / "run", device=CPU, encoders={}, ehr=studies / "ehr.csv", say=lambda line: None
-    )
+    cohort = Cohort(studies=[studies], ehr=studies / "ehr.csv")
+    fitted = fit_diagnosis(config, cohort, tmp_path / "run", device=CPU, say=lambda line: None)
     bundle = bundle_diagnosis(tmp_path / "model", "mine", config, fitted, from_scratch=True, ehr=True)
     info = open_bundle(bundle.path).info
     assert info.diagnosis.thresholds == fitted.thresholds
@@ -248,7 +251,8 @@ def test_the_bundle_keeps_calibration_and_reads_back(tmp_path, studies):
 
 def test_a_diagnosis_that_looks_closer_reads_back_and_reads_a_study(tmp_path, studies):
     config = settings(head="evidence", region=RegionSpec(slices=4, rows=16, columns=16, detail=2), fraction=0.5)
-    fitted = finetune_diagnose(config, [studies], tmp_path / "run", device=CPU, encoders={}, say=lambda line: None)
+    cohort = Cohort(studies=[studies])
+    fitted = fit_diagnosis(config, cohort, tmp_path / "run", device=CPU, say=lambda line: None)
     bundle = bundle_diagnosis(tmp_path / "model", "mine", config, fitted, from_scratch=True)
     reader = StudyReader(open_bundle(bundle.path), CPU)
     one = next(s for s in find_series([studies]).series if s.view is View.CORONAL)

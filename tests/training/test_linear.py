@@ -5,7 +5,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from orthodx.training.linear import _not_negative, fit_linear
+from orthodx.training.diagnosis.linear import _not_negative, fit_linear
 
 RNG = np.random.default_rng(0)
 FOLDS = [(np.flatnonzero(np.arange(120) % 4 != k), np.flatnonzero(np.arange(120) % 4 == k)) for k in range(4)]

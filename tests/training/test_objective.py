@@ -12,14 +12,14 @@ from orthodx.cli.app import app
 from orthodx.errors import BundleError, UsageError
 from orthodx.grid.spec import GridSpec
 from orthodx.joints import View
-from orthodx.networks.ortho import OrthoConfig, OrthoEncoder
+from orthodx.networks.encoders.ortho import OrthoConfig, OrthoEncoder
 from orthodx.synth.anatomy import Anatomy
 from orthodx.synth.anatomy_bank import AnatomyBank
 from orthodx.synth.source import SyntheticSource
+from orthodx.training.denoising.fit import PretrainConfig, draw, fit_denoiser
+from orthodx.training.denoising.objective import Align, Denoise, Distil, feature_error
 from orthodx.training.distributed import Team
 from orthodx.training.ema import Ema
-from orthodx.training.objective import Align, Denoise, Distil, feature_error
-from orthodx.training.pretrain import PretrainConfig, draw, pretrain
 
 ALONE = Team(torch.device("cpu"))
 TINY = OrthoConfig(channels=(8, 8, 8, 8), time_channels=8)
@@ -56,7 +56,7 @@ def run(out, source, **more):
     settings = {"view": View.SAGITTAL, "preset": "tiny", "steps": 4, "batch": 2, "save_every": 2, "log_every": 2}
     extra = {k: more.pop(k) for k in ("teacher", "init", "resume") if k in more}
     config = PretrainConfig(**{**settings, **more})
-    return pretrain(config, source, out, team=ALONE, workers=0, say=lambda _: None, **extra)
+    return fit_denoiser(config, source, out, team=ALONE, workers=0, say=lambda _: None, **extra)
 
 
 def test_draws_of_one_sample_are_independent_and_the_first_is_what_it_always_was():

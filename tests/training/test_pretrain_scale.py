@@ -12,14 +12,14 @@ from safetensors.torch import load_file
 
 from orthodx.grid.spec import GridSpec
 from orthodx.joints import View
-from orthodx.networks.ortho import OrthoConfig, OrthoEncoder
+from orthodx.networks.encoders.ortho import OrthoConfig, OrthoEncoder
 from orthodx.synth.anatomy import Anatomy
 from orthodx.synth.anatomy_bank import AnatomyBank
 from orthodx.synth.source import SyntheticSource
 from orthodx.training.checkpoint import PREVIOUS
+from orthodx.training.denoising.fit import PretrainConfig, draw, fit_denoiser
+from orthodx.training.denoising.probe import at_sites, probe
 from orthodx.training.distributed import Team
-from orthodx.training.pretrain import PretrainConfig, draw, pretrain
-from orthodx.training.probe import at_sites, probe
 
 ALONE = Team(torch.device("cpu"))
 
@@ -37,7 +37,7 @@ def source(knee):
 def run(out, source, **more):
     settings = {"view": View.SAGITTAL, "preset": "tiny", "steps": 4, "batch": 2, "save_every": 2, "log_every": 2}
     extra = {k: more.pop(k) for k in ("labelled", "resume") if k in more}
-    weights = pretrain(
+    weights = fit_denoiser(
         PretrainConfig(**{**settings, **more}), source, out, team=ALONE, workers=0, say=lambda _: None, **extra
     )
     return load_file(weights)
@@ -89,11 +89,11 @@ from pathlib import Path
 import torch
 from orthodx.grid.spec import GridSpec
 from orthodx.joints import View
-from orthodx.networks.ortho import OrthoConfig, OrthoEncoder
+from orthodx.networks.encoders.ortho import OrthoConfig, OrthoEncoder
 from orthodx.synth.anatomy_bank import AnatomyBank
 from orthodx.synth.source import SyntheticSource
 from orthodx.training.distributed import join, leave
-from orthodx.training.pretrain import PretrainConfig, pretrain
+from orthodx.training.denoising.fit import PretrainConfig, fit_denoiser
 torch.set_num_threads(1)
 torch.cpu._is_amx_tile_supported = torch.cpu._is_avx512_bf16_supported = lambda: False
 OrthoEncoder.presets["tiny"] = OrthoConfig(channels=(8, 8, 8, 8), time_channels=8)
@@ -101,7 +101,7 @@ source = SyntheticSource(AnatomyBank(Path(sys.argv[1])), GridSpec(), crop=(4, 32
 team = join(torch.device("cpu"))
 assert team.size == 2
 config = PretrainConfig(view=View.SAGITTAL, preset="tiny", steps=4, batch=1, save_every=2, log_every=2)
-pretrain(config, source, Path(sys.argv[2]), team=team, workers=0, say=lambda _: None)
+fit_denoiser(config, source, Path(sys.argv[2]), team=team, workers=0, say=lambda _: None)
 leave(team)
 """
 
@@ -131,7 +131,7 @@ def test_pictures_are_drawn_on_the_way(tmp_path, source):
 
 def test_the_weights_that_probe_best_are_kept(tmp_path, source, monkeypatch):
     scores = iter([0.3, 0.6, 0.5, 0.2])
-    monkeypatch.setattr("orthodx.training.pretrain.probe", lambda *_, **__: next(scores))
+    monkeypatch.setattr("orthodx.training.denoising.fit.probe", lambda *_, **__: next(scores))
     kept = run(tmp_path, source, probe_every=1, labelled=source)
     best = load_file(tmp_path / "best.safetensors")
     assert all(torch.equal(kept[k], best[k]) for k in kept)

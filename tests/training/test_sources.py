@@ -13,7 +13,7 @@ from orthodx.cli.app import app
 from orthodx.errors import NoInputError, UsageError
 from orthodx.grid.spec import GridSpec
 from orthodx.joints import View
-from orthodx.networks.ortho import OrthoConfig, OrthoEncoder
+from orthodx.networks.encoders.ortho import OrthoConfig, OrthoEncoder
 from orthodx.synth.anatomy import Anatomy
 from orthodx.synth.anatomy_bank import AnatomyBank
 from orthodx.training.sources import Mixture, identity, open_source, passed_over

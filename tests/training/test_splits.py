@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orthodx.errors import UsageError
-from orthodx.training.splits import Case, label_fraction, person_index, refuse_leakage, split
+from orthodx.training.diagnosis.splits import Case, label_fraction, person_index, refuse_leakage, split
 
 SHARES = np.array((0.4, 0.25, 0.1, 0.05))  # of patients with each label
 

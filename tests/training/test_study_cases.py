@@ -6,13 +6,13 @@ import pytest
 from orthodx.errors import NoInputError, UsageError
 from orthodx.grid.region import RegionSpec
 from orthodx.grid.spec import GridSpec
-from orthodx.joints import View
+from orthodx.joints import KNEE, Abnormality, Joint, View
 from orthodx.studies.manifest import write_table
 from orthodx.studies.nifti import write_image
 from orthodx.studies.series import Series
 from orthodx.studies.volume import Volume
-from orthodx.training import study_cases
-from orthodx.training.study_cases import open_cases
+from orthodx.training.diagnosis import study_cases
+from orthodx.training.diagnosis.study_cases import labels_in, open_cases, table_of
 
 GRID, REGION = GridSpec(pixel_mm=2.0), RegionSpec(slices=4, rows=32, columns=32)
 AFFINE = np.array([[0, 0, 4, 0], [2, 0, 0, 0], [0, 2, 0, 0], [0, 0, 0, 1]], float)
@@ -32,7 +32,8 @@ def folder(tmp_path):
 
 
 def opened(folder, say=lambda line: None, **more):
-    return open_cases([folder], ("ACL",), GRID, REGION, folder.parent / "cache", say=say, **more)
+    labels = table_of([folder], None)
+    return open_cases([folder], ("ACL",), GRID, REGION, folder.parent / "cache", labels=labels, say=say, **more)
 
 
 def test_two_series_of_one_folder_keep_their_own_images(tmp_path):
@@ -72,3 +73,32 @@ def test_a_cohort_without_labels_names_the_file(folder):
     with pytest.raises(UsageError, match=r"no labels\.csv beside") as caught:
         opened(folder)
     assert "put it there" in caught.value.hint
+
+
+def test_two_patients_under_one_study_id_never_train(folder):
+    write_image(folder / "other" / "x.nii.gz", image(7), AFFINE)
+    rows = [("p0", "s0", "a", "s0/s0.nii.gz"), ("p9", "s0", "b", "other/x.nii.gz"), ("p1", "s1", "c", "s1/s1.nii.gz")]
+    columns = ("patient_id", "study_id", "series_id", "path")
+    write_table(folder / "manifest.csv", [dict(zip(columns, row, strict=True)) for row in rows], columns)
+    lines = []
+    assert [c.study_id for c in opened(folder, lines.append)] == ["s1"]
+    assert any("'s0' has series of 2 patients (p0, p9)" in line for line in lines)
+
+
+def test_ids_are_joined_as_people_spell_them(folder):
+    (folder / "s0").rename(folder / "Mu\u0308ller 007")
+    write_table(folder / "labels.csv", [{"study_id": " M\u00fcller 007 ", "ACL": 1}], ("study_id", "ACL"))
+    write_table(folder / "ehr.csv", [{"study_id": "M\u00fcller 007", "age": 33}], ("study_id", "age"))
+    (case,) = opened(folder, ehr=[folder / "ehr.csv"])
+    assert (case.study_id, case.labels.tolist(), case.record.age) == ("M\u00fcller 007", [1.0], 33)
+
+
+def test_the_labels_of_the_table_are_learned_and_others_told(folder):
+    own = Joint("mine", (), (Abnormality("ACL", "", None, 1), Abnormality("MM", "", None, 2)))
+    table, lines = folder / "labels.csv", []
+    write_table(table, [{"study_id": "s0", "note": "x", "ACL": 1}], ("study_id", "note", "ACL"))
+    assert labels_in(table, own, lines.append) == ("ACL",)
+    assert lines == ["labels.csv: note: no abnormality of the mine, not learned"]
+    assert labels_in(table, Joint("any", KNEE.structures), lines.append) == ("note", "ACL")
+    with pytest.raises(UsageError, match="no column for any of TFCC"):
+        labels_in(table, Joint("wrist", (), (Abnormality("TFCC", "", None, 1),)), lines.append)

@@ -8,13 +8,14 @@ import torch
 
 from orthodx.errors import BundleError
 from orthodx.grid.spec import GridSpec
-from orthodx.joints import View
-from orthodx.networks.ortho import OrthoConfig, OrthoEncoder
+from orthodx.joints import KNEE, View
+from orthodx.networks.encoders.ortho import OrthoConfig, OrthoEncoder
 from orthodx.synth.source import SyntheticSource
+from orthodx.training.denoising.fit import PretrainConfig, fit_denoiser
 from orthodx.training.distributed import Team
-from orthodx.training.finetune import FinetuneConfig, finetune_dense
+from orthodx.training.masks.fit import MasksConfig, fit_masks
+from orthodx.training.masks.tasks import SegmentTask
 from orthodx.training.optimise import DivergedError, learning_rate
-from orthodx.training.pretrain import PretrainConfig, pretrain
 from orthodx.training.sources import open_source
 
 CPU = torch.device("cpu")
@@ -61,22 +62,22 @@ class Stops:
 
 
 def test_a_killed_pretraining_resumes_to_the_very_same_weights(tmp_path, source):
-    whole = pretrain(config(), source, tmp_path / "whole", team=ALONE, workers=0, say=quiet)
+    whole = fit_denoiser(config(), source, tmp_path / "whole", team=ALONE, workers=0, say=quiet)
     with pytest.raises(KeyboardInterrupt):
-        pretrain(config(), Stops(source, 9), tmp_path / "cut", team=ALONE, workers=0, say=quiet)
-    resumed = pretrain(config(), source, tmp_path / "cut", team=ALONE, workers=0, resume=True, say=quiet)
+        fit_denoiser(config(), Stops(source, 9), tmp_path / "cut", team=ALONE, workers=0, say=quiet)
+    resumed = fit_denoiser(config(), source, tmp_path / "cut", team=ALONE, workers=0, resume=True, say=quiet)
     assert whole.read_bytes() == resumed.read_bytes()
     with (tmp_path / "cut/metrics.csv").open() as file:
         assert [row["step"] for row in csv.DictReader(file)] == ["2", "4", "6"]
 
 
 def test_a_checkpoint_of_other_options_is_not_continued(tmp_path, source):
-    pretrain(config(), source, tmp_path, team=ALONE, workers=0, say=quiet)
+    fit_denoiser(config(), source, tmp_path, team=ALONE, workers=0, say=quiet)
     with pytest.raises(BundleError, match="other options"):
-        pretrain(config(batch=3), source, tmp_path, team=ALONE, workers=0, resume=True, say=quiet)
+        fit_denoiser(config(batch=3), source, tmp_path, team=ALONE, workers=0, resume=True, say=quiet)
     (tmp_path / "checkpoint.safetensors").write_bytes(b"garbage")
     with pytest.raises(BundleError, match="not a readable checkpoint"):
-        pretrain(config(), source, tmp_path, team=ALONE, workers=0, resume=True, say=quiet)
+        fit_denoiser(config(), source, tmp_path, team=ALONE, workers=0, resume=True, say=quiet)
 
 
 def test_nan_stops_with_the_last_good_state_saved(tmp_path, source):
@@ -86,7 +87,7 @@ def test_nan_stops_with_the_last_good_state_saved(tmp_path, source):
             return (image * float("nan") if key[0] >= 8 else image), truth
 
     with pytest.raises(DivergedError):
-        pretrain(config(), Poisoned(), tmp_path, team=ALONE, workers=0, say=quiet)
+        fit_denoiser(config(), Poisoned(), tmp_path, team=ALONE, workers=0, say=quiet)
     from safetensors.torch import load_file
 
     tensors = load_file(tmp_path / "checkpoint.safetensors")
@@ -99,11 +100,9 @@ def test_segmentation_learns_to_overfit_and_validates(tmp_path, source):
             return source[3, View.SAGITTAL]
 
     log = []
-    settings = FinetuneConfig(views=(View.SAGITTAL,), preset="tiny", steps=40, batch=1, peak_rate=5e-3, warmup=2,
+    settings = MasksConfig(views=(View.SAGITTAL,), preset="tiny", steps=40, batch=1, peak_rate=5e-3, warmup=2,
                               log_every=10, validate_every=40, validation_samples=1)  # fmt: skip
-    parts = finetune_dense(
-        settings, One(), tmp_path, device=CPU, encoders={}, validation=One(), workers=0, say=log.append
-    )
+    parts = fit_masks(settings, One(), tmp_path, device=CPU, encoders={}, validation=One(), workers=0, say=log.append)
     assert set(parts) == {"encoder_sagittal", "segment"}
     with (tmp_path / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -112,17 +111,15 @@ def test_segmentation_learns_to_overfit_and_validates(tmp_path, source):
 
 
 def test_a_shared_encoder_is_saved_for_every_view(tmp_path, source):
-    settings = FinetuneConfig(preset="tiny", steps=3, batch=1, shared_encoder=True, log_every=3)
-    parts = finetune_dense(settings, source, tmp_path, device=CPU, encoders={}, workers=0, say=quiet)
+    settings = MasksConfig(preset="tiny", steps=3, batch=1, shared_encoder=True, log_every=3)
+    parts = fit_masks(settings, source, tmp_path, task=SegmentTask(KNEE), team=ALONE, encoders={}, workers=0, say=quiet)
     assert parts["encoder_axial"].read_bytes() == parts["encoder_sagittal"].read_bytes()
 
 
 def test_a_run_stopped_on_the_way_writes_its_weights_and_goes_on_as_if_it_had_not(tmp_path, source):
     def run(out, **more):
-        settings = FinetuneConfig(views=(View.AXIAL,), preset="tiny", steps=4, batch=1, warmup=1, log_every=1, **more)
-        parts = finetune_dense(
-            settings, source, out, device=CPU, encoders={}, workers=0, say=quiet, resume=out.exists()
-        )
+        settings = MasksConfig(views=(View.AXIAL,), preset="tiny", steps=4, batch=1, warmup=1, log_every=1, **more)
+        parts = fit_masks(settings, source, out, device=CPU, encoders={}, workers=0, say=quiet, resume=out.exists())
         return parts["segment"].read_bytes()
 
     whole, half = run(tmp_path / "whole"), run(tmp_path / "parts", stop_at=2)
@@ -132,7 +129,7 @@ def test_a_run_stopped_on_the_way_writes_its_weights_and_goes_on_as_if_it_had_no
 
 
 def test_studies_on_disk_are_a_source_too(cohort):
-    source = open_source([cohort], GridSpec(), (6, 64, 64), 0, truth=True)
+    source = open_source([cohort], GridSpec(), (6, 64, 64), 0, joint=KNEE, truth=True)
     image, truth = source[0, View.CORONAL]
     assert image.shape == (1, 6, 64, 64)
     assert sum(int(source[i, View.CORONAL][1].max()) for i in range(6)) > 0

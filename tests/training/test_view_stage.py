@@ -8,12 +8,12 @@ from torch import nn
 from orthodx.grid.region import RegionSpec, joint_region
 from orthodx.grid.spec import GridSpec
 from orthodx.joints import View
-from orthodx.networks.diagnose_head import PooledConfig, SelfAttentionHead
+from orthodx.networks.heads.pooled import PooledConfig, SelfAttentionHead
 from orthodx.studies.volume import Volume
-from orthodx.training import view_stage
-from orthodx.training.fusion_stage import folds_of
-from orthodx.training.study_cases import SeriesRegion
-from orthodx.training.summaries import Summaries
+from orthodx.training.diagnosis import view_stage
+from orthodx.training.diagnosis.fusion_stage import folds_of
+from orthodx.training.diagnosis.study_cases import SeriesRegion
+from orthodx.training.diagnosis.summaries import Summaries
 
 CPU = torch.device("cpu")
 

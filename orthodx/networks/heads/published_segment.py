@@ -9,10 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from orthodx.errors import UsageError
-from orthodx.networks.encoder import Stride, ViewEncoder
-from orthodx.networks.head import Head, Wanted, register_head
-from orthodx.networks.segment_head import dice_and_cross_entropy
-
+from orthodx.networks.encoders.encoder import Stride, ViewEncoder
+from orthodx.networks.heads.head import Head, Wanted, register_head
+from orthodx.networks.heads.skip_segment import dice_and_cross_entropy
 
 STEPS = 4  # transposed convolutions
 DOUBLINGS = {2**n: n for n in range(STEPS + 1)}  # stride -> steps that double an axis
@@ -68,8 +67,8 @@ class PublishedSegmentHead(Head):
 
         def grow(c_in: int, c_out: int) -> list[nn.Module]:
             n = next(step)
-            doubled = [DOUBLINGS[s] > n for s in config.stride]
-            kernel, stride = tuple(4 if d else 3 for d in doubled), tuple(2 if d else 1 for d in doubled)
+            d, h, w = (int(DOUBLINGS[s] > n) for s in config.stride)  # 1 where this step doubles the axis
+            kernel, stride = (3 + d, 3 + h, 3 + w), (1 + d, 1 + h, 1 + w)
             return [nn.ConvTranspose3d(c_in, c_out, kernel, stride=stride, padding=1), nn.ReLU()]
 
         c = config.block_channels

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from orthodx.networks.diffusion import cosine_abar, q_sample
-from orthodx.networks.encoder import ViewEncoder
+from orthodx.networks.encoders.encoder import ViewEncoder
 
 
 @dataclass(frozen=True, kw_only=True)

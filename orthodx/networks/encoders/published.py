@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from orthodx.networks.encoder import ViewEncoder, register_encoder
+from orthodx.networks.encoders.encoder import ViewEncoder, register_encoder
 from orthodx.networks.layers import time_embedding, zero
 
 STRIDE = 16  # of the bottleneck, along every axis

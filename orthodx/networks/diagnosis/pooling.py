@@ -60,7 +60,7 @@ class GlobalLocalPooling(Pooling):
 
 @POOLINGS.register("sap")
 class SelfAttentionPooling(Pooling):
-    """The mean, and the mean of self-attention over the positions (SAP), of 16 heads or as many as divide the channels."""
+    """The mean, and the mean of self-attention over the positions (SAP): 16 heads, or as many as part the channels."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

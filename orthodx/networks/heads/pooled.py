@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from orthodx.errors import UsageError
-from orthodx.networks.encoder import ViewEncoder
-from orthodx.networks.head import Head, Wanted, register_head
-from orthodx.networks.pooling import POOLINGS
+from orthodx.networks.diagnosis.pooling import POOLINGS
+from orthodx.networks.encoders.encoder import ViewEncoder
+from orthodx.networks.heads.head import Head, Wanted, register_head
 
 TOKENS = (7, 8, 8)  # positions a block is averaged to: those of the deepest block in a usual region
 

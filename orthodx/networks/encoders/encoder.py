@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from orthodx.errors import UsageError
 from orthodx.networks.registry import Registry
 
-
 Stride = tuple[int, int, int]  # depth, height, width
 
 

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from orthodx.errors import UsageError
-from orthodx.networks.encoder import Stride, ViewEncoder
-from orthodx.networks.head import Head, Wanted, register_head
-from orthodx.networks.layout import channels_last
+from orthodx.networks.encoders.encoder import Stride, ViewEncoder
+from orthodx.networks.heads.head import Head, Wanted, register_head
 from orthodx.networks.layers import PlaneConv, groups_of, shuffle, zero
+from orthodx.networks.layout import channels_last
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,13 +11,14 @@ from torch import Tensor, nn
 
 from orthodx.errors import UsageError
 from orthodx.joints import View
-from orthodx.networks.diagnose_head import DiagnoseHead
-from orthodx.networks.encoder import ViewEncoder
-from orthodx.networks.fusion import FUSIONS, VIEWS, Fusion
-from orthodx.networks.head import HEADS, Wanted, head_config
-from orthodx.networks.record_coding import RecordCoding
-from orthodx.networks.tabular import RecordBranch
+from orthodx.networks.diagnosis.fusion import FUSIONS, VIEWS, Fusion
+from orthodx.networks.diagnosis.record_coding import RecordCoding
+from orthodx.networks.diagnosis.tabular import RecordBranch
+from orthodx.networks.encoders.encoder import ViewEncoder
+from orthodx.networks.heads.head import HEADS, Wanted, head_config
+from orthodx.networks.heads.pooled import DiagnoseHead
 from orthodx.studies.records import Record
+
 
 @dataclass(frozen=True, kw_only=True)
 class DiagnoserConfig:

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from orthodx.errors import UsageError
-from orthodx.networks.encoder import ViewEncoder
-from orthodx.networks.evidence_head import EvidenceConfig, EvidenceHead
-from orthodx.networks.head import Wanted, register_head
+from orthodx.networks.encoders.encoder import ViewEncoder
+from orthodx.networks.heads.evidence import EvidenceConfig, EvidenceHead
+from orthodx.networks.heads.head import Wanted, register_head
+from orthodx.networks.heads.skip_segment import SkipSegmentConfig, SkipSegmentHead
+from orthodx.networks.heads.structure_signal import SIGNALS, structure_signal
 from orthodx.networks.layout import coarse
-from orthodx.networks.segment_head import SkipSegmentConfig, SkipSegmentHead
-from orthodx.networks.structure_signal import SIGNALS, structure_signal
 
 
 @dataclass(frozen=True, kw_only=True)

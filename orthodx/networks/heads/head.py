@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from orthodx.errors import UsageError
 from orthodx.joints import Joint
-from orthodx.networks.encoder import ViewEncoder
+from orthodx.networks.encoders.encoder import ViewEncoder
 from orthodx.networks.registry import Registry
 
 

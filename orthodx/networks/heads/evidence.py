@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from orthodx.errors import UsageError
-from orthodx.networks.diagnose_head import DiagnoseHead
-from orthodx.networks.encoder import Stride, ViewEncoder
-from orthodx.networks.head import Wanted, register_head
+from orthodx.networks.encoders.encoder import Stride, ViewEncoder
+from orthodx.networks.heads.head import Wanted, register_head
+from orthodx.networks.heads.pooled import DiagnoseHead
 from orthodx.networks.layers import PlaneConv, VolumeConv, groups_of, unshuffle, zero
 from orthodx.networks.layout import channels_last
 

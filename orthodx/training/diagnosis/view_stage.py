@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -13,16 +13,16 @@ import torch
 from torch import Tensor, nn
 
 from orthodx.joints import View
-from orthodx.networks.diagnose_head import DiagnoseHead, masked_bce
-from orthodx.networks.encoder import ViewEncoder
-from orthodx.networks.layout import coarse
-from orthodx.networks.precision import autocast
+from orthodx.networks.encoders.encoder import ViewEncoder
+from orthodx.networks.heads.pooled import DiagnoseHead, masked_bce
+from orthodx.networks.reading import ask, blocks_of
 from orthodx.training import checkpoint
+from orthodx.training.diagnosis.linear import Folds
+from orthodx.training.diagnosis.study_cases import SeriesRegion
+from orthodx.training.distributed import Team
 from orthodx.training.ema import Ema
-from orthodx.training.linear import Folds
-from orthodx.training.metrics_log import MetricsLog
-from orthodx.training.optimise import DivergedError, guarded_step, learning_rate
-from orthodx.training.study_cases import SeriesRegion
+from orthodx.training.loop import Lesson, Schedule, train
+from orthodx.training.optimise import guarded_step, learning_rate
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,58 +49,81 @@ class ViewConfig:
 
 
 def fit_end_to_end(
-    config: ViewConfig, encoder: ViewEncoder, head: DiagnoseHead, samples: ViewSamples, state: Path, *,
-    device: torch.device, positive_weight: Tensor, resume: bool, say: Callable[[str], None],
-) -> Path:  # fmt: skip
+    config: ViewConfig,
+    encoder: ViewEncoder,
+    head: DiagnoseHead,
+    samples: ViewSamples,
+    state: Path,
+    *,
+    device: torch.device,
+    positive_weight: Tensor,
+    resume: bool,
+    say: Callable[[str], None],
+) -> Path:
     """Train both in place; they end with the averaged weights. `state`: checkpoint, from which a run goes on.
 
     Returns the table of losses beside `state`, a row an epoch and a row a checkpoint, each the mean since the last.
     """
-    modules: dict[str, nn.Module] = {"encoder": encoder, "head": head}
-    per_epoch = -(-len(samples.regions) // config.batch)
-    steps = config.epochs * per_epoch
-    rates = {"encoder": config.peak_rate * config.encoder_share, "head": config.peak_rate}
-    optimizer = torch.optim.AdamW(
-        [{"params": list(m.parameters()), "name": name} for name, m in modules.items()], weight_decay=0.01
+    lesson = Answers(config, encoder, head, samples, positive_weight, device)
+    schedule = Schedule(
+        steps=lesson.steps,
+        end=lesson.steps,
+        warmup=min(20, lesson.steps // 10 + 1),
+        seed=config.seed,
+        log_every=config.save_every,
+        save_every=config.save_every,
     )
-    ema = Ema(modules, 0.99)
-    record = checkpoint.options(config)
-    start = checkpoint.load(state, modules, ema, optimizer, record) if resume and state.exists() else 0
-    truth, weight = torch.from_numpy(samples.truth).float(), torch.from_numpy(samples.weight).float()
-    log = MetricsLog(state.with_suffix(".csv"), ["step", "loss", "gradient"], start)
-    total, count = 0.0, 0
-    for step in range(start, steps):
-        torch.manual_seed(config.seed * 1_000_003 + step)  # each step's randomness is its own: exact resume
-        epoch, place = divmod(step, per_epoch)
-        order = np.random.default_rng([config.seed, epoch]).permutation(len(samples.regions))
+    table = train(lesson, schedule, state, checkpoint.options(config), team=Team(device), resume=resume, say=say)
+    lesson.ema.swap()
+    return table
+
+
+class Answers(Lesson):
+    """One view's encoder and head learn the studies' answers, every series once an epoch."""
+
+    def __init__(
+        self,
+        config: ViewConfig,
+        encoder: ViewEncoder,
+        head: DiagnoseHead,
+        samples: ViewSamples,
+        positive_weight: Tensor,
+        device: torch.device,
+    ) -> None:
+        self.config, self.encoder, self.head, self.samples, self.device = config, encoder, head, samples, device
+        self.parts = {"encoder": encoder, "head": head}
+        self.rates = {"encoder": config.peak_rate * config.encoder_share, "head": config.peak_rate}
+        self.ema = Ema({"encoder": encoder, "head": head}, 0.99)
+        self.per_epoch = -(-len(samples.regions) // config.batch)
+        self.steps, self.volumes = config.epochs * self.per_epoch, config.batch
+        self.truth, self.weight = torch.from_numpy(samples.truth).float(), torch.from_numpy(samples.weight).float()
+        self.balance = positive_weight.to(device)
+
+    def begin(self, start: int, end: int) -> None:
+        """Nothing is kept between steps."""
+
+    def step(self, step: int) -> dict[str, Tensor]:
+        config, device = self.config, self.device
+        epoch, place = divmod(step, self.per_epoch)
+        order = np.random.default_rng([config.seed, epoch]).permutation(len(self.samples.regions))
         chosen = order[place * config.batch : (place + 1) * config.batch]
-        images = torch.stack([augmented(samples.regions[i], config.view, [config.seed, step, int(i)]) for i in chosen])
+        keys = [[config.seed, step, int(i)] for i in chosen]
+        regions = [self.samples.regions[i] for i in chosen]
+        images = torch.stack([augmented(r, config.view, key) for r, key in zip(regions, keys, strict=True)])
         images = images[:, None].to(device)
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, steps, rates[group["name"]], min(20, steps // 10 + 1))
-        with autocast(device):
-            logits = head(encoder.features(coarse(images, head.detail), blocks=head.blocks), images)
-        loss = masked_bce(
-            logits, truth[chosen].to(device), positive_weight.to(device), weight[chosen][:, None].to(device)
-        )
-        optimizer.zero_grad(set_to_none=True)
+        blocks = blocks_of(self.encoder, images, self.head.blocks, detail=self.head.detail)
+        logits = ask(self.head, blocks, images)
+        truth, weight = self.truth[chosen].to(device), self.weight[chosen][:, None].to(device)
+        loss = masked_bce(logits, truth, self.balance, weight)
         loss.backward()
-        try:
-            norm = guarded_step(optimizer, float(loss.detach()))
-        except DivergedError:
-            checkpoint.save(state, modules, ema, optimizer, step, record)
-            raise
-        ema.update(step)
-        total, count, done = total + float(loss.detach()), count + 1, step + 1
-        saves = done % config.save_every == 0 or done == steps
-        if saves or place + 1 == per_epoch:
-            log.add({"step": done, "loss": total / count, "gradient": norm})
-            say(f"{config.view} epoch {epoch + 1}/{config.epochs}  step {done}/{steps}  loss {total / count:.4f}")
-            total, count = 0.0, 0
-        if saves:
-            checkpoint.save(state, modules, ema, optimizer, done, record)
-    ema.swap()
-    return log.path
+        return {"loss": loss.detach().cpu()}
+
+    def logs(self, done: int, schedule: Schedule) -> bool:
+        return super().logs(done, schedule) or done % self.per_epoch == 0
+
+    def told(self, done: int, row: Mapping[str, float], schedule: Schedule) -> str:
+        epoch = -(-done // self.per_epoch)
+        return f"{self.config.view} epoch {epoch}/{self.config.epochs}  {super().told(done, row, schedule)}"
 
 
 def augmented(region: SeriesRegion, view: View, key: Sequence[int]) -> Tensor:
@@ -132,9 +155,16 @@ def attends(head: DiagnoseHead) -> bool:
 
 
 def fit_pooling(
-    head: DiagnoseHead, summaries: Tensor, samples: ViewSamples, *, seed: int, positive_weight: Tensor,
-    epochs: int = 20, batch: int = 16, peak_rate: float = 1e-3,
-) -> None:  # fmt: skip
+    head: DiagnoseHead,
+    summaries: Tensor,
+    samples: ViewSamples,
+    *,
+    seed: int,
+    positive_weight: Tensor,
+    epochs: int = 20,
+    batch: int = 16,
+    peak_rate: float = 1e-3,
+) -> None:
     """Train a head's attention, if its pooling has any, on summaries (M, ...); its classifier comes along."""
     if not attends(head):
         return
@@ -162,11 +192,15 @@ def vectors_apart(
     head: before `fit_pooling`. Without attention the vectors are the same in every fold.
     """
     out = []
-    for train, _ in folds if attends(head) else folds[:1]:
+    for rows_in, _ in folds if attends(head) else folds[:1]:
         own = copy.deepcopy(head)
-        rows = ViewSamples([samples.regions[i] for i in train], samples.truth[train], samples.weight[train],
-                           samples.patient[train])  # fmt: skip
-        fit_pooling(own, summaries[train], rows, seed=seed, positive_weight=positive_weight)
+        rows = ViewSamples(
+            [samples.regions[i] for i in rows_in],
+            samples.truth[rows_in],
+            samples.weight[rows_in],
+            samples.patient[rows_in],
+        )
+        fit_pooling(own, summaries[rows_in], rows, seed=seed, positive_weight=positive_weight)
         with torch.inference_mode():
             out.append(own.vector(summaries).numpy())
     return out if attends(head) else out * len(folds)

@@ -11,22 +11,21 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from orthodx.networks.diagnose_head import FITTED_TO_LABELS, DiagnoseHead
-from orthodx.networks.encoder import ViewEncoder
-from orthodx.networks.layout import coarse
-from orthodx.networks.precision import autocast
+from orthodx.networks.encoders.encoder import ViewEncoder
+from orthodx.networks.heads.pooled import DiagnoseHead
+from orthodx.networks.reading import ask, blocks_of
 from orthodx.studies.writing import atomic
-from orthodx.training.study_cases import SeriesRegion
+from orthodx.training.diagnosis.study_cases import SeriesRegion
 
 LARGE = 4096  # numbers in a summary above which it is kept as float16
 
 
 def weights_hash(*modules: nn.Module) -> str:
-    """SHA-256 of all parameters and buffers but the parts of a head that a probe fits."""
+    """SHA-256 of all parameters and buffers but the parts of a head that are fitted to labels."""
     digest = hashlib.sha256()
     for module in modules:
         for name, tensor in module.state_dict().items():
-            if name.split(".")[0] not in FITTED_TO_LABELS:
+            if name.split(".")[0] not in getattr(module, "fitted", ()):
                 digest.update(name.encode())
                 digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
@@ -54,10 +53,8 @@ class Summaries:
         except (OSError, SafetensorError, KeyError):
             pass
         image = torch.from_numpy(region.load().astype("float32"))[None, None].to(self.device)
-        head = self.head
-        with autocast(self.device):
-            features = self.encoder.features(coarse(image, head.detail), blocks=head.blocks)
-            summary = head.summary(features, image)[0].float().cpu()
+        blocks = blocks_of(self.encoder, image, self.head.blocks, detail=self.head.detail)
+        summary = ask(self.head.summary, blocks, image)[0].float().cpu()
         kept = summary.half() if summary.numel() > LARGE else summary
         with atomic(path) as temporary:
             save_file({"summary": kept}, temporary)

@@ -15,10 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from orthodx.networks.diffusion import cosine_abar, epsilon_of
-from orthodx.networks.encoder import ViewEncoder, register_encoder
+from orthodx.networks.encoders.encoder import ViewEncoder, register_encoder
 from orthodx.networks.layers import PlaneConv, VolumeConv, shuffle, time_embedding, unshuffle, zero
 from orthodx.networks.layout import channels_last
-
 
 MOST_CHANNELS = 4096
 

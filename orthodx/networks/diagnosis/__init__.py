@@ -1,0 +1,1 @@
+"""From the views' heads to one answer: pooling, fusion, health record, repeated series."""

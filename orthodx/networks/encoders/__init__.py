@@ -1,0 +1,1 @@
+"""View encoders: diffusion denoisers whose inner blocks are read as features."""

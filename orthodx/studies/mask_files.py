@@ -1,0 +1,36 @@
+"""Masks in a folder, found by their series."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from pathlib import Path
+
+from orthodx.studies.keys import file_name
+from orthodx.studies.nifti import is_nifti
+from orthodx.studies.series import Series
+
+TRUTH, NNUNET_TRUTH = "truth", "labelsTr"
+
+
+def stem_of(path: Path) -> str:
+    """The name of a NIfTI file without its ending."""
+    return re.sub(r"\.nii(\.gz)?$", "", path.name, flags=re.IGNORECASE)
+
+
+def files_by_name(folder: Path) -> dict[str, Path]:
+    """`file_name` -> NIfTI file of a folder, so that a mask is found by its series, however it spells the id."""
+    return _listed(folder, folder.stat().st_mtime_ns) if folder.is_dir() else {}
+
+
+def truth_of(study: Path, series: Series) -> Path | None:
+    """The true mask of a series: in a folder `truth` of its study, or beside it, or in nnU-Net's `labelsTr`."""
+    roots = (study, study.parent)
+    places = [root / TRUTH for root in roots] + [root / NNUNET_TRUTH for root in (*roots, series.path.parent.parent)]
+    return next((file for place in places if (file := files_by_name(place).get(series.file_name))), None)
+
+
+@lru_cache(maxsize=32)
+def _listed(folder: Path, changed: int) -> dict[str, Path]:
+    files = (p for p in sorted(folder.iterdir()) if is_nifti(p) and not p.name.startswith("."))
+    return {file_name(stem_of(path)): path for path in files}

@@ -1,0 +1,59 @@
+"""`orthodx synth`: studies with their truth, or a bank of anatomies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from orthodx.errors import UsageError
+from orthodx.requests import SynthRequest, takes
+from orthodx.synth.anatomy_bank import AnatomyBank
+
+
+@takes(SynthRequest)
+def synth(request: SynthRequest, *, tell: Callable[[str, int, int], None] = lambda name, done, total: None) -> Path:
+    """Make synthetic studies and return their manifest, or with `bank` a folder of anatomies.
+
+    tell: called after each with (name, done, total). Raises `UsageError` for a joint, center or format unknown here,
+    and for options that contradict each other.
+    """
+    if request.maps and request.anatomy is None:
+        raise UsageError("--map picks from a folder of label maps", hint="give the folder with --anatomy")
+    if request.bank:
+        request.refuse(("centers", "formats"), "is for studies, not for --bank")
+    if request.prevalence is not None and not request.lesions:
+        raise UsageError("--prevalence is the share of injured joints", hint="add --lesions")
+    common: dict[str, Any] = {
+        "joint": request.joint,
+        "seed": request.seed,
+        "lesions": request.lesions,
+        "prevalence": request.prevalence,
+        "workers": request.workers,
+        "tell": tell,
+    }
+    if (drawn := _anatomy(request)) is not None:
+        common["anatomy"] = drawn
+    if request.bank:
+        from orthodx.synth.bank import write_bank
+
+        return write_bank(request.out, anatomies=request.studies, **common)
+    from orthodx.synth.study_writer import write_cohort
+
+    if request.centers:
+        common["centers"] = request.centers
+    return write_cohort(request.out, studies=request.studies, formats=request.formats, resume=request.resume, **common)
+
+
+def _anatomy(request: SynthRequest) -> Any:
+    """What anatomies are drawn from: a bank or label maps; None for procedural joints."""
+    if request.anatomy is None:
+        return None
+    kept = AnatomyBank(request.anatomy)
+    if len(kept) and request.maps:
+        raise UsageError(f"{request.anatomy} is a bank, and --map picks label maps", hint="leave --map out")
+    if len(kept):
+        return kept
+    from orthodx.synth.labelmaps import LabelMapSource
+
+    return LabelMapSource.open(request.anatomy, request.maps or None)

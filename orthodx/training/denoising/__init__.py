@@ -1,0 +1,1 @@
+"""Pretraining: what an encoder learns from images alone."""

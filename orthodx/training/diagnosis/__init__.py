@@ -1,0 +1,1 @@
+"""Fine-tuning for diagnosis from studies and their labels."""

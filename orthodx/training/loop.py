@@ -1,0 +1,135 @@
+"""The one training loop: pretraining and every fine-tuning by gradient descent is a `Lesson` that it repeats.
+
+A step's randomness depends on seed and step only, so a killed run resumes to the very same weights.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from orthodx.training import checkpoint
+from orthodx.training.distributed import Team
+from orthodx.training.ema import Ema
+from orthodx.training.metrics_log import Means, MetricsLog
+from orthodx.training.optimise import DivergedError, guarded_step, learning_rate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """steps: of the whole run. end: of this part of it. Every so many steps it logs and saves."""
+
+    steps: int
+    end: int
+    warmup: int
+    seed: int
+    log_every: int
+    save_every: int
+
+
+class Lesson(ABC):
+    """What is learned.
+
+    parts: networks, by their name in checkpoints; all are saved and averaged. rates: peak learning rate of each; with 0
+    a part stays as it is. columns: of `metrics.csv` beside the step's own. volumes: that all processes see in a step.
+    """
+
+    parts: Mapping[str, nn.Module]
+    rates: Mapping[str, float]
+    ema: Ema
+    losses: tuple[str, ...] = ("loss",)
+    columns: tuple[str, ...] = ()
+    volumes: int = 1
+
+    @abstractmethod
+    def begin(self, start: int, end: int) -> None:
+        """Make ready for the steps start..end-1."""
+
+    @abstractmethod
+    def step(self, step: int) -> dict[str, Tensor]:
+        """Forward and backward of one step; the values of each loss and of further `columns`, detached.
+
+        "loss" is what is minimised where nothing else is; a further value "total" names the sum instead.
+        """
+
+    def logs(self, done: int, schedule: Schedule) -> bool:
+        """Whether a row is due after `done` steps."""
+        return done % schedule.log_every == 0
+
+    def validate(self, done: int, last: bool) -> dict[str, float]:
+        """Scores of the averaged weights, where they are due."""
+        return {}
+
+    def after(self, done: int, last: bool) -> None:  # noqa: B027  (most lessons have nothing more to do)
+        """Anything else that is due."""
+
+    def told(self, done: int, row: Mapping[str, float], schedule: Schedule) -> str:
+        """A logged row for people."""
+        return f"step {done}/{schedule.steps}  loss {row['loss']:.4f}  {row['volumes_per_s']:.2f} volumes/s"
+
+
+def train(
+    lesson: Lesson,
+    schedule: Schedule,
+    state: Path,
+    record: dict[str, str],
+    *,
+    team: Team,
+    resume: bool,
+    say: Callable[[str], None],
+) -> Path:
+    """Repeat a lesson; returns the table of what was logged, beside `state` or `metrics.csv` in its folder.
+
+    state: checkpoint, from which a run goes on with `resume`. record: the run's options, which must be those of before.
+    Raises `DivergedError` on NaN, with the last good state saved.
+    """
+    learning = {name: part for name, part in lesson.parts.items() if lesson.rates[name] > 0}
+    # a part without a gradient in a step is left alone: no decay, no momentum drift
+    optimizer = torch.optim.AdamW(
+        [{"params": list(part.parameters()), "name": name} for name, part in learning.items()], weight_decay=0.01
+    )
+    parts = dict(lesson.parts)
+    start = checkpoint.load(state, parts, lesson.ema, optimizer, record) if resume and state.exists() else 0
+    columns = ["step", *lesson.losses, "gradient", "rate", "volumes_per_s", *lesson.columns]
+    log = MetricsLog(state.with_name(f"{table_of(state)}.csv"), columns, start, writes=team.chief)
+    means, began, logged = Means([*lesson.losses, *lesson.columns]), time.perf_counter(), start
+    lesson.begin(start, schedule.end)
+    for step in range(start, schedule.end):
+        torch.manual_seed(schedule.seed * 1_000_003 + step)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step, schedule.steps, lesson.rates[group["name"]], schedule.warmup)
+        optimizer.zero_grad(set_to_none=True)
+        values = lesson.step(step)
+        try:
+            norm = guarded_step(optimizer, float(values.pop("total", values["loss"]).mean()))
+        except DivergedError:
+            if team.chief:
+                checkpoint.save(state, parts, lesson.ema, optimizer, step, record)
+            raise
+        lesson.ema.update(step)
+        for name, value in values.items():
+            means.add(name, value)
+        done, last = step + 1, step + 1 == schedule.end
+        scores = lesson.validate(done, last)
+        if scores or last or lesson.logs(done, schedule):
+            speed = (done - logged) * lesson.volumes / (time.perf_counter() - began)
+            row = {"step": done, "gradient": norm, "rate": optimizer.param_groups[0]["lr"], "volumes_per_s": speed}
+            row |= means.take(team) | scores
+            log.add(row)
+            say(lesson.told(done, row, schedule))
+            began, logged = time.perf_counter(), done
+        lesson.after(done, last)
+        if team.chief and (last or done % schedule.save_every == 0):
+            checkpoint.save(state, parts, lesson.ema, optimizer, done, record)
+    return log.path
+
+
+def table_of(state: Path) -> str:
+    """Name of the table beside a checkpoint: `metrics` for a run's only one."""
+    return "metrics" if state.stem == "checkpoint" else state.stem

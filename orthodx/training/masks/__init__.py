@@ -1,0 +1,1 @@
+"""Fine-tuning from voxel-wise truth: structures, lesions, or both."""
