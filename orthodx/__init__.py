@@ -19,7 +19,7 @@ _API = {
     "find_series": "orthodx.studies.discover",
     "read_volume": "orthodx.studies.nifti",
     "write_cohort": "orthodx.synth.study_writer",
-    "random_knee": "orthodx.synth.procedural",
+    "random_knee": "orthodx.synth.knee.procedural",
 }
 __all__ = ["__version__", *_API]
 

@@ -20,7 +20,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def knee():
-    from orthodx.synth.procedural import random_knee
+    from orthodx.synth.knee.procedural import random_knee
 
     return random_knee(np.random.default_rng(11), spacing_mm=1.6)
 
@@ -28,7 +28,7 @@ def knee():
 @pytest.fixture(scope="session")
 def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One synthetic patient: three series of one coarse knee, with truth and manifest."""
-    from orthodx.synth.procedural import random_knee
+    from orthodx.synth.knee.procedural import random_knee
     from orthodx.synth.study_writer import write_cohort
 
     out = tmp_path_factory.mktemp("cohort")
@@ -41,8 +41,8 @@ def torn_bank(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four blocks of fat with a medial meniscus far to one side; the first is torn at (-39.75, -9.75, -3.75) mm."""
     from orthodx.synth.anatomy import Anatomy
     from orthodx.synth.anatomy_bank import AnatomyBank
-    from orthodx.synth.lesions import VALUES
-    from orthodx.synth.tissues import TISSUES
+    from orthodx.synth.knee.lesions import VALUES
+    from orthodx.synth.knee.tissues import TISSUES
 
     bank = AnatomyBank(tmp_path_factory.mktemp("torn"))
     affine = np.diag([1.5, 1.5, 1.5, 1.0])

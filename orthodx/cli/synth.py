@@ -43,9 +43,9 @@ def run(
     with exits.handled(debug):
         from orthodx.errors import UsageError
         from orthodx.synth.anatomy_bank import AnatomyBank
-        from orthodx.synth.labelmaps import LabelMapSource
-        from orthodx.synth.procedural import random_knee
-        from orthodx.synth.protocols import CENTERS
+        from orthodx.synth.knee.labelmaps import LabelMapSource
+        from orthodx.synth.knee.procedural import random_knee
+        from orthodx.synth.knee.protocols import CENTERS
 
         if label_map and anatomy is None:
             raise UsageError("--map picks from a folder of label maps", hint="give the folder with --anatomy")

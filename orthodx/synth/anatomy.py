@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from orthodx.synth.tissues import TISSUES
+from orthodx.synth.knee.tissues import TISSUES
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class Anatomy:
     """A joint made of tissues, before any scanner.
 
     tissues: (X, Y, Z) uint8, axes along world RAS+ (+x right, +y anterior, +z superior), values of
-        `orthodx.synth.tissues.TISSUES`.
+        `orthodx.synth.knee.tissues.TISSUES`.
     affine: (4, 4) voxel index -> world mm; the joint centre is near world (0, 0, 0).
     side: "right" or "left"; lateral is +x on a right joint.
     source: "procedural" or the label map's file name.

@@ -9,13 +9,13 @@ import numpy as np
 
 from orthodx.errors import UsageError
 from orthodx.synth.anatomy import Anatomy, side_of
-from orthodx.synth.lesions import VALUES
+from orthodx.synth.knee.lesions import VALUES
 
 
 class AnatomyBank:
     """Anatomies kept as `<name>.npy` (tissues) + `<name>.affine.npy`, memory-mapped when read.
 
-    Injured ones have `<name>.lesions.npy` too, values of `orthodx.synth.lesions.VALUES`.
+    Injured ones have `<name>.lesions.npy` too, values of `orthodx.synth.knee.lesions.VALUES`.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -13,10 +13,10 @@ from orthodx.errors import UsageError
 from orthodx.studies.processes import spread
 from orthodx.synth.anatomy import Anatomy
 from orthodx.synth.anatomy_bank import AnatomyBank
+from orthodx.synth.knee.patients import patient_of
+from orthodx.synth.knee.procedural import random_knee
+from orthodx.synth.knee.protocols import CENTERS
 from orthodx.synth.lesion_painting import paint
-from orthodx.synth.patients import patient_of
-from orthodx.synth.procedural import random_knee
-from orthodx.synth.protocols import CENTERS
 
 
 def write_bank(

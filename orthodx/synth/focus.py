@@ -10,8 +10,8 @@ import numpy as np
 from orthodx.errors import UsageError
 from orthodx.joints import KNEE
 from orthodx.synth.anatomy_bank import AnatomyBank
-from orthodx.synth.lesions import VALUES
-from orthodx.synth.tissues import TISSUES
+from orthodx.synth.knee.lesions import VALUES
+from orthodx.synth.knee.tissues import TISSUES
 
 # label -> the tissue it harms; a healthy crop lies there too. Fluid collects under the patella
 SITE: dict[str, str] = {a.code: a.harms for a in KNEE.abnormalities if a.harms} | {

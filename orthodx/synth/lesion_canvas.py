@@ -8,8 +8,8 @@ import numpy as np
 from scipy import ndimage, special
 
 from orthodx.synth.anatomy import Anatomy
+from orthodx.synth.knee.tissues import TISSUES
 from orthodx.synth.solids import Field, Point, smooth_noise
-from orthodx.synth.tissues import TISSUES
 
 SOFT = ("fat", "fat_pad", "muscle", "capsule", "fluid", "oedema")  # what swelling, blood and fluid may replace
 

@@ -10,13 +10,12 @@ import numpy as np
 
 from orthodx.joints import KNEE
 from orthodx.synth.anatomy import Anatomy
-from orthodx.synth.lesion_bone import bruise_bone, grow_osteophyte
-from orthodx.synth.lesion_canvas import Canvas
-from orthodx.synth.lesion_fluid import fill_joint, mark_effusion
-from orthodx.synth.lesion_ligament import tear_ligament
-from orthodx.synth.lesion_meniscus import tear_meniscus
-from orthodx.synth.lesion_patella import dislocate
-from orthodx.synth.lesions import (
+from orthodx.synth.knee.lesion_bone import bruise_bone, grow_osteophyte
+from orthodx.synth.knee.lesion_fluid import fill_joint, mark_effusion
+from orthodx.synth.knee.lesion_ligament import tear_ligament
+from orthodx.synth.knee.lesion_meniscus import tear_meniscus
+from orthodx.synth.knee.lesion_patella import dislocate
+from orthodx.synth.knee.lesions import (
     LEAST_ML,
     VALUES,
     BoneBruise,
@@ -27,6 +26,7 @@ from orthodx.synth.lesions import (
     Osteophyte,
     PatellarDislocation,
 )
+from orthodx.synth.lesion_canvas import Canvas
 
 # in the order of painting: what moves tissue comes first, fluid fills what is left
 PAINTERS: dict[type, Callable[[Canvas, Any], None]] = {

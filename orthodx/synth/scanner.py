@@ -16,9 +16,9 @@ from orthodx.grid.spec import axis_matrix
 from orthodx.joints import View
 from orthodx.synth import artefacts
 from orthodx.synth.deformation import Deformation
+from orthodx.synth.knee.tissues import STRUCTURE_OF, TISSUES
 from orthodx.synth.signals import RELAXATION, jitter, mr_like_signal, random_signal
 from orthodx.synth.solids import rotation
-from orthodx.synth.tissues import STRUCTURE_OF, TISSUES
 
 SUB_SLICES = 5
 FAT_FRACTION = np.zeros(256, np.float32)

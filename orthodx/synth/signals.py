@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from orthodx.synth.tissues import TISSUES
+from orthodx.synth.knee.tissues import TISSUES
 
 
 @dataclass(frozen=True)

@@ -22,11 +22,11 @@ from orthodx.studies.run_record import write_json
 from orthodx.synth.anatomy import Anatomy
 from orthodx.synth.deformation import random_deformation
 from orthodx.synth.dicom_writer import write_dicom_series
+from orthodx.synth.knee.lesions import VALUES, as_records
+from orthodx.synth.knee.patients import patient_of
+from orthodx.synth.knee.procedural import random_knee
+from orthodx.synth.knee.protocols import CENTERS, Protocol
 from orthodx.synth.lesion_painting import labels_of, paint
-from orthodx.synth.lesions import VALUES, as_records
-from orthodx.synth.patients import patient_of
-from orthodx.synth.procedural import random_knee
-from orthodx.synth.protocols import CENTERS, Protocol
 from orthodx.synth.scanner import Plane, ScanParams, make_plane, on_plane, render, sample_scan
 from orthodx.synth.signals import sequence_signal
 

@@ -82,7 +82,7 @@ class LesionTask:
     truth: Literal["structures", "lesions", "both"] = "lesions"
     heads: Mapping[str, str] = MappingProxyType({"evidence": "evidence"})
     closer = frozenset(heads)
-    values = torch.arange(1, len(KNEE.codes) + 1)  # of lesion masks, `orthodx.synth.lesions.VALUES`
+    values = torch.arange(1, len(KNEE.codes) + 1)  # of lesion masks, `orthodx.synth.knee.lesions.VALUES`
     least = 12  # voxels, as the encoder sees them, of a lesion that a crop must show to be asked about it
 
     def columns(self, view: View) -> list[str]:

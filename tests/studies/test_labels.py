@@ -7,7 +7,7 @@ from orthodx.errors import StudyError
 from orthodx.studies.labels import read_labels, read_records
 from orthodx.studies.manifest import write_table
 from orthodx.studies.records import RECORD_COLUMNS, Record
-from orthodx.synth.patients import patient_of
+from orthodx.synth.knee.patients import patient_of
 
 
 @pytest.fixture

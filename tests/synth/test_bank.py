@@ -11,9 +11,9 @@ from orthodx.grid.spec import GridSpec
 from orthodx.joints import View
 from orthodx.synth.anatomy_bank import AnatomyBank
 from orthodx.synth.bank import write_bank
+from orthodx.synth.knee.patients import patient_of
+from orthodx.synth.knee.protocols import CENTERS
 from orthodx.synth.lesion_painting import paint
-from orthodx.synth.patients import patient_of
-from orthodx.synth.protocols import CENTERS
 from orthodx.synth.source import SyntheticSource
 
 

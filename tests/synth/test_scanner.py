@@ -8,10 +8,10 @@ from orthodx.grid.spec import GridSpec
 from orthodx.joints import View
 from orthodx.synth.artefacts import rician
 from orthodx.synth.deformation import NO_DEFORMATION, random_deformation
+from orthodx.synth.knee.tissues import STRUCTURE_OF, TISSUES
 from orthodx.synth.scanner import make_plane, render, sample_scan
 from orthodx.synth.signals import mr_like_signal, random_signal, sequence_signal
 from orthodx.synth.source import SyntheticSource
-from orthodx.synth.tissues import STRUCTURE_OF, TISSUES
 
 
 def of(signal, name):

@@ -7,10 +7,10 @@ import pytest
 
 from orthodx.joints import KNEE
 from orthodx.studies.records import RECORD_COLUMNS
-from orthodx.synth.lesions import Effusion, MeniscusTear, Osteophyte
-from orthodx.synth.mechanisms import CASE_MIX, MECHANISMS
-from orthodx.synth.patients import patient_of
-from orthodx.synth.protocols import CENTERS
+from orthodx.synth.knee.lesions import Effusion, MeniscusTear, Osteophyte
+from orthodx.synth.knee.mechanisms import CASE_MIX, MECHANISMS
+from orthodx.synth.knee.patients import patient_of
+from orthodx.synth.knee.protocols import CENTERS
 
 DRAWS = 2000
 

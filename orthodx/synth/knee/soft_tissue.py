@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 from scipy import ndimage
 
-from orthodx.synth.knee_joint import Bones, Masks
+from orthodx.synth.knee.joint_space import Bones, Masks
+from orthodx.synth.knee.tissues import TISSUES
 from orthodx.synth.solids import Field, bezier, smooth_noise, tube, upsample
-from orthodx.synth.tissues import TISSUES
 
 # Belly lines (x, y, z, radius), mm, of a right knee in world axes: what a mid-sized adult shows.
 MUSCLES: dict[str, list[tuple[float, float, float, float]]] = {

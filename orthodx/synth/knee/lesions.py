@@ -1,6 +1,6 @@
 """Lesions of a knee as plain data: what was drawn for a patient, enough to paint it again.
 
-Drawn in `orthodx.synth.patients`, painted by `orthodx.synth.lesion_painting`, kept in `study.json`.
+Drawn in `orthodx.synth.knee.patients`, painted by `orthodx.synth.lesion_painting`, kept in `study.json`.
 """
 
 from __future__ import annotations

@@ -8,8 +8,7 @@ import torch
 from scipy import ndimage
 
 from orthodx.joints import KNEE
-from orthodx.synth.lesion_painting import labels_of, paint
-from orthodx.synth.lesions import (
+from orthodx.synth.knee.lesions import (
     LEAST_ML,
     VALUES,
     BoneBruise,
@@ -21,9 +20,10 @@ from orthodx.synth.lesions import (
     as_records,
     from_records,
 )
+from orthodx.synth.knee.tissues import STRUCTURE_OF, TISSUES
+from orthodx.synth.lesion_painting import labels_of, paint
 from orthodx.synth.signals import sequence_signal
 from orthodx.synth.source import SyntheticSource
-from orthodx.synth.tissues import STRUCTURE_OF, TISSUES
 
 
 def ligament(code, severe):

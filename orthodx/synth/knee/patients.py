@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from orthodx.studies.records import RECORD_COLUMNS
-from orthodx.synth.lesions import (
+from orthodx.synth.knee.lesions import (
     BoneBruise,
     Effusion,
     Lesion,
@@ -21,7 +21,7 @@ from orthodx.synth.lesions import (
     Osteophyte,
     PatellarDislocation,
 )
-from orthodx.synth.mechanisms import CASE_MIX, MECHANISMS, RECORD_GAPS, Mechanism
+from orthodx.synth.knee.mechanisms import CASE_MIX, MECHANISMS, RECORD_GAPS, Mechanism
 
 LESION_STREAM = 7919  # beside (seed, study) in the generator's key
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from orthodx.synth import knee_bones, knee_joint, knee_soft
 from orthodx.synth.anatomy import Anatomy
+from orthodx.synth.knee import bones as bone
+from orthodx.synth.knee import joint_space, soft_tissue
+from orthodx.synth.knee.tissues import TISSUES
 from orthodx.synth.solids import Field, Point, grid_points, move, rotation, smooth_noise, true_distance
-from orthodx.synth.tissues import TISSUES
 
 LOW_MM, HIGH_MM = (-82.0, -98.0, -100.0), (82.0, 84.0, 108.0)
 FLEXION_AXIS = (0.0, -8.0, 21.0)  # the epicondylar axis, mm
@@ -118,18 +119,16 @@ def build_knee(shape: dict[str, float], spacing_mm: float = 0.8, side: str = "ri
         "joint": box_of(affine, (-58, -52, -66), (58, 70, 88)),
     }
     every = {name: (slice(None), *box) for name, box in boxes.items()}
-    tibia, tibia_normal = _distance(grid_shape, boxes["tibia"], knee_bones.tibia(pt[every["tibia"]], shape), spacing_mm)
+    tibia, tibia_normal = _distance(grid_shape, boxes["tibia"], bone.tibia(pt[every["tibia"]], shape), spacing_mm)
     wanted = shape["femoral_cartilage"] + shape["tibial_cartilage"] + shape["joint_space"]
     plateaus = box_of(affine, (-60, -60, -25), (60, 60, 40))
     step = (slice(None, None, 2),) * 3
     off_spine = np.where(np.abs(pt[0][plateaus][step]) < 11, 60, tibia[plateaus][step])
     for _ in range(3):
-        rough, _ = true_distance(
-            knee_bones.femur(pf[(slice(None), *plateaus)][(slice(None), *step)], shape), 2 * spacing_mm
-        )
+        rough, _ = true_distance(bone.femur(pf[(slice(None), *plateaus)][(slice(None), *step)], shape), 2 * spacing_mm)
         pf[2] -= wanted - _gap(rough, off_spine)
-    femur, femur_normal = _distance(grid_shape, boxes["femur"], knee_bones.femur(pf[every["femur"]], shape), spacing_mm)
-    fibula, _ = _distance(grid_shape, boxes["fibula"], knee_bones.fibula(pt[every["fibula"]], shape), spacing_mm)
+    femur, femur_normal = _distance(grid_shape, boxes["femur"], bone.femur(pf[every["femur"]], shape), spacing_mm)
+    fibula, _ = _distance(grid_shape, boxes["fibula"], bone.fibula(pt[every["fibula"]], shape), spacing_mm)
     fibula = np.maximum(fibula, 1.6 - tibia)
     tibia = np.maximum(tibia, 0.4 - femur)
 
@@ -138,21 +137,21 @@ def build_knee(shape: dict[str, float], spacing_mm: float = 0.8, side: str = "ri
     wanted = shape["femoral_cartilage"] + shape["patellar_cartilage"] + shape["joint_space"] + 0.2
     for _ in range(3):
         rough, _ = true_distance(
-            knee_bones.patella(pp[every["patella"]][(slice(None), *step)], centre, shape), 2 * spacing_mm
+            bone.patella(pp[every["patella"]][(slice(None), *step)], centre, shape), 2 * spacing_mm
         )
         centre[1] += np.clip(wanted - _gap(rough, femur[boxes["patella"]][step]), -12, 12)
     patella, patella_normal = _distance(
-        grid_shape, boxes["patella"], knee_bones.patella(pp[every["patella"]], centre, shape), spacing_mm
+        grid_shape, boxes["patella"], bone.patella(pp[every["patella"]], centre, shape), spacing_mm
     )
 
-    bones = knee_joint.Bones(pf, pt, pp, centre, femur, tibia, fibula, patella)
+    bones = joint_space.Bones(pf, pt, pp, centre, femur, tibia, fibula, patella)
     normals = {"femur": femur_normal, "tibia": tibia_normal, "patella": patella_normal}
     near = {name: normal[every["joint"]] for name, normal in normals.items()}
-    local = knee_joint.articulate(bones.crop(boxes["joint"]), near, shape, rng, spacing_mm)
+    local = joint_space.articulate(bones.crop(boxes["joint"]), near, shape, rng, spacing_mm)
     joint = {name: np.zeros(grid_shape, bool) for name in local}
     for name, mask in local.items():
         joint[name][boxes["joint"]] = mask
-    tissues = knee_soft.wrap(q, bones, joint, shape, rng, spacing_mm)
+    tissues = soft_tissue.wrap(q, bones, joint, shape, rng, spacing_mm)
     bones_into(tissues, bones, shape, rng, spacing_mm)
     for name in ("femoral_cartilage", "tibial_cartilage", "patellar_cartilage"):
         tissues[joint[name]] = TISSUES[name]
@@ -165,7 +164,7 @@ def build_knee(shape: dict[str, float], spacing_mm: float = 0.8, side: str = "ri
 
 
 def bones_into(
-    tissues: np.ndarray, bones: knee_joint.Bones, s: dict[str, float], rng: np.random.Generator, mm: float
+    tissues: np.ndarray, bones: joint_space.Bones, s: dict[str, float], rng: np.random.Generator, mm: float
 ) -> None:
     """Write marrow, cortical shell (thin under cartilage, 3-4 mm in the shaft) and physeal scars."""
     wobble = smooth_noise(rng, tissues.shape, mm, 14.0)

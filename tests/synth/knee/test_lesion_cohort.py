@@ -15,10 +15,10 @@ from orthodx.joints import KNEE, View
 from orthodx.studies.discover import find_series
 from orthodx.studies.manifest import read_manifest, read_table
 from orthodx.synth.anatomy import side_of
+from orthodx.synth.knee.lesions import LEAST_ML, VALUES, from_records
+from orthodx.synth.knee.patients import RECORD_COLUMNS
+from orthodx.synth.knee.procedural import build_knee, random_knee
 from orthodx.synth.lesion_painting import labels_of, paint
-from orthodx.synth.lesions import LEAST_ML, VALUES, from_records
-from orthodx.synth.patients import RECORD_COLUMNS
-from orthodx.synth.procedural import build_knee, random_knee
 from orthodx.synth.signals import mr_like_signal, random_signal
 from orthodx.synth.source import SyntheticSource
 from orthodx.synth.study_writer import write_cohort
@@ -113,7 +113,7 @@ def test_wrong_prevalences_are_named(tmp_path):
 
 
 def test_the_command_writes_lesions_and_refuses_what_makes_no_sense(tmp_path, monkeypatch):
-    monkeypatch.setattr("orthodx.synth.procedural.random_knee", COARSE)
+    monkeypatch.setattr("orthodx.synth.knee.procedural.random_knee", COARSE)
     run = CliRunner().invoke
     asked = ["--studies", "1", "--center", "Outpost", "--quiet"]
     done = run(app, ["synth", str(tmp_path / "c"), "--lesions", "--prevalence", "0", *asked])
@@ -150,7 +150,7 @@ SIGNALS = [
 
 
 def test_without_lesions_an_anatomy_is_what_it_always_was():
-    from orthodx.synth.tissues import TISSUES
+    from orthodx.synth.knee.tissues import TISSUES
 
     rng = np.random.default_rng(11)
     tissues = random_knee(rng, spacing_mm=1.6).tissues
@@ -175,7 +175,7 @@ def test_without_lesions_a_cohort_is_what_it_always_was(plain):
 
 @pytest.mark.parametrize(("draw", "state", "levels"), SIGNALS)
 def test_without_lesions_random_contrasts_are_what_they_always_were(draw, state, levels):
-    from orthodx.synth.tissues import TISSUES
+    from orthodx.synth.knee.tissues import TISSUES
 
     rng = np.random.default_rng(2)
     signal = draw(rng)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from orthodx.synth.lesion_bone import bruise_at
+from orthodx.synth.knee.lesion_bone import bruise_at
+from orthodx.synth.knee.lesions import VALUES, PatellarDislocation
+from orthodx.synth.knee.tissues import TISSUES
 from orthodx.synth.lesion_canvas import SOFT, Canvas, Window, values
-from orthodx.synth.lesions import VALUES, PatellarDislocation
 from orthodx.synth.solids import bezier, rotation, tube
-from orthodx.synth.tissues import TISSUES
 
 PATELLA = ("patella", "patella_cortex", "patellar_cartilage", "patella_bruise")
 MOVING = (*SOFT, "skin", "air", "vessel", "patellar_tendon", "quadriceps_tendon", *PATELLA)

@@ -5,8 +5,8 @@ import pytest
 from scipy import ndimage
 
 from orthodx.inference.plausibility import PLAUSIBLE_ML
-from orthodx.synth.procedural import build_knee, sample_shape
-from orthodx.synth.tissues import STRUCTURE_OF, TISSUES
+from orthodx.synth.knee.procedural import build_knee, sample_shape
+from orthodx.synth.knee.tissues import STRUCTURE_OF, TISSUES
 
 
 def structures(anatomy):

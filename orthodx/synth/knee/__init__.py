@@ -1,0 +1,1 @@
+"""All that the synthetic knee is made of: anatomy, lesions, protocols."""
