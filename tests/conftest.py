@@ -151,6 +151,7 @@ def images(knee, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     from orthodx.joints import View
     from orthodx.studies.nifti import write_image
     from orthodx.synth.deformation import NO_DEFORMATION
+    from orthodx.synth.knee.tissues import TISSUES
     from orthodx.synth.scanner import make_plane, render, sample_scan
     from orthodx.synth.signals import mr_like_signal
 
@@ -159,8 +160,8 @@ def images(knee, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         rng = np.random.default_rng(seed)
         plane = make_plane(view, (9, 60, 56), (5, 1.5), 4, np.zeros(3))
         image, _ = render(
-            torch.from_numpy(knee.tissues), knee.affine, sample_scan(rng, plane, mr_like_signal(rng), 0.02),
-            NO_DEFORMATION,
+            torch.from_numpy(knee.tissues), knee.affine, sample_scan(rng, plane, mr_like_signal(rng, TISSUES), 0.02),
+            NO_DEFORMATION, TISSUES,
         )  # fmt: skip
         files[name] = folder / f"{name}.nii.gz"
         write_image(files[name], (image.numpy() * 1000).round().astype(np.int16), plane.affine)

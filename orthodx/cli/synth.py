@@ -43,9 +43,7 @@ def run(
     with exits.handled(debug):
         from orthodx.errors import UsageError
         from orthodx.synth.anatomy_bank import AnatomyBank
-        from orthodx.synth.knee.labelmaps import LabelMapSource
-        from orthodx.synth.knee.procedural import random_knee
-        from orthodx.synth.knee.protocols import CENTERS
+        from orthodx.synth.grammar import synthetic
 
         if label_map and anatomy is None:
             raise UsageError("--map picks from a folder of label maps", hint="give the folder with --anatomy")
@@ -56,7 +54,7 @@ def run(
         kept = None if anatomy is None else AnatomyBank(anatomy)
         if kept and label_map:
             raise UsageError(f"{anatomy} is a bank, and --map picks label maps", hint="leave --map out")
-        draw = random_knee if anatomy is None else kept or LabelMapSource.open(anatomy, label_map)
+        draw = None if anatomy is None else kept or synthetic(joint).open_maps(anatomy, label_map)
         with voice.progress() as tell:
             if bank:
                 from orthodx.synth.bank import write_bank
@@ -69,7 +67,7 @@ def run(
                 from orthodx.synth.study_writer import write_cohort
 
                 result = write_cohort(
-                    out, joint=joint, studies=studies, seed=seed, centers=tuple(center or CENTERS), anatomy=draw,
+                    out, joint=joint, studies=studies, seed=seed, centers=tuple(center or ()), anatomy=draw,
                     formats=tuple(formats.split(",")), lesions=lesions, prevalence=prevalence, resume=resume,
                     workers=workers, tell=tell,
                 )  # fmt: skip

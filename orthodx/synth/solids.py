@@ -14,7 +14,7 @@ from scipy import ndimage
 from torch.nn import functional
 
 Field = np.ndarray
-Point = Sequence[float]
+Point = Sequence[float] | np.ndarray
 
 
 def grid_points(low: Point, high: Point, spacing: float) -> tuple[np.ndarray, np.ndarray]:

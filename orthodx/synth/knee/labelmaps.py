@@ -15,6 +15,7 @@ import numpy as np
 from scipy import ndimage
 
 from orthodx.errors import StudyError, UsageError
+from orthodx.joints import KNEE
 from orthodx.studies.nifti import read_volume
 from orthodx.studies.volume import Volume
 from orthodx.synth.anatomy import Anatomy
@@ -116,8 +117,8 @@ def complete(source: LabelMap, rng: np.random.Generator) -> Anatomy:
     affine, mm = source.affine, float(source.affine[0, 0])
     p, _ = grid_points(LOW_MM, HIGH_MM, mm)
     q = (p / np.float32(source.scale)).astype(np.float32)
-    fields = {name: source.fields.get(name) for name in BONES}
-    if fields["fibula"] is None:
+    fields = {name: source.fields[name] for name in BONES if name in source.fields}
+    if "fibula" not in fields:
         made = (bone.fibula(q, {**shape, "plateau_width": 0.0}) * source.scale).astype(np.float32)
         fields["fibula"] = np.maximum(made, 1.6 - source.fields["tibia"])
     patella = np.argwhere(source.fields["patella"] < 0).mean(0) * mm + affine[:3, 3]
@@ -135,11 +136,8 @@ def complete(source: LabelMap, rng: np.random.Generator) -> Anatomy:
     bones_into(tissues, bones, shape, rng, mm)
     for name in CARTILAGES:
         tissues[joint[name] & (bones.any > -mm)] = TISSUES[name]
-    side = "right" if rng.random() < 0.5 else "left"
-    if side == "left":
-        tissues, affine = tissues[::-1], affine.copy()
-        affine[0, 3] = -(affine[0, 3] + (tissues.shape[0] - 1) * mm)
-    return Anatomy(np.ascontiguousarray(tissues), affine, side, source.name, dict(shape))
+    right = Anatomy(tissues, affine, "right", source.name, dict(shape), KNEE.name)
+    return right if rng.random() < 0.5 else right.mirrored()
 
 
 def _overrule(

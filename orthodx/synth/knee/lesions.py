@@ -1,13 +1,11 @@
 """Lesions of a knee as plain data: what was drawn for a patient, enough to paint it again.
 
-Drawn in `orthodx.synth.knee.patients`, painted by `orthodx.synth.lesion_painting`, kept in `study.json`.
+Drawn in `orthodx.synth.knee.patients`, painted by `orthodx.synth.knee.injuries.PAINTERS`, kept in `study.json`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from orthodx.joints import KNEE
 
@@ -20,8 +18,15 @@ VALUES: dict[str, int] = {
 }
 # a label is 1 when at least so much of a knee is marked (mL): smaller traces would not be reported
 LEAST_ML: dict[str, float] = {
-    "ACL": 0.08, "PCL": 0.08, "MM": 0.02, "LM": 0.02, "MCL": 0.08, "LCL": 0.03, "PD": 0.5, "EFFU": 10.0,
-}  # fmt: skip
+    "ACL": 0.08,
+    "PCL": 0.08,
+    "MM": 0.02,
+    "LM": 0.02,
+    "MCL": 0.08,
+    "LCL": 0.03,
+    "PD": 0.5,
+    "EFFU": 10.0,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,19 +104,3 @@ class Osteophyte:
     site: str
     size_mm: float
     code: str = "osteophyte"
-
-
-Lesion = LigamentTear | MeniscusTear | PatellarDislocation | Effusion | BoneBruise | Osteophyte
-KINDS: dict[str, type] = {
-    kind.__name__: kind for kind in (LigamentTear, MeniscusTear, PatellarDislocation, Effusion, BoneBruise, Osteophyte)
-}
-
-
-def as_records(lesions: Sequence[Lesion]) -> list[dict[str, Any]]:
-    """For JSON: the fields of each lesion and its `kind`."""
-    return [{"kind": type(lesion).__name__, **asdict(lesion)} for lesion in lesions]
-
-
-def from_records(records: Sequence[dict[str, Any]]) -> tuple[Lesion, ...]:
-    """The lesions of `as_records`."""
-    return tuple(KINDS[r["kind"]](**{k: v for k, v in r.items() if k != "kind"}) for r in records)

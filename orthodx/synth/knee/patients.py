@@ -1,90 +1,33 @@
-"""Synthetic patients: what happened to them, what it did to the knee, and what their record says.
+"""What a mechanism of injury does to a knee, from mild to severe.
 
-A mechanism of injury decides which structures suffer together (Hayes et al., RadioGraphics 2000;20:S121), who
-it happens to and what is written down. Shares are plausible for a clinic, not epidemiology. Drawn with a generator
-of its own, so that the same seed without lesions gives the same healthy knees.
+A mechanism decides which structures suffer together (Hayes et al., RadioGraphics 2000;20:S121). Shares are plausible
+for a clinic, not epidemiology.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from orthodx.studies.records import RECORD_COLUMNS
 from orthodx.synth.knee.lesions import (
     BoneBruise,
     Effusion,
-    Lesion,
     LigamentTear,
     MeniscusTear,
     Osteophyte,
     PatellarDislocation,
 )
-from orthodx.synth.knee.mechanisms import CASE_MIX, MECHANISMS, RECORD_GAPS, Mechanism
-
-LESION_STREAM = 7919  # beside (seed, study) in the generator's key
-
-
-@dataclass(frozen=True, kw_only=True)
-class Patient:
-    """One patient: lesions, and a record in which None is missing. age in years, height in cm, weight in kg."""
-
-    mechanism: str
-    lesions: tuple[Lesion, ...]
-    age: int | None
-    height: int | None
-    weight: int | None
-    sex: str | None
-    patient_type: str | None
-    event: str | None
-
-    @property
-    def record(self) -> dict[str, object]:
-        """The row of `ehr.csv` without its study_id; missing values are blank."""
-        return {name: "" if getattr(self, name) is None else getattr(self, name) for name in RECORD_COLUMNS}
+from orthodx.synth.knee.mechanisms import CASE_MIX, MECHANISMS
+from orthodx.synth.lesions import Lesion
+from orthodx.synth.patients import Clinic, Mechanism
+from orthodx.synth.protocols import CENTERS
 
 
-def patient_of(seed: int, study: int, center: str, injured: float | None = None) -> Patient:
-    """The patient behind study `study` of a seed: always the same one."""
-    return sample_patient(np.random.default_rng([seed, study, LESION_STREAM]), center, injured)
+def is_complete_tear(lesion: Lesion) -> bool:
+    """Whether it is a ligament torn through."""
+    return isinstance(lesion, LigamentTear) and lesion.gap_mm > 0
 
 
-def sample_patient(rng: np.random.Generator, center: str, injured: float | None = None) -> Patient:
-    """Draw a patient of a center's case mix; `injured` replaces the center's own share of injured knees."""
-    mix = dict(CASE_MIX[center])
-    if injured is not None:
-        hurt = sum(share for name, share in mix.items() if name != "none")
-        mix = {name: share / hurt * injured for name, share in mix.items() if name != "none"}
-        mix["none"] = 1 - injured
-    weights = np.array(list(mix.values()))
-    name = str(rng.choice(list(mix), p=weights / weights.sum()))
-    mechanism = MECHANISMS[name]
-    age = int(np.clip(rng.normal(*mechanism.age), 12, 88))
-    lesions = tuple(_lesions(rng, mechanism, age))
-    return Patient(mechanism=name, lesions=lesions, **_record(rng, mechanism, age, lesions, RECORD_GAPS[center]))
-
-
-def _record(
-    rng: np.random.Generator, mechanism: Mechanism, age: int, lesions: tuple[Lesion, ...], gaps: float
-) -> dict[str, object]:
-    sex = "M" if rng.random() < mechanism.male else "F"
-    height = rng.normal(178 if sex == "M" else 165, 6.5) - max(age - 60, 0) * 0.12
-    bmi = np.clip(rng.normal(23.0 + 0.07 * (min(age, 60) - 20) + mechanism.heavier, 3.0), 17, 42)
-    severe = sum(isinstance(lesion, LigamentTear) and lesion.gap_mm > 0 for lesion in lesions)
-    inpatient = rng.random() < min(mechanism.inpatient + 0.22 * severe, 0.9)
-    events = list(mechanism.events)
-    weights = np.array(list(mechanism.events.values()))
-    full = {
-        "age": age, "height": round(height), "weight": round(bmi * (height / 100) ** 2), "sex": sex,
-        "patient_type": "inpatient" if inpatient else "outpatient",
-        "event": str(rng.choice(events, p=weights / weights.sum())),
-    }  # fmt: skip
-    missing = {"age": 0.01, "height": 0.12, "weight": 0.1, "sex": 0.01, "patient_type": 0.08, "event": 0.2}
-    return {name: None if rng.random() < gaps * missing[name] else value for name, value in full.items()}
-
-
-def _lesions(rng: np.random.Generator, mechanism: Mechanism, age: int) -> list[Lesion]:
+def lesions_of(rng: np.random.Generator, mechanism: Mechanism, age: int) -> list[Lesion]:
     """What the mechanism does: first its leading injury, then what comes with it."""
     out: list[Lesion] = []
     risk = dict(mechanism.first)
@@ -134,15 +77,20 @@ def _draw(rng: np.random.Generator, code: str, severity: float) -> list[Lesion]:
             return [_meniscus(rng, code, "bucket_handle", severity)]
         return [_meniscus(rng, code, str(rng.choice(("oblique", "oblique", "vertical", "radial"))), severity)]
     if code == "PD":
-        return [
-            PatellarDislocation(
-                shift_mm=3 + 11 * severity, tilt_deg=5 + 18 * severity, patella_bruise_mm=float(rng.uniform(5, 10)),
-                condyle_bruise_mm=float(rng.uniform(7, 14)), seed=_seed(rng),
-            )
-        ]  # fmt: skip
+        return [_dislocation(rng, severity)]
     if code in ("ACL", "PCL", "MCL", "LCL"):
         return [_ligament(rng, code, severity)]
     return []
+
+
+def _dislocation(rng: np.random.Generator, severity: float) -> PatellarDislocation:
+    return PatellarDislocation(
+        shift_mm=3 + 11 * severity,
+        tilt_deg=5 + 18 * severity,
+        patella_bruise_mm=float(rng.uniform(5, 10)),
+        condyle_bruise_mm=float(rng.uniform(7, 14)),
+        seed=_seed(rng),
+    )
 
 
 def _ligament(rng: np.random.Generator, code: str, severity: float) -> LigamentTear:
@@ -172,3 +120,12 @@ def _meniscus(rng: np.random.Generator, code: str, pattern: str, severity: float
         width_mm=0.8 + 1.2 * severity,
         seed=_seed(rng),
     )
+
+
+CLINIC = Clinic(
+    mechanisms=MECHANISMS,
+    case_mix=CASE_MIX,
+    gaps={name: center.gaps for name, center in CENTERS.items()},
+    lesions_of=lesions_of,
+    severe=is_complete_tear,
+)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from orthodx.joints import KNEE
 from orthodx.synth.anatomy import Anatomy
 from orthodx.synth.knee import bones as bone
 from orthodx.synth.knee import joint_space, soft_tissue
@@ -88,7 +89,8 @@ def box_of(affine: np.ndarray, low: Point, high: Point) -> tuple[slice, ...]:
 def _distance(shape: tuple[int, ...], box: tuple[slice, ...], field: Field, mm: float) -> tuple[Field, np.ndarray]:
     """`true_distance` of a field known in `box` only; elsewhere 60 mm away."""
     distance, normal = np.full(shape, 60, np.float32), np.zeros((3, *shape), np.float32)
-    distance[box], normal[(slice(None), *box)] = true_distance(field, mm)
+    every = (slice(None), *box)
+    distance[box], normal[every] = true_distance(field, mm)
     return distance, normal
 
 
@@ -123,9 +125,11 @@ def build_knee(shape: dict[str, float], spacing_mm: float = 0.8, side: str = "ri
     wanted = shape["femoral_cartilage"] + shape["tibial_cartilage"] + shape["joint_space"]
     plateaus = box_of(affine, (-60, -60, -25), (60, 60, 40))
     step = (slice(None, None, 2),) * 3
+    thin = (slice(None), *step)
     off_spine = np.where(np.abs(pt[0][plateaus][step]) < 11, 60, tibia[plateaus][step])
+    on_plateaus = (slice(None), *plateaus)
     for _ in range(3):
-        rough, _ = true_distance(bone.femur(pf[(slice(None), *plateaus)][(slice(None), *step)], shape), 2 * spacing_mm)
+        rough, _ = true_distance(bone.femur(pf[on_plateaus][thin], shape), 2 * spacing_mm)
         pf[2] -= wanted - _gap(rough, off_spine)
     femur, femur_normal = _distance(grid_shape, boxes["femur"], bone.femur(pf[every["femur"]], shape), spacing_mm)
     fibula, _ = _distance(grid_shape, boxes["fibula"], bone.fibula(pt[every["fibula"]], shape), spacing_mm)
@@ -136,9 +140,7 @@ def build_knee(shape: dict[str, float], spacing_mm: float = 0.8, side: str = "ri
     centre = np.array([1.0, 52.0, shape["patella_z"]], np.float32)
     wanted = shape["femoral_cartilage"] + shape["patellar_cartilage"] + shape["joint_space"] + 0.2
     for _ in range(3):
-        rough, _ = true_distance(
-            bone.patella(pp[every["patella"]][(slice(None), *step)], centre, shape), 2 * spacing_mm
-        )
+        rough, _ = true_distance(bone.patella(pp[every["patella"]][thin], centre, shape), 2 * spacing_mm)
         centre[1] += np.clip(wanted - _gap(rough, femur[boxes["patella"]][step]), -12, 12)
     patella, patella_normal = _distance(
         grid_shape, boxes["patella"], bone.patella(pp[every["patella"]], centre, shape), spacing_mm
@@ -155,12 +157,9 @@ def build_knee(shape: dict[str, float], spacing_mm: float = 0.8, side: str = "ri
     bones_into(tissues, bones, shape, rng, spacing_mm)
     for name in ("femoral_cartilage", "tibial_cartilage", "patellar_cartilage"):
         tissues[joint[name]] = TISSUES[name]
-    if side == "left":
-        tissues = tissues[::-1]
-        affine = affine.copy()
-        affine[0, 3] = -(affine[0, 3] + (grid_shape[0] - 1) * spacing_mm)
     params: dict[str, Any] = dict(shape)
-    return Anatomy(np.ascontiguousarray(tissues), affine, side, "procedural", params)
+    right = Anatomy(tissues, affine, "right", "procedural", params, KNEE.name)
+    return right if side == "right" else right.mirrored()
 
 
 def bones_into(

@@ -92,8 +92,8 @@ def wrap(
     tissues[skin < -1.6] = TISSUES["fat"]
     tissues[(skin < -1.6) & (np.abs(fascia - 0.4) < 0.45)] = TISSUES["capsule"]
     tissues[(belly < 0) & (septum > 1.0) & (skin < -4.5)] = TISSUES["muscle"]
-    for line, radius in zip(VESSELS, (3.6, 4.4), strict=True):
-        path = np.array(line, float) + rng.normal(0, 1.5, 3)
+    for vessel, radius in zip(VESSELS, (3.6, 4.4), strict=True):
+        path = np.array(vessel, float) + rng.normal(0, 1.5, 3)
         tissues[upsample(tube(qc, path, np.full(len(path), radius)), shape) < 0] = TISSUES["vessel"]
 
     fx, fy, fz = bones.femur_points

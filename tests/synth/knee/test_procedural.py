@@ -6,11 +6,11 @@ from scipy import ndimage
 
 from orthodx.inference.plausibility import PLAUSIBLE_ML
 from orthodx.synth.knee.procedural import build_knee, sample_shape
-from orthodx.synth.knee.tissues import STRUCTURE_OF, TISSUES
+from orthodx.synth.knee.tissues import TISSUES
 
 
 def structures(anatomy):
-    return STRUCTURE_OF[anatomy.tissues]
+    return TISSUES.structure_of[anatomy.tissues]
 
 
 def centre(anatomy, value):
