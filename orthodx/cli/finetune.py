@@ -166,7 +166,7 @@ def run(
             from orthodx.training.sources import identity, open_source, passed_over
 
             spec, learned = GridSpec(pixel_mm=pixel_mm), dense_task(task.value, probe)
-            aim = (focus, tuple(focus_label or AnatomyBank(studies[0]).made.injuries.sites)) if focus else None
+            aim = (focus, tuple(focus_label or AnatomyBank(studies[0]).synthetic.injuries.sites)) if focus else None
             seen, size = GridSpec(pixel_mm=pixel_mm / closer), (crop[0], crop[1] * closer, crop[2] * closer)
             look = partial(open_source, truth=True, views=views, what=learned.truth, focus=aim)
             source = look(studies, seen, size, seed, bank_share=bank_share)

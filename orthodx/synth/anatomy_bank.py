@@ -62,7 +62,7 @@ class AnatomyBank:
             raise UsageError(f"{path}: names no joint", hint='write {"joint": NAME} into it') from error
 
     @property
-    def made(self) -> SyntheticJoint:
+    def synthetic(self) -> SyntheticJoint:
         """All that is known of the joint; raises `UsageError` where that is nothing."""
         return synthetic(self.joint)
 
@@ -86,7 +86,8 @@ class AnatomyBank:
     @cached_property
     def marked(self) -> np.ndarray:
         """(N, V) voxels that hold each lesion value, 0 included; read once."""
-        volumes, most = (self.lesions(i).ravel() for i in range(len(self))), max(self.made.injuries.values.values())
+        most = max(self.synthetic.injuries.values.values())
+        volumes = (self.lesions(i).ravel() for i in range(len(self)))
         return np.stack([np.bincount(v[v > 0], minlength=most + 1) for v in volumes])
 
     def __call__(self, rng: np.random.Generator) -> Anatomy:
@@ -96,6 +97,5 @@ class AnatomyBank:
                 f"{self.folder}: its {self.joint}s carry lesions already", hint="give a bank of healthy anatomies"
             )
         i = int(rng.integers(len(self)))
-        tissues, affine = self[i]
-        made = self.made
+        (tissues, affine), made = self[i], self.synthetic
         return Anatomy(np.array(tissues), affine, made.side_of(tissues), self.names[i], joint=made.name)

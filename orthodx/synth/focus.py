@@ -45,7 +45,7 @@ class Focus:
 
     @cached_property
     def _made(self) -> SyntheticJoint:
-        return self.bank.made
+        return self.bank.synthetic
 
     @property
     def _asked(self) -> tuple[str, ...]:

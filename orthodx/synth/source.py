@@ -55,7 +55,7 @@ class SyntheticSource:
 
     @cached_property
     def _made(self) -> SyntheticJoint:
-        return self.anatomies.made if isinstance(self.anatomies, AnatomyBank) else synthetic(self.joint)
+        return self.anatomies.synthetic if isinstance(self.anatomies, AnatomyBank) else synthetic(self.joint)
 
     def __getitem__(self, key: tuple[int, View]) -> tuple[Tensor, Tensor]:
         (i, view), made = key, self._made

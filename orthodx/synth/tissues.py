@@ -64,16 +64,20 @@ class TissueTable(Mapping[str, int]):
     rows: Mapping[str, Tissue]
 
     def __post_init__(self) -> None:
-        structures, values = set(self.joint.names.values()), [row.value for row in self.rows.values()]
+        structures, taken = set(self.joint.names.values()), {0}
         for name, row in self.rows.items():
-            for what, wrong in (
-                ("value", not 1 <= row.value <= 255 or values.count(row.value) > 1),
-                ("kind", (row.kind is None) != (row.healthy is not None) or row.kind not in (None, *KINDS)),
-                ("structure", row.structure is not None and row.structure not in structures),
-                ("healthy self", row.healthy is not None and not {row.healthy, "fluid"} <= set(self.rows)),
-            ):
+            checks = (
+                ("value", row.value in taken or not 0 < row.value < 256, "give each its own from 1 to 255"),
+                ("kind", (row.kind is None) == (row.healthy is None), "give a kind or, to injured tissue, `healthy`"),
+                ("kind", row.kind not in (None, *KINDS), f"kinds are {', '.join(KINDS)}"),
+                ("structure", row.structure not in (None, *structures), f"it has {', '.join(sorted(structures))}"),
+                ("healthy self", row.healthy not in (None, *self.rows), "name a tissue of the table"),
+                ("share of fluid", row.healthy is not None and "fluid" not in self.rows, "add 'fluid' to the table"),
+            )
+            for what, wrong, hint in checks:
                 if wrong:
-                    raise UsageError(f"{self.joint.name}: the {what} of the tissue '{name}' cannot be", hint="mend it")
+                    raise UsageError(f"{self.joint.name}: the {what} of the tissue '{name}' cannot be", hint=hint)
+            taken.add(row.value)
 
     def __getitem__(self, name: str) -> int:
         return 0 if name == AIR else self.rows[name].value

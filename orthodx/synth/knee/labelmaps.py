@@ -21,9 +21,9 @@ from orthodx.studies.volume import Volume
 from orthodx.synth.anatomy import Anatomy
 from orthodx.synth.knee import bones as bone
 from orthodx.synth.knee import joint_space, soft_tissue
-from orthodx.synth.knee.procedural import HIGH_MM, LOW_MM, bones_into, box_of, sample_shape
+from orthodx.synth.knee.procedural import HIGH_MM, LOW_MM, bones_into, sample_shape
 from orthodx.synth.knee.tissues import TISSUES
-from orthodx.synth.solids import Field, grid_points, true_distance
+from orthodx.synth.solids import Field, box_of, grid_points, true_distance
 
 PLATEAU_WIDTH_MM = 75.0  # of the procedural knee that the soft tissue is scaled from
 JOINT_BOX_MM = ((-58.0, -58.0, -66.0), (58.0, 70.0, 88.0))

@@ -11,7 +11,7 @@ from orthodx.synth.anatomy import Anatomy
 from orthodx.synth.knee import bones as bone
 from orthodx.synth.knee import joint_space, soft_tissue
 from orthodx.synth.knee.tissues import TISSUES
-from orthodx.synth.solids import Field, Point, grid_points, move, rotation, smooth_noise, true_distance
+from orthodx.synth.solids import box_of, distance_in, gap, grid_points, move, rotation, smooth_noise, true_distance
 
 LOW_MM, HIGH_MM = (-82.0, -98.0, -100.0), (82.0, 84.0, 108.0)
 FLEXION_AXIS = (0.0, -8.0, 21.0)  # the epicondylar axis, mm
@@ -72,28 +72,6 @@ def sample_shape(rng: np.random.Generator) -> dict[str, float]:
     return shape
 
 
-def _gap(field_a: Field, field_b: Field) -> float:
-    """Smallest distance between two solids (mm, negative where they overlap), from their distance fields.
-
-    Half way between the closest points both distances equal half the gap.
-    """
-    return 2 * float(np.maximum(field_a, field_b).min())
-
-
-def box_of(affine: np.ndarray, low: Point, high: Point) -> tuple[slice, ...]:
-    """Index slices of the world box from `low` to `high` (mm)."""
-    to_index = [(np.array(c) - affine[:3, 3]) / affine[0, 0] for c in (low, high)]
-    return tuple(slice(max(int(a), 0), max(int(b), 1)) for a, b in zip(*to_index, strict=True))
-
-
-def _distance(shape: tuple[int, ...], box: tuple[slice, ...], field: Field, mm: float) -> tuple[Field, np.ndarray]:
-    """`true_distance` of a field known in `box` only; elsewhere 60 mm away."""
-    distance, normal = np.full(shape, 60, np.float32), np.zeros((3, *shape), np.float32)
-    every = (slice(None), *box)
-    distance[box], normal[every] = true_distance(field, mm)
-    return distance, normal
-
-
 def build_knee(shape: dict[str, float], spacing_mm: float = 0.8, side: str = "right") -> Anatomy:
     """Build the knee that `shape` describes.
 
@@ -121,7 +99,7 @@ def build_knee(shape: dict[str, float], spacing_mm: float = 0.8, side: str = "ri
         "joint": box_of(affine, (-58, -52, -66), (58, 70, 88)),
     }
     every = {name: (slice(None), *box) for name, box in boxes.items()}
-    tibia, tibia_normal = _distance(grid_shape, boxes["tibia"], bone.tibia(pt[every["tibia"]], shape), spacing_mm)
+    tibia, tibia_normal = distance_in(grid_shape, boxes["tibia"], bone.tibia(pt[every["tibia"]], shape), spacing_mm)
     wanted = shape["femoral_cartilage"] + shape["tibial_cartilage"] + shape["joint_space"]
     plateaus = box_of(affine, (-60, -60, -25), (60, 60, 40))
     step = (slice(None, None, 2),) * 3
@@ -130,9 +108,9 @@ def build_knee(shape: dict[str, float], spacing_mm: float = 0.8, side: str = "ri
     on_plateaus = (slice(None), *plateaus)
     for _ in range(3):
         rough, _ = true_distance(bone.femur(pf[on_plateaus][thin], shape), 2 * spacing_mm)
-        pf[2] -= wanted - _gap(rough, off_spine)
-    femur, femur_normal = _distance(grid_shape, boxes["femur"], bone.femur(pf[every["femur"]], shape), spacing_mm)
-    fibula, _ = _distance(grid_shape, boxes["fibula"], bone.fibula(pt[every["fibula"]], shape), spacing_mm)
+        pf[2] -= wanted - gap(rough, off_spine)
+    femur, femur_normal = distance_in(grid_shape, boxes["femur"], bone.femur(pf[every["femur"]], shape), spacing_mm)
+    fibula, _ = distance_in(grid_shape, boxes["fibula"], bone.fibula(pt[every["fibula"]], shape), spacing_mm)
     fibula = np.maximum(fibula, 1.6 - tibia)
     tibia = np.maximum(tibia, 0.4 - femur)
 
@@ -141,8 +119,8 @@ def build_knee(shape: dict[str, float], spacing_mm: float = 0.8, side: str = "ri
     wanted = shape["femoral_cartilage"] + shape["patellar_cartilage"] + shape["joint_space"] + 0.2
     for _ in range(3):
         rough, _ = true_distance(bone.patella(pp[every["patella"]][thin], centre, shape), 2 * spacing_mm)
-        centre[1] += np.clip(wanted - _gap(rough, femur[boxes["patella"]][step]), -12, 12)
-    patella, patella_normal = _distance(
+        centre[1] += np.clip(wanted - gap(rough, femur[boxes["patella"]][step]), -12, 12)
+    patella, patella_normal = distance_in(
         grid_shape, boxes["patella"], bone.patella(pp[every["patella"]], centre, shape), spacing_mm
     )
 
