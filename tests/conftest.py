@@ -19,7 +19,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def knee():
-    from orthodx.synth.procedural import random_knee
+    from orthodx.synth.knee.procedural import random_knee
 
     return random_knee(np.random.default_rng(11), spacing_mm=1.6)
 
@@ -27,7 +27,7 @@ def knee():
 @pytest.fixture(scope="session")
 def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One synthetic patient: three series of one coarse knee, with truth and manifest."""
-    from orthodx.synth.procedural import random_knee
+    from orthodx.synth.knee.procedural import random_knee
     from orthodx.synth.study_writer import write_cohort
 
     out = tmp_path_factory.mktemp("cohort")
@@ -40,8 +40,8 @@ def torn_bank(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four blocks of fat with a medial meniscus far to one side; the first is torn at (-39.75, -9.75, -3.75) mm."""
     from orthodx.synth.anatomy import Anatomy
     from orthodx.synth.anatomy_bank import AnatomyBank
-    from orthodx.synth.lesions import VALUES
-    from orthodx.synth.tissues import TISSUES
+    from orthodx.synth.knee.lesions import VALUES
+    from orthodx.synth.knee.tissues import TISSUES
 
     bank = AnatomyBank(tmp_path_factory.mktemp("torn"))
     affine = np.diag([1.5, 1.5, 1.5, 1.0])
@@ -150,6 +150,7 @@ def images(knee, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     from orthodx.joints import View
     from orthodx.studies.nifti import write_image
     from orthodx.synth.deformation import NO_DEFORMATION
+    from orthodx.synth.knee.tissues import TISSUES
     from orthodx.synth.scanner import make_plane, render, sample_scan
     from orthodx.synth.signals import mr_like_signal
 
@@ -158,8 +159,8 @@ def images(knee, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         rng = np.random.default_rng(seed)
         plane = make_plane(view, (9, 60, 56), (5, 1.5), 4, np.zeros(3))
         image, _ = render(
-            torch.from_numpy(knee.tissues), knee.affine, sample_scan(rng, plane, mr_like_signal(rng), 0.02),
-            NO_DEFORMATION,
+            torch.from_numpy(knee.tissues), knee.affine, sample_scan(rng, plane, mr_like_signal(rng, TISSUES), 0.02),
+            NO_DEFORMATION, TISSUES,
         )  # fmt: skip
         files[name] = folder / f"{name}.nii.gz"
         write_image(files[name], (image.numpy() * 1000).round().astype(np.int16), plane.affine)

@@ -16,7 +16,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from orthodx.synth.procedural import random_knee
+from orthodx.synth.knee.procedural import random_knee
 from orthodx.synth.study_writer import write_cohort
 
 

@@ -24,7 +24,9 @@ HINT = "download the released file again; only {'step', 'model', 'ema', 'opt'} f
 GRID = GridSpec(pixel_mm=160 / 256)  # the authors resize every slice to 256 x 256; the field of view is ~160 mm
 
 
-def import_released(files: Mapping[View, Path], out: Path, *, name: str = RELEASED, joint: Joint = DEFAULT_JOINT) -> Bundle:
+def import_released(
+    files: Mapping[View, Path], out: Path, *, name: str = RELEASED, joint: Joint = DEFAULT_JOINT
+) -> Bundle:
     """Read one checkpoint a view, prefer its averaged weights, check every tensor, write a bundle to `out`.
 
     No code in a checkpoint runs: files are read with `weights_only`. Weights are kept as float32. Raises

@@ -1,4 +1,7 @@
-"""Synthetic joints: anatomy -> lesions -> scanner. The module is the API's function too: `orthodx.synth("out")`."""
+"""Images of joints that nobody has: what every joint shares, and beside it one package a joint.
+
+The module is the API's function too: `orthodx.synth("out")`.
+"""
 
 import sys
 from inspect import Signature, signature

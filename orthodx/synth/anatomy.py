@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from orthodx.synth.tissues import TISSUES
+from orthodx.joints import DEFAULT_JOINT
+
+DEFAULT = DEFAULT_JOINT.name  # of anatomies and banks that name none
 
 
 @dataclass(frozen=True)
 class Anatomy:
     """A joint made of tissues, before any scanner.
 
-    tissues: (X, Y, Z) uint8, axes along world RAS+ (+x right, +y anterior, +z superior), values of
-        `orthodx.synth.tissues.TISSUES`.
+    tissues: (X, Y, Z) uint8, axes along world RAS+ (+x right, +y anterior, +z superior), values of its joint's
+        `TissueTable`.
     affine: (4, 4) voxel index -> world mm; the joint centre is near world (0, 0, 0).
     side: "right" or "left"; lateral is +x on a right joint.
     source: "procedural" or the label map's file name.
+    joint: its name, as `orthodx.synth.grammar.synthetic` takes it.
     """
 
     tissues: np.ndarray
@@ -26,14 +29,15 @@ class Anatomy:
     side: str
     source: str
     params: dict[str, Any] = field(default_factory=dict)
+    joint: str = DEFAULT
 
     @property
     def spacing_mm(self) -> float:
         """Isotropic voxel size, mm."""
         return float(self.affine[0, 0])
 
-
-def side_of(tissues: np.ndarray) -> str:
-    """ "right" or "left" of a knee (X, Y, Z) that says nothing of it, like those in a bank: the fibula is lateral."""
-    fibula, tibia = (np.flatnonzero((tissues == TISSUES[bone]).any((1, 2))).mean() for bone in ("fibula", "tibia"))
-    return "right" if fibula > tibia else "left"
+    def mirrored(self) -> Anatomy:
+        """The same joint of the other side, mirrored in the world's x = 0."""
+        tissues, affine = np.ascontiguousarray(self.tissues[::-1]), self.affine.copy()
+        affine[0, 3] = -(affine[0, 3] + (tissues.shape[0] - 1) * self.spacing_mm)
+        return replace(self, tissues=tissues, affine=affine, side="left" if self.side == "right" else "right")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,33 +14,55 @@ from orthodx.errors import UsageError
 from orthodx.studies.processes import spread
 from orthodx.synth.anatomy import Anatomy
 from orthodx.synth.anatomy_bank import AnatomyBank
-from orthodx.synth.lesion_painting import paint
-from orthodx.synth.patients import patient_of
-from orthodx.synth.procedural import random_knee
-from orthodx.synth.protocols import CENTERS
+from orthodx.synth.grammar import DEFAULT, SyntheticJoint, synthetic
+
+
+@dataclass(frozen=True, kw_only=True)
+class BankRequest:
+    """Which anatomies a bank gets; raises `UsageError` for a joint, or injuries of it, unknown here."""
+
+    joint: str = DEFAULT
+    """Whose anatomies."""
+    anatomies: int = 48
+    """How many, numbered from 0 on."""
+    seed: int = 0
+    """A bank may hold anatomies of several sources, told apart by their seeds."""
+    anatomy: Callable[[np.random.Generator], Anatomy] | None = None
+    """Draws one, instead of the joint's own procedure."""
+    lesions: bool = False
+    """Injured anatomies with their lesion masks, from the case mixes of all centers in turn."""
+    prevalence: float | None = None
+    """With lesions: the share of injured ones, instead of the centers' own."""
+    workers: int = 1
+    """Processes, each with one anatomy at a time."""
+
+    def __post_init__(self) -> None:
+        made = synthetic(self.joint)
+        if self.lesions:
+            _ = made.injuries  # raises where there are none
 
 
 def write_bank(
-    out: Path, *, joint: str = "knee", anatomies: int = 48, seed: int = 0,
-    anatomy: Callable[[np.random.Generator], Anatomy] = random_knee,
-    lesions: bool = False, prevalence: float | None = None, workers: int = 1,
+    out: Path,
+    request: BankRequest | None = None,
+    *,
     tell: Callable[[str, int, int], None] = lambda name, done, total: None,
-) -> Path:  # fmt: skip
+    **options: Any,
+) -> Path:
     """Add anatomies `seed`-0..n-1 to the bank in `out`; those already there are kept. About 12 MB each.
 
-    anatomy: draws one; a bank may hold anatomies of several sources, told apart by their seeds. lesions: injured
-    knees with their lesion masks (as much again), from the case mixes of all synthetic centers in turn, or with the
-    share `prevalence` of injured ones. workers: processes, each with one anatomy at a time. Raises `UsageError` where
-    healthy and injured knees would mix.
+    options: the fields of a `BankRequest`, in its place. Raises `UsageError` where healthy and injured anatomies, or
+    two joints, would mix.
     """
-    if joint != "knee":
-        raise UsageError(f"no synthetic {joint} yet", hint="use --joint knee")
+    wanted = request or BankRequest(**options)
     bank = AnatomyBank(out)
-    if len(bank) and bank.injured != lesions:
-        raise UsageError(f"{out} holds {'healthy' if lesions else 'injured'} knees", hint="choose another folder")
-    write = _AnatomyWriter(out, joint, seed, anatomy, lesions, prevalence, frozenset(bank.names), alone=workers < 2)
-    for done, name in enumerate(spread(write, range(anatomies), workers), 1):
-        tell(name, done, anatomies)
+    bank.refuse_other(wanted.joint)
+    if len(bank) and bank.injured != wanted.lesions:
+        kind = "healthy" if wanted.lesions else "injured"
+        raise UsageError(f"{out} holds {kind} {bank.joint}s", hint="choose another folder")
+    write = _AnatomyWriter(out, wanted, synthetic(wanted.joint), frozenset(bank.names))
+    for done, name in enumerate(spread(write, range(wanted.anatomies), wanted.workers), 1):
+        tell(name, done, wanted.anatomies)
     return out
 
 
@@ -48,24 +71,23 @@ class _AnatomyWriter:
     """Number of an anatomy -> its name, once it is in the bank."""
 
     out: Path
-    joint: str
-    seed: int
-    anatomy: Callable[[np.random.Generator], Anatomy]
-    lesions: bool
-    prevalence: float | None
+    request: BankRequest
+    made: SyntheticJoint
     there: frozenset[str]
-    alone: bool  # no other process works beside this one
 
     def __call__(self, i: int) -> str:
-        if not self.alone:
+        request, made = self.request, self.made
+        if request.workers > 1:
             torch.set_num_threads(1)
-        name = f"{self.joint}-{self.seed:04d}-{i:04d}"
+        name = f"{made.name}-{request.seed:04d}-{i:04d}"
         if name in self.there:
             return name
-        knee, bank = self.anatomy(np.random.default_rng([self.seed, i])), AnatomyBank(self.out)
-        if self.lesions:
-            patient = patient_of(self.seed, i, list(CENTERS)[i % len(CENTERS)], self.prevalence)
-            bank.add(name, *paint(knee, patient.lesions))
+        draw = request.anatomy or made.random_anatomy
+        anatomy, bank = made.own(draw(np.random.default_rng([request.seed, i]))), AnatomyBank(self.out)
+        if request.lesions:
+            center = list(made.protocols)[i % len(made.protocols)]
+            patient = made.patient_of(request.seed, i, center, request.prevalence)
+            bank.add(name, *made.paint(anatomy, patient.lesions))
         else:
-            bank.add(name, knee)
+            bank.add(name, anatomy)
         return name

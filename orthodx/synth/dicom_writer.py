@@ -10,15 +10,23 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 from orthodx.studies.writing import atomic
+from orthodx.synth.anatomy import DEFAULT
 
 RAS_TO_LPS = np.array([-1.0, -1.0, 1.0])
 
 
-def write_dicom_series(folder: Path, data: np.ndarray, affine: np.ndarray, row: dict[str, Any], number: int) -> Path:
+def write_dicom_series(
+    folder: Path,
+    data: np.ndarray,
+    affine: np.ndarray,
+    row: dict[str, Any],
+    number: int,
+    body_part: str = DEFAULT.upper(),
+) -> Path:
     """One file a slice, `folder/IM0001.dcm`...; UIDs follow from the ids, so the same series is the same bytes.
 
     data: (columns, rows, slices) int16, not negative. affine: index -> RAS mm, unsheared. row: the series'
-    manifest row. number: SeriesNumber (0020,0011).
+    manifest row. number: SeriesNumber (0020,0011). body_part: Body Part Examined (0018,0015).
     """
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     cosines = affine[:3, :3] / spacing * RAS_TO_LPS[:, None]
@@ -32,9 +40,10 @@ def write_dicom_series(folder: Path, data: np.ndarray, affine: np.ndarray, row: 
         ds.SOPClassUID, ds.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
         ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.Modality = study, series, "MR"
         ds.FrameOfReferenceUID = generate_uid(entropy_srcs=["orthodx synth frame", row["study_id"]])
-        ds.PatientName, ds.PatientID, ds.PatientSex, ds.PatientBirthDate = "Synthetic^Knee", row["patient_id"], "", ""
+        ds.PatientName, ds.PatientID = f"Synthetic^{body_part.capitalize()}", row["patient_id"]
+        ds.PatientSex, ds.PatientBirthDate = "", ""
         ds.StudyID, ds.AccessionNumber, ds.StudyDate, ds.StudyTime, ds.ReferringPhysicianName = "1", "", "", "", ""
-        ds.InstitutionName, ds.Manufacturer, ds.BodyPartExamined = row["center"], row["vendor"], "KNEE"
+        ds.InstitutionName, ds.Manufacturer, ds.BodyPartExamined = row["center"], row["vendor"], body_part
         ds.Laterality = {"right": "R", "left": "L"}[row["laterality"]]
         ds.SeriesNumber, ds.InstanceNumber, ds.SeriesDescription = number, k + 1, f"{row['view']} {row['sequence']}"
         ds.ImageType = ["ORIGINAL", "PRIMARY", "M", "SE"]

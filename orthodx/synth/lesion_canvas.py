@@ -9,14 +9,9 @@ from scipy import ndimage, special
 
 from orthodx.synth.anatomy import Anatomy
 from orthodx.synth.solids import Field, Point, smooth_noise
-from orthodx.synth.tissues import TISSUES
+from orthodx.synth.tissues import TissueTable
 
 SOFT = ("fat", "fat_pad", "muscle", "capsule", "fluid", "oedema")  # what swelling, blood and fluid may replace
-
-
-def values(*names: str) -> list[int]:
-    """Tissue values of names."""
-    return [TISSUES[name] for name in names]
 
 
 @dataclass(frozen=True)
@@ -27,15 +22,16 @@ class Window:
     lesions: np.ndarray
     points: np.ndarray
     mm: float
+    table: TissueTable
 
     def of(self, *names: str) -> np.ndarray:
         """Where the tissue is one of `names`."""
-        return np.isin(self.tissues, values(*names))
+        return np.isin(self.tissues, self.table.of(*names))
 
     def paint(self, where: np.ndarray, tissue: str | None, value: int) -> None:
         """Turn `where` into a tissue (None leaves it) and mark it in the lesion mask."""
         if tissue is not None:
-            self.tissues[where] = TISSUES[tissue]
+            self.tissues[where] = self.table[tissue]
         self.lesions[where] = value
 
     def noise(self, rng: np.random.Generator, scale_mm: float) -> Field:
@@ -57,18 +53,19 @@ class Window:
 
 
 class Canvas:
-    """A knee being injured. `lateral` is the sign of lateral on the x axis."""
+    """A joint being injured. `lateral` is the sign of lateral on the x axis."""
 
-    def __init__(self, anatomy: Anatomy) -> None:
+    def __init__(self, anatomy: Anatomy, table: TissueTable) -> None:
+        self.table = table
         self.tissues = np.array(anatomy.tissues)
         self.lesions = np.zeros_like(self.tissues)
         self.affine, self.mm = anatomy.affine, anatomy.spacing_mm
-        self._boxes = ndimage.find_objects(self.tissues, max_label=max(TISSUES.values()))
+        self._boxes = ndimage.find_objects(self.tissues, max_label=max(table.values()))
         self.lateral = 1.0 if anatomy.side == "right" else -1.0
 
     def bounds(self, name: str) -> tuple[np.ndarray, np.ndarray] | None:
         """Lowest and highest world point of a tissue, mm; None where there is none."""
-        box = self._boxes[TISSUES[name] - 1]
+        box = self._boxes[self.table[name] - 1]
         if box is None:
             return None
         low, high = (np.array([getattr(s, end) for s in box]) for end in ("start", "stop"))
@@ -79,10 +76,11 @@ class Canvas:
         shape = np.array(self.tissues.shape)
         start = np.clip(np.rint((np.array(low) - self.affine[:3, 3]) / self.mm).astype(int), 0, shape - 2)
         stop = np.clip(np.rint((np.array(high) - self.affine[:3, 3]) / self.mm).astype(int) + 1, start + 2, shape)
-        axes = [(np.arange(a, b) * self.mm + o).astype(np.float32)
-                for a, b, o in zip(start, stop, self.affine[:3, 3], strict=True)]  # fmt: skip
+        spans = zip(start, stop, self.affine[:3, 3], strict=True)
+        axes = [(np.arange(a, b) * self.mm + origin).astype(np.float32) for a, b, origin in spans]
         box = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
-        return Window(self.tissues[box], self.lesions[box], np.stack(np.meshgrid(*axes, indexing="ij")), self.mm)
+        points = np.stack(np.meshgrid(*axes, indexing="ij"))
+        return Window(self.tissues[box], self.lesions[box], points, self.mm, self.table)
 
     def around(self, name: str, margin_mm: float) -> Window | None:
         """The box of a tissue, widened."""

@@ -9,6 +9,7 @@ from typing import Any
 from orthodx.errors import UsageError
 from orthodx.requests import SynthRequest, takes
 from orthodx.synth.anatomy_bank import AnatomyBank
+from orthodx.synth.grammar import synthetic
 
 
 @takes(SynthRequest)
@@ -54,6 +55,4 @@ def _anatomy(request: SynthRequest) -> Any:
         raise UsageError(f"{request.anatomy} is a bank, and --map picks label maps", hint="leave --map out")
     if len(kept):
         return kept
-    from orthodx.synth.labelmaps import LabelMapSource
-
-    return LabelMapSource.open(request.anatomy, request.maps or None)
+    return synthetic(request.joint).open_maps(request.anatomy, request.maps or None)

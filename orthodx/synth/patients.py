@@ -1,29 +1,57 @@
-"""Synthetic patients: what happened to them, what it did to the knee, and what their record says.
+"""Synthetic patients: what happened to them, what it did to the joint, and what their record says.
 
-A mechanism of injury decides which structures suffer together (Hayes et al., RadioGraphics 2000;20:S121), who
-it happens to and what is written down. Shares are plausible for a clinic, not epidemiology. Drawn with a generator
-of its own, so that the same seed without lesions gives the same healthy knees.
+A mechanism of injury decides which structures suffer together, who it happens to and what is written down. Drawn with
+a generator of its own, so that the same seed without lesions gives the same healthy joints.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from orthodx.studies.records import RECORD_COLUMNS
-from orthodx.synth.lesions import (
-    BoneBruise,
-    Effusion,
-    Lesion,
-    LigamentTear,
-    MeniscusTear,
-    Osteophyte,
-    PatellarDislocation,
-)
-from orthodx.synth.mechanisms import CASE_MIX, MECHANISMS, RECORD_GAPS, Mechanism
+from orthodx.synth.lesions import Lesion
 
 LESION_STREAM = 7919  # beside (seed, study) in the generator's key
+UNHURT = "none"  # the mechanism of those to whom nothing happened
+MISSING = {"age": 0.01, "height": 0.12, "weight": 0.1, "sex": 0.01, "patient_type": 0.08, "event": 0.2}  # usually
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mechanism:
+    """first: chance of the leading injuries; with_it: chance of others once one of these is there.
+
+    bruises: sites it bruises. age: mean and sd, years. male: share of men. heavier: shift of the body mass index.
+    inpatient: share, before severity counts. events: what the record says, by weight.
+    """
+
+    first: Mapping[str, float] = field(default_factory=dict)
+    with_it: Mapping[str, float] = field(default_factory=dict)
+    bruises: tuple[str, ...] = ()
+    age: tuple[float, float]
+    male: float = 0.5
+    heavier: float = 0.0
+    inpatient: float = 0.1
+    events: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clinic:
+    """Who comes with what.
+
+    mechanisms: by name, `UNHURT` among them. case_mix: center -> share of each mechanism. gaps: center -> how often
+    fields of the record are blank, relative to `MISSING`. lesions_of: draws what a mechanism does at an age, years.
+    severe: whether a lesion keeps patients in hospital.
+    """
+
+    mechanisms: Mapping[str, Mechanism]
+    case_mix: Mapping[str, Mapping[str, float]]
+    gaps: Mapping[str, float]
+    lesions_of: Callable[[np.random.Generator, Mechanism, int], Sequence[Lesion]]
+    severe: Callable[[Lesion], bool]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,130 +73,46 @@ class Patient:
         return {name: "" if getattr(self, name) is None else getattr(self, name) for name in RECORD_COLUMNS}
 
 
-def patient_of(seed: int, study: int, center: str, injured: float | None = None) -> Patient:
+def patient_of(clinic: Clinic, seed: int, study: int, center: str, injured: float | None = None) -> Patient:
     """The patient behind study `study` of a seed: always the same one."""
-    return sample_patient(np.random.default_rng([seed, study, LESION_STREAM]), center, injured)
+    return sample_patient(np.random.default_rng([seed, study, LESION_STREAM]), clinic, center, injured)
 
 
-def sample_patient(rng: np.random.Generator, center: str, injured: float | None = None) -> Patient:
-    """Draw a patient of a center's case mix; `injured` replaces the center's own share of injured knees."""
-    mix = dict(CASE_MIX[center])
+def sample_patient(rng: np.random.Generator, clinic: Clinic, center: str, injured: float | None = None) -> Patient:
+    """Draw a patient of a center's case mix; `injured` replaces the center's own share of injured joints."""
+    mix = dict(clinic.case_mix[center])
     if injured is not None:
-        hurt = sum(share for name, share in mix.items() if name != "none")
-        mix = {name: share / hurt * injured for name, share in mix.items() if name != "none"}
-        mix["none"] = 1 - injured
-    weights = np.array(list(mix.values()))
-    name = str(rng.choice(list(mix), p=weights / weights.sum()))
-    mechanism = MECHANISMS[name]
+        hurt = sum(share for name, share in mix.items() if name != UNHURT)
+        mix = {name: share / hurt * injured for name, share in mix.items() if name != UNHURT}
+        mix[UNHURT] = 1 - injured
+    name = _pick(rng, mix)
+    mechanism = clinic.mechanisms[name]
     age = int(np.clip(rng.normal(*mechanism.age), 12, 88))
-    lesions = tuple(_lesions(rng, mechanism, age))
-    return Patient(mechanism=name, lesions=lesions, **_record(rng, mechanism, age, lesions, RECORD_GAPS[center]))
+    lesions = tuple(clinic.lesions_of(rng, mechanism, age))
+    severe = sum(map(clinic.severe, lesions))
+    full = _record(rng, mechanism, age, severe)
+    gaps = clinic.gaps[center]
+    known = {name: None if rng.random() < gaps * MISSING[name] else value for name, value in full.items()}
+    return Patient(mechanism=name, lesions=lesions, **known)
 
 
-def _record(
-    rng: np.random.Generator, mechanism: Mechanism, age: int, lesions: tuple[Lesion, ...], gaps: float
-) -> dict[str, object]:
+def _record(rng: np.random.Generator, mechanism: Mechanism, age: int, severe: int) -> dict[str, Any]:
+    """All fields of a record; `severe` lesions lengthen the stay."""
     sex = "M" if rng.random() < mechanism.male else "F"
     height = rng.normal(178 if sex == "M" else 165, 6.5) - max(age - 60, 0) * 0.12
     bmi = np.clip(rng.normal(23.0 + 0.07 * (min(age, 60) - 20) + mechanism.heavier, 3.0), 17, 42)
-    severe = sum(isinstance(lesion, LigamentTear) and lesion.gap_mm > 0 for lesion in lesions)
     inpatient = rng.random() < min(mechanism.inpatient + 0.22 * severe, 0.9)
-    events = list(mechanism.events)
-    weights = np.array(list(mechanism.events.values()))
-    full = {
-        "age": age, "height": round(height), "weight": round(bmi * (height / 100) ** 2), "sex": sex,
+    return {
+        "age": age,
+        "height": round(height),
+        "weight": round(bmi * (height / 100) ** 2),
+        "sex": sex,
         "patient_type": "inpatient" if inpatient else "outpatient",
-        "event": str(rng.choice(events, p=weights / weights.sum())),
-    }  # fmt: skip
-    missing = {"age": 0.01, "height": 0.12, "weight": 0.1, "sex": 0.01, "patient_type": 0.08, "event": 0.2}
-    return {name: None if rng.random() < gaps * missing[name] else value for name, value in full.items()}
+        "event": _pick(rng, mechanism.events),
+    }
 
 
-def _lesions(rng: np.random.Generator, mechanism: Mechanism, age: int) -> list[Lesion]:
-    """What the mechanism does: first its leading injury, then what comes with it."""
-    out: list[Lesion] = []
-    risk = dict(mechanism.first)
-    hurt: set[str] = set()
-    for code in (*mechanism.first, *mechanism.with_it):
-        chance = risk.get(code, 0.0) if code in mechanism.first else mechanism.with_it[code]
-        if code not in mechanism.first and mechanism.first and not hurt:
-            chance *= 0.4  # the knee got away lightly
-        if rng.random() < chance:
-            hurt.add(code)
-            out += _draw(rng, code, float(rng.beta(1.4, 1.3)))
-    bruised = 0.8 if hurt & {"ACL", "PCL", "MCL", "LCL"} else 0.15
-    out += [
-        BoneBruise(site=site, radius_mm=float(rng.uniform(5, 13)), seed=_seed(rng))
-        for site in mechanism.bruises
-        if rng.random() < bruised
-    ]
-    wear = np.clip((age - 42) / 40, 0, 0.8)
-    out += [
-        Osteophyte(site=site, size_mm=float(rng.uniform(3.0, 7.0)))
-        for site in ("medial_femur", "medial_tibia", "lateral_femur", "lateral_tibia")
-        if rng.random() < wear
-    ]
-    for code in ("MM", "LM"):
-        if code not in hurt and rng.random() < np.clip((age - 25) / 70, 0, 0.5):
-            out.append(_meniscus(rng, code, "degeneration"))
-    ml = _fluid_ml(rng, hurt)
-    return [*out, Effusion(volume_ml=ml, seed=_seed(rng))] if ml else out
-
-
-def _fluid_ml(rng: np.random.Generator, hurt: set[str]) -> float:
-    """Bleeding injuries fill the joint; a healthy knee may hold a few mL more than the next."""
-    chance = 0.85 if hurt & {"ACL", "PD"} else 0.6 if hurt & {"PCL", "LCL", "wear"} else 0.35 if hurt else 0.06
-    if rng.random() < chance:
-        return float(rng.uniform(12, 60) if hurt & {"ACL", "PD"} else rng.uniform(11, 40))
-    return float(rng.uniform(1.0, 4.0)) if rng.random() < 0.3 else 0.0
-
-
-def _seed(rng: np.random.Generator) -> int:
-    return int(rng.integers(2**31))
-
-
-def _draw(rng: np.random.Generator, code: str, severity: float) -> list[Lesion]:
-    """A lesion of this code, from mild (severity 0) to the worst (1)."""
-    if code in ("MM", "LM"):
-        if severity > 0.78 and rng.random() < (0.6 if code == "MM" else 0.3):
-            return [_meniscus(rng, code, "bucket_handle", severity)]
-        return [_meniscus(rng, code, str(rng.choice(("oblique", "oblique", "vertical", "radial"))), severity)]
-    if code == "PD":
-        return [
-            PatellarDislocation(
-                shift_mm=3 + 11 * severity, tilt_deg=5 + 18 * severity, patella_bruise_mm=float(rng.uniform(5, 10)),
-                condyle_bruise_mm=float(rng.uniform(7, 14)), seed=_seed(rng),
-            )
-        ]  # fmt: skip
-    if code in ("ACL", "PCL", "MCL", "LCL"):
-        return [_ligament(rng, code, severity)]
-    return []
-
-
-def _ligament(rng: np.random.Generator, code: str, severity: float) -> LigamentTear:
-    width, oedema = {"MCL": (1.6, 6.0), "LCL": (1.0, 3.5)}.get(code, (2.2, 2.5))  # mm more at the worst
-    complete = severity > (0.75 if code == "PCL" else 0.5)
-    level = rng.normal({"ACL": 0.42, "PCL": 0.5, "MCL": 0.28, "LCL": 0.55}[code], 0.1)
-    return LigamentTear(
-        code=code,
-        level=float(np.clip(level, 0.15, 0.8)),
-        share=0.3 + 0.55 * severity,
-        swelling_mm=0.6 + width * severity,
-        gap_mm=float(rng.uniform(3, 8)) if complete else 0.0,
-        droop_deg=float(rng.uniform(8, 28)) if complete and code == "ACL" else 0.0,
-        oedema_mm=1.6 + oedema * severity,
-        seed=_seed(rng),
-    )
-
-
-def _meniscus(rng: np.random.Generator, code: str, pattern: str, severity: float = 0.3) -> MeniscusTear:
-    bucket = pattern == "bucket_handle"
-    where = 0.0 if bucket else rng.normal(-70, 18) if rng.random() < 0.75 else rng.uniform(-45, 60)
-    return MeniscusTear(
-        code=code,
-        pattern=pattern,
-        where_deg=float(where),
-        arc_deg=float(rng.uniform(170, 230)) if bucket else 35 + 55 * severity,
-        width_mm=0.8 + 1.2 * severity,
-        seed=_seed(rng),
-    )
+def _pick(rng: np.random.Generator, shares: Mapping[str, float]) -> str:
+    """A name, drawn by weight."""
+    weights = np.array(list(shares.values()))
+    return str(rng.choice(list(shares), p=weights / weights.sum()))

@@ -1,10 +1,40 @@
-"""Synthetic centers and their knee protocols: what each scanner would have been set to."""
+"""The synthetic centers, their scanners, and what a protocol is: how each scanner would have been set."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from orthodx.joints import View
+
+Setting = tuple[str, float, float, bool]  # sequence, TR ms, TE ms, fat suppressed
+
+
+@dataclass(frozen=True)
+class Center:
+    """A hospital and its scanner: field in T, `noise` is the Rician sigma / bright signal.
+
+    gaps: how often it leaves a field of a patient's record blank, relative to the usual.
+    """
+
+    name: str
+    vendor: str
+    field_strength: float
+    noise: float
+    gaps: float = 1.0
+
+
+CENTERS: dict[str, Center] = {
+    center.name: center
+    for center in (
+        Center("Northgate", "Siemens", 3.0, 0.012, 0.5),
+        Center("Harbour", "GE", 1.5, 0.022, 1.0),
+        Center("Meadow", "Philips", 3.0, 0.015, 0.8),
+        Center("Outpost", "Esaote", 0.3, 0.06, 2.0),
+        Center("Riverside", "Canon", 1.5, 0.025, 1.3),
+        Center("Uplands", "United Imaging", 3.0, 0.014, 0.7),
+    )
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,37 +57,36 @@ class Protocol:
     noise: float
 
 
-def _center(
-    name: str, vendor: str, tesla: float, noise: float, pixel: float, slice_mm: float,
-    sequences: dict[View, tuple[str, float, float, bool]],
-) -> tuple[Protocol, ...]:  # fmt: skip
-    matrix = round(160 / pixel / 16) * 16
-    reach = {View.SAGITTAL: 100.0, View.CORONAL: 92.0, View.AXIAL: 104.0}
+def protocols(
+    center: Center,
+    settings: Mapping[View, Setting],
+    *,
+    pixel_mm: float,
+    slice_mm: float,
+    field_mm: float,
+    reach_mm: Mapping[View, float],
+) -> tuple[Protocol, ...]:
+    """A center's protocols of one joint, one a view, in the order of `settings`.
+
+    field_mm: side of the square field of view. reach_mm: what the slices of a view cover together, gaps of a tenth of
+    a slice included.
+    """
     return tuple(
         Protocol(
-            center=name, vendor=vendor, field_strength=tesla, view=view, sequence=kind, tr=tr, te=te,
-            fat_suppressed=suppressed, pixel_mm=pixel, slice_mm=slice_mm, gap_mm=round(0.1 * slice_mm, 2),
-            slices=round(reach[view] / (1.1 * slice_mm)), matrix=matrix, noise=noise,
+            center=center.name,
+            vendor=center.vendor,
+            field_strength=center.field_strength,
+            view=view,
+            sequence=sequence,
+            tr=tr,
+            te=te,
+            fat_suppressed=suppressed,
+            pixel_mm=pixel_mm,
+            slice_mm=slice_mm,
+            gap_mm=round(0.1 * slice_mm, 2),
+            slices=round(reach_mm[view] / (1.1 * slice_mm)),
+            matrix=round(field_mm / pixel_mm / 16) * 16,
+            noise=center.noise,
         )
-        for view, (kind, tr, te, suppressed) in sequences.items()
-    )  # fmt: skip
-
-
-_S, _C, _A = View.SAGITTAL, View.CORONAL, View.AXIAL
-CENTERS: dict[str, tuple[Protocol, ...]] = {
-    p[0].center: p
-    for p in (
-        _center("Northgate", "Siemens", 3.0, 0.012, 0.45, 3.0,
-                {_S: ("PD", 3000, 30, True), _C: ("PD", 2800, 32, True), _A: ("PD", 3200, 34, True)}),
-        _center("Harbour", "GE", 1.5, 0.022, 0.55, 3.5,
-                {_S: ("PD", 2200, 20, False), _C: ("T1", 600, 12, False), _A: ("PD", 2600, 30, True)}),
-        _center("Meadow", "Philips", 3.0, 0.015, 0.40, 2.5,
-                {_S: ("T2", 4000, 75, False), _C: ("PD", 2500, 25, True), _A: ("T2", 3800, 70, True)}),
-        _center("Outpost", "Esaote", 0.3, 0.06, 0.80, 4.5,
-                {_S: ("T1", 520, 18, False), _C: ("T2STAR", 620, 14, False), _A: ("T1", 560, 18, False)}),
-        _center("Riverside", "Canon", 1.5, 0.025, 0.60, 4.0,
-                {_S: ("T2STAR", 480, 12, False), _C: ("PD", 2400, 18, False), _A: ("T2", 3600, 80, True)}),
-        _center("Uplands", "United Imaging", 3.0, 0.014, 0.50, 1.6,
-                {_S: ("DESS", 17, 6, True), _C: ("PD", 2900, 30, True), _A: ("PD", 3000, 32, True)}),
+        for view, (sequence, tr, te, suppressed) in settings.items()
     )
-}  # fmt: skip

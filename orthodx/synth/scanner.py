@@ -5,6 +5,7 @@ Everything random is drawn in `sample_scan` and kept in the parameters, so any i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,18 +17,11 @@ from orthodx.grid.spec import axis_matrix
 from orthodx.joints import View
 from orthodx.synth import artefacts
 from orthodx.synth.deformation import Deformation
-from orthodx.synth.signals import RELAXATION, jitter, mr_like_signal, random_signal
+from orthodx.synth.signals import jitter, mr_like_signal, random_signal
 from orthodx.synth.solids import rotation
-from orthodx.synth.tissues import STRUCTURE_OF, TISSUES
+from orthodx.synth.tissues import TissueTable
 
 SUB_SLICES = 5
-FAT_FRACTION = np.zeros(256, np.float32)
-ROUGHNESS = np.full(256, 0.03, np.float32)  # texture amplitude within each tissue
-for _name, _relaxation in RELAXATION.items():
-    FAT_FRACTION[TISSUES[_name]] = _relaxation.fat
-for _name, _amplitude in {"muscle": 0.13, "fat": 0.10, "fat_pad": 0.12, "femur": 0.08, "tibia": 0.08,
-                          "fibula": 0.08, "patella": 0.08, "acl": 0.18, "vessel": 0.15}.items():  # fmt: skip
-    ROUGHNESS[TISSUES[_name]] = _amplitude
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,9 +58,13 @@ class ScanParams:
 
 
 def make_plane(
-    view: View, shape: tuple[int, int, int], spacing_mm: tuple[float, float], thickness_mm: float,
-    centre_mm: np.ndarray, angles_deg: tuple[float, float, float] = (0, 0, 0),
-) -> Plane:  # fmt: skip
+    view: View,
+    shape: tuple[int, int, int],
+    spacing_mm: tuple[float, float],
+    thickness_mm: float,
+    centre_mm: np.ndarray,
+    angles_deg: Sequence[float] = (0, 0, 0),
+) -> Plane:
     """A slab of `view` turned by `angles_deg` about world x, y, z; spacing is (slice, pixel) in mm."""
     turn = rotation(0, angles_deg[0]) @ rotation(1, angles_deg[1]) @ rotation(2, angles_deg[2])
     matrix = turn @ axis_matrix(view) @ np.diag([spacing_mm[0], spacing_mm[1], spacing_mm[1]])
@@ -96,9 +94,9 @@ def sample_scan(rng: np.random.Generator, plane: Plane, signal: np.ndarray, nois
     )
 
 
-def random_contrast(rng: np.random.Generator, fully_random: float = 0.3) -> np.ndarray:
+def random_contrast(rng: np.random.Generator, tissues: TissueTable, fully_random: float = 0.3) -> np.ndarray:
     """Signals for training: MR-like, or with probability `fully_random` any contrast at all."""
-    return random_signal(rng) if rng.random() < fully_random else mr_like_signal(rng)
+    return random_signal(rng, tissues) if rng.random() < fully_random else mr_like_signal(rng, tissues)
 
 
 def tissue_indices(
@@ -122,37 +120,39 @@ def _spacing(plane: Plane) -> np.ndarray:
     return np.linalg.norm(plane.affine[:3, :3], axis=0)
 
 
-def look_up(tissues: Tensor, at: Tensor) -> Tensor:
-    """Nearest tissue (D, H, W) uint8 at voxel coordinates (3, D, H, W); air outside the volume."""
+def look_up(volume: Tensor, at: Tensor) -> Tensor:
+    """Nearest value (D, H, W) uint8 at voxel coordinates (3, D, H, W); air outside the volume."""
     index = (at + 0.5).floor_().int()
     inside = torch.ones(at.shape[1:], dtype=torch.bool, device=at.device)
-    for axis, n in enumerate(tissues.shape):
+    for axis, n in enumerate(volume.shape):
         inside &= (index[axis] >= 0) & (index[axis] < n)
         index[axis].clamp_(0, n - 1)
-    flat = (index[0] * tissues.shape[1] + index[1]) * tissues.shape[2] + index[2]
-    return tissues.view(-1)[flat.long()] * inside
+    flat = (index[0] * volume.shape[1] + index[1]) * volume.shape[2] + index[2]
+    return volume.view(-1)[flat.long()] * inside
 
 
-def render(tissues: Tensor, affine: np.ndarray, params: ScanParams, deformation: Deformation) -> tuple[Tensor, Tensor]:
+def render(
+    volume: Tensor, affine: np.ndarray, params: ScanParams, deformation: Deformation, tissues: TissueTable
+) -> tuple[Tensor, Tensor]:
     """Image (D, H, W) float32 >= 0 and structures (D, H, W) uint8 of one acquisition.
 
-    tissues: (X, Y, Z) uint8 anatomy on any device; affine: its voxel -> world mm.
+    volume: (X, Y, Z) uint8 anatomy on any device, values of `tissues`; affine: its voxel -> world mm.
     """
-    device = tissues.device
+    device = volume.device
     plane = params.plane
     centre, along = tissue_indices(plane, deformation, affine, device)
-    water_of = torch.from_numpy(params.signal * (1 - FAT_FRACTION)).to(device)
-    fat_of = torch.from_numpy(params.signal * FAT_FRACTION).to(device)
+    water_of = torch.from_numpy(params.signal * (1 - tissues.fat_fraction)).to(device)
+    fat_of = torch.from_numpy(params.signal * tissues.fat_fraction).to(device)
     water, fat = torch.zeros(plane.shape, device=device), torch.zeros(plane.shape, device=device)
     truth = rough = None
     for i in range(SUB_SLICES):  # slice profile: the mean over the slice's thickness
         offset = ((i + 0.5) / SUB_SLICES - 0.5) * plane.thickness_mm
-        tissue = look_up(tissues, centre + (along * offset).view(3, 1, 1, 1)).int()
+        tissue = look_up(volume, centre + (along * offset).view(3, 1, 1, 1)).int()
         water += water_of[tissue]
         fat += fat_of[tissue]
         if i == SUB_SLICES // 2:
-            truth = torch.from_numpy(STRUCTURE_OF).to(device)[tissue]
-            rough = torch.from_numpy(ROUGHNESS).to(device)[tissue]
+            truth = torch.from_numpy(tissues.structure_of).to(device)[tissue]
+            rough = torch.from_numpy(tissues.roughness).to(device)[tissue]
     assert truth is not None
     assert rough is not None
     if params.fat_shift_px:

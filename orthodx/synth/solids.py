@@ -14,7 +14,7 @@ from scipy import ndimage
 from torch.nn import functional
 
 Field = np.ndarray
-Point = Sequence[float]
+Point = Sequence[float] | np.ndarray
 
 
 def grid_points(low: Point, high: Point, spacing: float) -> tuple[np.ndarray, np.ndarray]:
@@ -23,6 +23,12 @@ def grid_points(low: Point, high: Point, spacing: float) -> tuple[np.ndarray, np
     affine = np.diag([spacing, spacing, spacing, 1.0])
     affine[:3, 3] = low
     return np.stack(np.meshgrid(*axes, indexing="ij")), affine
+
+
+def box_of(affine: np.ndarray, low: Point, high: Point) -> tuple[slice, ...]:
+    """Index slices of the world box from `low` to `high` (mm)."""
+    to_index = [(np.array(c) - affine[:3, 3]) / affine[0, 0] for c in (low, high)]
+    return tuple(slice(max(int(a), 0), max(int(b), 1)) for a, b in zip(*to_index, strict=True))
 
 
 def ellipsoid(p: np.ndarray, centre: Point, radii: Point) -> Field:
@@ -80,6 +86,37 @@ def true_distance(field: Field, spacing: float) -> tuple[Field, np.ndarray]:
     g = gradient(field, spacing)
     norm = np.sqrt((g**2).sum(0)) + 1e-4
     return field / norm, g / norm
+
+
+def distance_in(shape: tuple[int, ...], box: tuple[slice, ...], field: Field, mm: float) -> tuple[Field, np.ndarray]:
+    """`true_distance` of a field known in `box` only; elsewhere 60 mm away."""
+    distance, normal = np.full(shape, 60, np.float32), np.zeros((3, *shape), np.float32)
+    every = (slice(None), *box)
+    distance[box], normal[every] = true_distance(field, mm)
+    return distance, normal
+
+
+def gap(a: Field, b: Field) -> float:
+    """Smallest distance between two solids (mm, negative where they overlap), from their distance fields.
+
+    Half way between the closest points both distances equal half the gap.
+    """
+    return 2 * float(np.maximum(a, b).min())
+
+
+def closed(core: Field, mm: float, radius: float) -> Field:
+    """Signed distance (mm) to the surface that bridges every hollow of `core` < 0 narrower than `radius`."""
+    pad = int(np.ceil(radius / mm)) + 2
+    solid = np.pad(core < 0, pad, mode="edge")
+    for axis in (0, 1):  # only the cut ends of the limb go on beyond the volume
+        ends = [slice(None)] * 3
+        for ends[axis] in (slice(0, pad), slice(-pad, None)):
+            solid[tuple(ends)] = False
+    grown = ndimage.distance_transform_edt(~solid, sampling=mm) < radius
+    whole = ndimage.distance_transform_edt(grown, sampling=mm) > radius
+    signed = ndimage.distance_transform_edt(~whole, sampling=mm) - ndimage.distance_transform_edt(whole, sampling=mm)
+    smooth = ndimage.gaussian_filter(signed.astype(np.float32), 3.0 / mm)
+    return smooth[(slice(pad, -pad),) * 3]
 
 
 def upsample(field: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

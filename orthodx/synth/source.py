@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -17,6 +18,7 @@ from orthodx.joints import View
 from orthodx.synth.anatomy_bank import AnatomyBank
 from orthodx.synth.deformation import random_deformation
 from orthodx.synth.focus import Focus
+from orthodx.synth.grammar import DEFAULT, SyntheticJoint, synthetic
 from orthodx.synth.scanner import make_plane, on_plane, random_contrast, render, sample_scan
 
 FOCUS_STREAM = 1  # beside (seed, sample, view) in the generator's key
@@ -26,11 +28,11 @@ FOCUS_STREAM = 1  # beside (seed, sample, view) in the generator's key
 class SyntheticSource:
     """Sample i of a view, for any i: image (1, D, H, W) in [-1, 1] and truth (D, H, W) uint8.
 
-    truth: "structures"; of a bank of injured knees also "lesions", or "both" as (2, D, H, W). anatomies: pairs of
-    tissues and affine. crop: (D, H, W) of a sample on the model's grid. fully_random: share of samples whose tissues
-    have random signals instead of an MR sequence's. focus: of a bank of injured knees, crops taken on purpose; every
-    other number is drawn as without it. `source[i, view]` depends on `seed`, i and view only, so that a
-    training resumes exactly; it is a map-style dataset for `torch.utils.data.DataLoader`.
+    truth: "structures"; of a bank of injured joints also "lesions", or "both" as (2, D, H, W). anatomies: a bank, or
+    pairs of tissues and affine of `joint`. crop: (D, H, W) of a sample on the model's grid. fully_random: share of
+    samples whose tissues have random signals instead of an MR sequence's. focus: of a bank of injured joints, crops
+    taken on purpose; every other number is drawn as without it. `source[i, view]` depends on `seed`, i and view only,
+    so that a training resumes exactly; it is a map-style dataset for `torch.utils.data.DataLoader`.
     """
 
     anatomies: Sequence[tuple[np.ndarray, np.ndarray]] | AnatomyBank
@@ -41,6 +43,7 @@ class SyntheticSource:
     device: str = "cpu"
     truth: Literal["structures", "lesions", "both"] = "structures"
     focus: Focus | None = None
+    joint: str = DEFAULT
 
     def __post_init__(self) -> None:
         if len(self.anatomies) == 0:
@@ -50,8 +53,12 @@ class SyntheticSource:
         if self.truth != "structures" and isinstance(self.anatomies, AnatomyBank):
             self.anatomies.lesions(0)
 
+    @cached_property
+    def _made(self) -> SyntheticJoint:
+        return self.anatomies.synthetic if isinstance(self.anatomies, AnatomyBank) else synthetic(self.joint)
+
     def __getitem__(self, key: tuple[int, View]) -> tuple[Tensor, Tensor]:
-        i, view = key
+        (i, view), made = key, self._made
         number = [self.seed, i, list(View).index(view)]
         rng = np.random.default_rng(number)
         which = int(rng.integers(len(self.anatomies)))
@@ -62,8 +69,8 @@ class SyntheticSource:
         slice_mm = rng.uniform(2.4, 4.6) if rng.random() < 0.75 else rng.uniform(self.spec.min_slice_mm, 6.0)
         pixel = self.spec.pixel_mm
         depth = axis_matrix(view)[:, 0]
-        centre = rng.normal((0.0, 10.0, 4.0), (11.0, 24.0, 26.0))
-        reach = max(48 - slice_mm * self.crop[0] / 2, 6.0) + 8
+        centre = rng.normal(made.crops.mean_mm, made.crops.sd_mm)
+        reach = max(made.crops.reach_mm - slice_mm * self.crop[0] / 2, 6.0) + 8
         centre = centre * (1 - np.abs(depth)) + depth * rng.uniform(-reach, reach)
         if rng.random() < 0.12:  # somewhere in the limb, where there may be no joint at all
             centre = centre + rng.uniform(-55, 55, 3)
@@ -72,12 +79,12 @@ class SyntheticSource:
             view, self.crop, (slice_mm, pixel), slice_mm * rng.uniform(0.7, 1.0), centre, tuple(in_plane)
         )
         noise = float(np.exp(rng.uniform(np.log(0.008), np.log(0.09))))
-        params = sample_scan(rng, plane, random_contrast(rng, self.fully_random), noise)
+        params = sample_scan(rng, plane, random_contrast(rng, made.tissues, self.fully_random), noise)
         volume = torch.from_numpy(np.array(tissues)).to(self.device)
         shape = random_deformation(rng)
         if aim is not None:
             params = replace(params, plane=plane.moved_to(shape.inverse(aim[1])))
-        image, truth = render(volume, affine, params, shape)
+        image, truth = render(volume, affine, params, shape, made.tissues)
         if self.truth != "structures" and isinstance(self.anatomies, AnatomyBank):
             mask = torch.from_numpy(np.array(self.anatomies.lesions(which))).to(self.device)
             lesions = on_plane(mask, affine, params, shape)

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 
 from orthodx.errors import UsageError
-from orthodx.joints import KNEE
 from orthodx.studies.labels import LABELS_FILE, RECORDS_FILE
 from orthodx.studies.manifest import COLUMNS, write_table
 from orthodx.studies.nifti import write_image
@@ -20,58 +19,85 @@ from orthodx.studies.processes import spread
 from orthodx.studies.records import RECORD_COLUMNS
 from orthodx.studies.run_record import write_json
 from orthodx.synth.anatomy import Anatomy
-from orthodx.synth.deformation import random_deformation
+from orthodx.synth.deformation import Deformation, random_deformation
 from orthodx.synth.dicom_writer import write_dicom_series
-from orthodx.synth.lesion_painting import labels_of, paint
-from orthodx.synth.lesions import VALUES, as_records
-from orthodx.synth.patients import patient_of
-from orthodx.synth.procedural import random_knee
-from orthodx.synth.protocols import CENTERS, Protocol
+from orthodx.synth.grammar import DEFAULT, SyntheticJoint, synthetic
+from orthodx.synth.lesions import as_records
+from orthodx.synth.protocols import Protocol
 from orthodx.synth.scanner import Plane, ScanParams, make_plane, on_plane, render, sample_scan
 from orthodx.synth.signals import sequence_signal
+from orthodx.synth.tissues import TissueTable
 
 FORMATS = {"nifti", "dicom"}
 
 
-def write_cohort(
-    out: Path, *, joint: str = "knee", studies: int = 3, seed: int = 0, centers: tuple[str, ...] = tuple(CENTERS),
-    anatomy: Callable[[np.random.Generator], Anatomy] = random_knee,
-    formats: tuple[str, ...] = ("nifti",), lesions: bool = False, prevalence: float | None = None,
-    resume: bool = False, workers: int = 1,
-    tell: Callable[[str, int, int], None] = lambda name, done, total: None,
-) -> Path:  # fmt: skip
-    """Write `studies` synthetic patients, each as three series of one anatomy, and return the manifest's path.
+@dataclass(frozen=True, kw_only=True)
+class CohortRequest:
+    """Which studies to make; raises `UsageError` for what is unknown here or does not fit together."""
 
-    Makes `<study>/<series>.nii.gz`, `truth/<series>.nii.gz` and `manifest.csv`; study i of a seed is always
-    the same. formats: "nifti" and/or "dicom" (`dicom/<study>/<series>/IM0001.dcm`...; manifest and truth then
-    come as before). lesions: injured knees as the center sees them, with `labels.csv`, `ehr.csv` and
-    `lesions/<series>.nii.gz` (values in `lesions/values.json`); the knees beneath are those without it.
-    prevalence: share of injured or worn knees instead of the center's own. resume keeps studies whose record is
-    there. workers: processes, each with one study at a time; the files are the same. Raises `UsageError` for a joint,
-    center or format unknown here, or a prevalence out of place.
+    joint: str = DEFAULT
+    """Of every patient."""
+    studies: int = 3
+    """Patients, each with three series of one anatomy."""
+    seed: int = 0
+    """Study i of a seed is always the same."""
+    centers: tuple[str, ...] = ()
+    """Where they may be scanned; none for every center with protocols of the joint."""
+    anatomy: Callable[[np.random.Generator], Anatomy] | None = None
+    """Draws one, instead of the joint's own procedure."""
+    formats: tuple[str, ...] = ("nifti",)
+    """"nifti" and/or "dicom" (`dicom/<study>/<series>/IM0001.dcm`...; manifest and truth come as without it)."""
+    lesions: bool = False
+    """Joints as injured as the center sees them; those beneath are the ones without it."""
+    prevalence: float | None = None
+    """With lesions: the share of injured or worn joints, instead of the center's own."""
+    resume: bool = False
+    """Keeps studies whose record is there."""
+    workers: int = 1
+    """Processes, each with one study at a time; the files are the same."""
+
+    def __post_init__(self) -> None:
+        made = synthetic(self.joint)
+        unknown = [c for c in self.centers if c not in made.protocols]
+        if unknown:
+            raise UsageError(f"no center is called '{unknown[0]}'", hint=f"known: {', '.join(made.protocols)}")
+        if not self.formats or set(self.formats) - FORMATS:
+            wrong, known = ",".join(self.formats), ", ".join(sorted(FORMATS))
+            raise UsageError(f"unknown format in '{wrong}'", hint=f"known: {known}")
+        if self.studies < 1:
+            raise UsageError(f"{self.studies} studies cannot be made", hint="use --studies 1 or more")
+        if self.prevalence is not None and not (self.lesions and 0 <= self.prevalence <= 1):
+            raise UsageError(
+                f"a prevalence of {self.prevalence:g} cannot be used", hint="give 0 to 1, and lesions with it"
+            )
+        if self.lesions:
+            _ = made.injuries  # raises where there are none
+
+
+def write_cohort(
+    out: Path,
+    request: CohortRequest | None = None,
+    *,
+    tell: Callable[[str, int, int], None] = lambda name, done, total: None,
+    **options: Any,
+) -> Path:
+    """Write synthetic patients, each as three series of one anatomy, and return the manifest's path.
+
+    Makes `<study>/<series>.nii.gz`, `truth/<series>.nii.gz` and `manifest.csv`; with lesions also `labels.csv`,
+    `ehr.csv` and `lesions/<series>.nii.gz` (values in `lesions/values.json`). options: the fields of a
+    `CohortRequest`, in its place. Raises `UsageError` where `out` holds a cohort and nothing is to be resumed.
     """
-    if joint != "knee":
-        raise UsageError(f"no synthetic {joint} yet", hint="use --joint knee")
-    unknown = [c for c in centers if c not in CENTERS]
-    if unknown:
-        raise UsageError(f"no center is called '{unknown[0]}'", hint=f"known: {', '.join(CENTERS)}")
-    if not formats or set(formats) - FORMATS:
-        raise UsageError(f"unknown format in '{','.join(formats)}'", hint=f"known: {', '.join(sorted(FORMATS))}")
-    if studies < 1:
-        raise UsageError(f"{studies} studies cannot be made", hint="use --studies 1 or more")
-    if prevalence is not None and not (lesions and 0 <= prevalence <= 1):
-        raise UsageError(f"a prevalence of {prevalence:g} cannot be used", hint="give 0 to 1, and lesions with it")
-    manifest = out / "manifest.csv"
-    if manifest.exists() and not resume:
+    wanted = request or CohortRequest(**options)
+    made, manifest = synthetic(wanted.joint), out / "manifest.csv"
+    if manifest.exists() and not wanted.resume:
         raise UsageError(f"{out} already holds a cohort", hint="choose another folder, or go on with --resume")
-    write = _StudyWriter(out, seed, centers, anatomy, formats, lesions, prevalence, resume, alone=workers < 2)
     records: list[dict[str, Any]] = []
-    for record in spread(write, range(studies), workers):
+    for record in spread(_StudyWriter(out, wanted, made), range(wanted.studies), wanted.workers):
         records.append(record)
-        tell(record["rows"][0]["study_id"], len(records), studies)
-    if lesions:
-        write_json(out / "lesions" / "values.json", VALUES)
-        write_table(out / LABELS_FILE, [r["labels"] for r in records], ("study_id", *KNEE.codes))
+        tell(record["rows"][0]["study_id"], len(records), wanted.studies)
+    if wanted.lesions:
+        write_json(out / "lesions" / "values.json", dict(made.injuries.values))
+        write_table(out / LABELS_FILE, [r["labels"] for r in records], ("study_id", *made.injuries.least_ml))
         write_table(out / RECORDS_FILE, [r["ehr"] for r in records], ("study_id", *RECORD_COLUMNS))
     write_table(manifest, [row for r in records for row in r["rows"]], COLUMNS)
     return manifest
@@ -82,85 +108,96 @@ class _StudyWriter:
     """Number of a study -> its record, once its files are written; `resume` keeps a study that has one."""
 
     out: Path
-    seed: int
-    centers: tuple[str, ...]
-    anatomy: Callable[[np.random.Generator], Anatomy]
-    formats: tuple[str, ...]
-    lesions: bool
-    prevalence: float | None
-    resume: bool
-    alone: bool  # no other process works beside this one
+    request: CohortRequest
+    made: SyntheticJoint
 
     def __call__(self, i: int) -> dict[str, Any]:
-        if not self.alone:
+        if self.request.workers > 1:
             torch.set_num_threads(1)
-        name = f"knee-{self.seed:04d}-{i:04d}"
+        name = f"{self.made.name}-{self.request.seed:04d}-{i:04d}"
         path = self.out / name / "study.json"
-        if self.resume and path.exists():
+        if self.request.resume and path.exists():
             record: dict[str, Any] = json.loads(path.read_text())
-            if ("lesions" in record) == self.lesions:
+            if ("lesions" in record) == self.request.lesions:
                 return record
         return self._write(name, i)
 
     def _write(self, name: str, i: int) -> dict[str, Any]:
-        rng = np.random.default_rng([self.seed, i])
-        knee = self.anatomy(rng)
+        request, made = self.request, self.made
+        rng = np.random.default_rng([request.seed, i])
+        anatomy = made.own((request.anatomy or made.random_anatomy)(rng))
         shape = random_deformation(rng, mirror=False, scale_sd=0.03, warp_mm=1.0)
         centre = rng.normal(0, 3, 3)
-        center = self.centers[int(rng.integers(len(self.centers)))]
+        centers = request.centers or tuple(made.protocols)
+        center = centers[int(rng.integers(len(centers)))]
         injury: dict[str, Any] = {}
-        if self.lesions:
-            patient = patient_of(self.seed, i, center, self.prevalence)
-            knee, mask = paint(knee, patient.lesions)
+        mask = None
+        if request.lesions:
+            patient = made.patient_of(request.seed, i, center, request.prevalence)
+            anatomy, mask = made.paint(anatomy, patient.lesions)
             injury = {
-                "mechanism": patient.mechanism, "lesions": as_records(patient.lesions),
-                "labels": {"study_id": name, **labels_of(mask, knee.spacing_mm)},
+                "mechanism": patient.mechanism,
+                "lesions": as_records(patient.lesions),
+                "labels": {"study_id": name, **made.labels_of(mask, anatomy.spacing_mm)},
                 "ehr": {"study_id": name, **patient.record},
-            }  # fmt: skip
+            }
         rows = []
-        for number, protocol in enumerate(CENTERS[center], 1):
-            series = f"{name}-{protocol.view}"
-            params = scan_params(protocol, centre, rng)
-            image, truth = render(torch.from_numpy(knee.tissues), knee.affine, params, shape)
-            image = (image * 1000).round().clamp(0, 32767).to(torch.int16)
-            data, affine = _as_file(image, params.plane)
-            row = _row(name, series, protocol, knee, data.shape)
-            if "nifti" in self.formats:
-                write_image(self.out / name / f"{series}.nii.gz", data, affine)
-            else:
-                row["path"] = f"dicom/{name}/{series}"
-            if "dicom" in self.formats:
-                write_dicom_series(self.out / "dicom" / name / series, data, affine, row, number)
-            write_image(self.out / "truth" / f"{series}.nii.gz", _as_file(truth, params.plane)[0], affine)
-            if self.lesions:
-                seen = on_plane(torch.from_numpy(mask), knee.affine, params, shape)
-                write_image(self.out / "lesions" / f"{series}.nii.gz", _as_file(seen, params.plane)[0], affine)
-            rows.append(row)
+        for number, protocol in enumerate(made.protocols[center], 1):
+            params = scan_params(protocol, centre, made.tissues, rng)
+            rows.append(self._write_series(name, number, protocol, _Scan(anatomy, mask, params, shape)))
         record = {
             "rows": rows,
-            "anatomy": knee.params,
-            "source": knee.source,
-            "side": knee.side,
-            "seed": [self.seed, i],
+            "anatomy": anatomy.params,
+            "source": anatomy.source,
+            "side": anatomy.side,
+            "seed": [request.seed, i],
+            **injury,
         }
-        write_json(self.out / name / "study.json", {**record, **injury})
-        return {**record, **injury}
+        write_json(self.out / name / "study.json", record)
+        return record
+
+    def _write_series(self, study: str, number: int, protocol: Protocol, scan: _Scan) -> dict[str, Any]:
+        """Image, truth and lesion mask of one acquisition; returns its manifest row."""
+        made, params, formats = self.made, scan.params, self.request.formats
+        series = f"{study}-{protocol.view}"
+        volume, affine = torch.from_numpy(scan.anatomy.tissues), scan.anatomy.affine
+        image, truth = render(volume, affine, params, scan.shape, made.tissues)
+        image = (image * 1000).round().clamp(0, 32767).to(torch.int16)
+        data, on_file = _as_file(image, params.plane)
+        row = _row(study, series, protocol, scan.anatomy, data.shape)
+        if "nifti" in formats:
+            write_image(self.out / study / f"{series}.nii.gz", data, on_file)
+        else:
+            row["path"] = f"dicom/{study}/{series}"
+        if "dicom" in formats:
+            folder = self.out / "dicom" / study / series
+            write_dicom_series(folder, data, on_file, row, number, made.body_part)
+        write_image(self.out / "truth" / f"{series}.nii.gz", _as_file(truth, params.plane)[0], on_file)
+        if scan.lesions is not None:
+            seen = on_plane(torch.from_numpy(scan.lesions), affine, params, scan.shape)
+            write_image(self.out / "lesions" / f"{series}.nii.gz", _as_file(seen, params.plane)[0], on_file)
+        return row
 
 
-def scan_params(protocol: Protocol, centre_mm: np.ndarray, rng: np.random.Generator) -> ScanParams:
+@dataclass(frozen=True)
+class _Scan:
+    """What lies in the scanner, its lesion mask, and how it is scanned."""
+
+    anatomy: Anatomy
+    lesions: np.ndarray | None
+    params: ScanParams
+    shape: Deformation
+
+
+def scan_params(
+    protocol: Protocol, centre_mm: np.ndarray, tissues: TissueTable, rng: np.random.Generator
+) -> ScanParams:
     """One acquisition by a protocol, centred near `centre_mm`, with everyday obliquity."""
     spacing = (protocol.slice_mm + protocol.gap_mm, protocol.pixel_mm)
     size = (protocol.slices, protocol.matrix, protocol.matrix)
-    plane = make_plane(
-        protocol.view,
-        size,
-        spacing,
-        protocol.slice_mm,
-        centre_mm,
-        tuple(float(a) for a in rng.normal(0, 4, 3)),
-    )
+    plane = make_plane(protocol.view, size, spacing, protocol.slice_mm, centre_mm, rng.normal(0, 4, 3).tolist())
     signal = sequence_signal(
-        protocol.sequence, protocol.tr, protocol.te, protocol.field_strength, protocol.fat_suppressed
+        tissues, protocol.sequence, protocol.tr, protocol.te, protocol.field_strength, protocol.fat_suppressed
     )
     return sample_scan(rng, plane, signal, protocol.noise)
 
@@ -172,12 +209,26 @@ def _as_file(grid: torch.Tensor, plane: Plane) -> tuple[np.ndarray, np.ndarray]:
     return np.ascontiguousarray(grid.numpy().transpose(2, 1, 0)), plane.affine @ order.T
 
 
-def _row(study: str, series: str, p: Protocol, knee: Anatomy, shape: tuple[int, ...]) -> dict[str, Any]:
+def _row(study: str, series: str, p: Protocol, anatomy: Anatomy, shape: tuple[int, ...]) -> dict[str, Any]:
     return {
-        "patient_id": study.replace("knee", "patient"), "study_id": study, "series_id": series,
-        "path": f"{study}/{series}.nii.gz", "joint": "knee", "laterality": knee.side, "view": str(p.view),
-        "oblique": 0, "center": p.center, "field_strength": p.field_strength,
-        "field_strength_raw": str(p.field_strength), "vendor": p.vendor, "sequence": p.sequence, "tr": p.tr,
-        "te": p.te, "fat_suppressed": int(p.fat_suppressed), "rows": shape[1], "columns": shape[0],
-        "slices": shape[2], "converter": "orthodx synth",
-    }  # fmt: skip
+        "patient_id": study.replace(anatomy.joint, "patient", 1),
+        "study_id": study,
+        "series_id": series,
+        "path": f"{study}/{series}.nii.gz",
+        "joint": anatomy.joint,
+        "laterality": anatomy.side,
+        "view": str(p.view),
+        "oblique": 0,
+        "center": p.center,
+        "field_strength": p.field_strength,
+        "field_strength_raw": str(p.field_strength),
+        "vendor": p.vendor,
+        "sequence": p.sequence,
+        "tr": p.tr,
+        "te": p.te,
+        "fat_suppressed": int(p.fat_suppressed),
+        "rows": shape[1],
+        "columns": shape[0],
+        "slices": shape[2],
+        "converter": "orthodx synth",
+    }

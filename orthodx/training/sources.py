@@ -75,6 +75,11 @@ def open_source(
         raise UsageError("--bank-share parts the samples of banks and studies", hint="give both, or leave it out")
     if (what != "structures" or focus) and (scans or len(banks) > 1):
         raise UsageError("lesion masks are read from one bank alone", hint="give one made by 'orthodx synth --lesions'")
+    for bank in banks:
+        if bank.synthetic.joint.names != joint.names:
+            raise UsageError(
+                f"{bank.folder} is a bank of the {bank.joint}, not of the {joint.name}", hint="leave --joint out"
+            )
     aim = Focus(banks[0], *focus) if focus else None
     sources: list[SyntheticSource | StudySource] = [
         SyntheticSource(bank, spec, crop, seed, truth=what, focus=aim) for bank in banks
@@ -119,8 +124,10 @@ def joint_of_data(studies: Sequence[Path]) -> Joint | None:
     found: dict[str, Joint] = {}
     for path in studies:
         table = path if path.suffix.lower() == ".csv" else path / MANIFEST
-        beside = joint_beside(path)
-        if beside is not None:
+        bank, beside = AnatomyBank(path), joint_beside(path)
+        if len(bank) > 0:
+            found[bank.joint] = bank.synthetic.joint
+        elif beside is not None:
             found[beside.name] = beside
         elif table.is_file():
             named = {str(row.get("joint", "")).casefold() for row in read_manifest(table)[0]}

@@ -7,7 +7,7 @@ from orthodx.errors import StudyError
 from orthodx.studies.labels import read_labels, read_records
 from orthodx.studies.manifest import write_table
 from orthodx.studies.records import RECORD_COLUMNS, Record
-from orthodx.synth.patients import patient_of
+from orthodx.synth.grammar import synthetic
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ def test_what_no_person_has_is_refused_with_row_and_fix(table, column, value, fi
 
 
 def test_what_synth_writes_is_read_back(tmp_path):
-    patients = {f"s{i}": patient_of(1, i, "Outpost") for i in range(200)}
+    patients = {f"s{i}": synthetic("knee").patient_of(1, i, "Outpost") for i in range(200)}
     rows = [{"study_id": study, **patient.record} for study, patient in patients.items()]
     write_table(tmp_path / "ehr.csv", rows, ("study_id", *RECORD_COLUMNS))
     records = read_records(tmp_path / "ehr.csv")

@@ -11,9 +11,7 @@ from orthodx.grid.spec import GridSpec
 from orthodx.joints import View
 from orthodx.synth.anatomy_bank import AnatomyBank
 from orthodx.synth.bank import write_bank
-from orthodx.synth.lesion_painting import paint
-from orthodx.synth.patients import patient_of
-from orthodx.synth.protocols import CENTERS
+from orthodx.synth.knee import SYNTHETIC
 from orthodx.synth.source import SyntheticSource
 
 
@@ -36,7 +34,8 @@ def test_a_bank_of_injured_knees_holds_what_was_painted(knee, injured):
     assert bank.injured
     assert len(bank) == 3
     for i in range(3):
-        painted, mask = paint(knee, patient_of(5, i, list(CENTERS)[i], 1.0).lesions)
+        patient = SYNTHETIC.patient_of(5, i, list(SYNTHETIC.protocols)[i], 1.0)
+        painted, mask = SYNTHETIC.paint(knee, patient.lesions)
         np.testing.assert_array_equal(bank[i][0], painted.tissues)
         np.testing.assert_array_equal(bank.lesions(i), mask)
 

@@ -10,7 +10,7 @@ from orthodx.joints import View
 from orthodx.synth.anatomy_bank import AnatomyBank
 from orthodx.synth.deformation import random_deformation
 from orthodx.synth.focus import Focus
-from orthodx.synth.lesions import VALUES
+from orthodx.synth.knee.lesions import VALUES
 from orthodx.synth.source import SyntheticSource
 
 

@@ -8,10 +8,10 @@ from orthodx.grid.spec import GridSpec
 from orthodx.joints import View
 from orthodx.synth.artefacts import rician
 from orthodx.synth.deformation import NO_DEFORMATION, random_deformation
+from orthodx.synth.knee.tissues import TISSUES
 from orthodx.synth.scanner import make_plane, render, sample_scan
 from orthodx.synth.signals import mr_like_signal, random_signal, sequence_signal
 from orthodx.synth.source import SyntheticSource
-from orthodx.synth.tissues import STRUCTURE_OF, TISSUES
 
 
 def of(signal, name):
@@ -19,9 +19,9 @@ def of(signal, name):
 
 
 def test_contrasts_order_tissues_as_in_life():
-    t1 = sequence_signal("T1", 600, 12, 1.5, False)
-    t2 = sequence_signal("T2", 4000, 80, 1.5, False)
-    pdfs = sequence_signal("PD", 3000, 30, 3.0, True)
+    t1 = sequence_signal(TISSUES, "T1", 600, 12, 1.5, False)
+    t2 = sequence_signal(TISSUES, "T2", 4000, 80, 1.5, False)
+    pdfs = sequence_signal(TISSUES, "PD", 3000, 30, 3.0, True)
     assert of(t1, "fat") > of(t1, "muscle") > of(t1, "fluid")
     assert of(t2, "fluid") > of(t2, "femoral_cartilage") > of(t2, "muscle") > of(t2, "medial_meniscus")
     assert of(pdfs, "fluid") > of(pdfs, "femoral_cartilage") > of(pdfs, "femur")
@@ -32,15 +32,15 @@ def test_contrasts_order_tissues_as_in_life():
 def test_random_contrasts_colour_every_tissue():
     rng = np.random.default_rng(0)
     for make in (random_signal, mr_like_signal):
-        signal = make(rng)
+        signal = make(rng, TISSUES)
         assert all(signal[v] > 0 for name, v in TISSUES.items() if name != "air")
 
 
 def scan(knee, view, seed=0, deformation=NO_DEFORMATION, angles=(0, 0, 0)):
     rng = np.random.default_rng(seed)
     plane = make_plane(view, (24, 96, 96), (4.0, 1.5), 3.5, np.zeros(3), angles)
-    params = sample_scan(rng, plane, sequence_signal("PD", 3000, 30, 1.5, False), 0.01)
-    image, truth = render(torch.from_numpy(knee.tissues), knee.affine, params, deformation)
+    params = sample_scan(rng, plane, sequence_signal(TISSUES, "PD", 3000, 30, 1.5, False), 0.01)
+    image, truth = render(torch.from_numpy(knee.tissues), knee.affine, params, deformation, TISSUES)
     return image, truth, plane
 
 
@@ -51,7 +51,7 @@ def test_truth_lies_where_the_anatomy_is(knee, view):
         index = np.argwhere(truth.numpy() == value)
         world = index @ plane.affine[:3, :3].T + plane.affine[:3, 3]
         voxel = np.rint((world - knee.affine[:3, 3]) / knee.spacing_mm).astype(int)
-        assert (STRUCTURE_OF[knee.tissues[tuple(voxel.T)]] == value).mean() > 0.97
+        assert (TISSUES.structure_of[knee.tissues[tuple(voxel.T)]] == value).mean() > 0.97
 
 
 def test_an_image_replays_from_its_parameters(knee):

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 from scipy import ndimage
 
-from orthodx.synth.knee_joint import Bones, Masks
-from orthodx.synth.solids import Field, bezier, smooth_noise, tube, upsample
-from orthodx.synth.tissues import TISSUES
+from orthodx.synth.knee.joint_space import Bones, Masks
+from orthodx.synth.knee.tissues import TISSUES
+from orthodx.synth.solids import Field, bezier, closed, smooth_noise, tube, upsample
 
 # Belly lines (x, y, z, radius), mm, of a right knee in world axes: what a mid-sized adult shows.
 MUSCLES: dict[str, list[tuple[float, float, float, float]]] = {
@@ -38,21 +38,6 @@ def _coarse(field: np.ndarray, step: int) -> np.ndarray:
     return field[..., ::step, ::step, ::step]
 
 
-def _closed(core: Field, mm: float, radius: float) -> Field:
-    """Signed distance (mm) to the surface that bridges every hollow of `core` < 0 narrower than `radius`."""
-    pad = int(np.ceil(radius / mm)) + 2
-    solid = np.pad(core < 0, pad, mode="edge")
-    for axis in (0, 1):  # only the cut ends of the limb go on beyond the volume
-        ends = [slice(None)] * 3
-        for ends[axis] in (slice(0, pad), slice(-pad, None)):
-            solid[tuple(ends)] = False
-    grown = ndimage.distance_transform_edt(~solid, sampling=mm) < radius
-    closed = ndimage.distance_transform_edt(grown, sampling=mm) > radius
-    signed = ndimage.distance_transform_edt(~closed, sampling=mm) - ndimage.distance_transform_edt(closed, sampling=mm)
-    smooth = ndimage.gaussian_filter(signed.astype(np.float32), 3.0 / mm)
-    return smooth[(slice(pad, -pad),) * 3]
-
-
 def wrap(
     q: np.ndarray, bones: Bones, joint: Masks, s: Mapping[str, float], rng: np.random.Generator, mm: float
 ) -> np.ndarray:
@@ -77,7 +62,7 @@ def wrap(
     tendon = np.minimum(*tendons.values())
     core = _coarse(np.minimum(np.minimum(bones.any, tendon), joint["mcl"] * -1.0 + 0.5), 2 * step)
     core = np.minimum(core, _coarse(first, 2)[tuple(slice(0, n) for n in core.shape)])
-    fascia_c = _closed(core, mm * 2 * step, 42.0)
+    fascia_c = closed(core, mm * 2 * step, 42.0)
     qf = _coarse(q, 2 * step)
     anterior = np.clip((qf[1] - 5) / 30, 0, 1) * np.clip(1.2 - np.abs(qf[0]) / 45, 0, 1)
     fat = s["fat"] * (1 + 0.22 * _coarse(noise[1], 2)) * (1 - 0.65 * anterior) + 2.0
@@ -92,8 +77,8 @@ def wrap(
     tissues[skin < -1.6] = TISSUES["fat"]
     tissues[(skin < -1.6) & (np.abs(fascia - 0.4) < 0.45)] = TISSUES["capsule"]
     tissues[(belly < 0) & (septum > 1.0) & (skin < -4.5)] = TISSUES["muscle"]
-    for line, radius in zip(VESSELS, (3.6, 4.4), strict=True):
-        path = np.array(line, float) + rng.normal(0, 1.5, 3)
+    for vessel, radius in zip(VESSELS, (3.6, 4.4), strict=True):
+        path = np.array(vessel, float) + rng.normal(0, 1.5, 3)
         tissues[upsample(tube(qc, path, np.full(len(path), radius)), shape) < 0] = TISSUES["vessel"]
 
     fx, fy, fz = bones.femur_points

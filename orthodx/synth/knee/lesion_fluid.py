@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from orthodx.synth.knee.lesions import LEAST_ML, VALUES, Effusion
 from orthodx.synth.lesion_canvas import Canvas, Window
-from orthodx.synth.lesions import LEAST_ML, VALUES, Effusion
 from orthodx.synth.solids import Field
 
 FILLABLE = ("fat", "fat_pad", "capsule", "fluid", "oedema", "muscle")

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from orthodx.synth.knee.lesions import VALUES, BoneBruise, Osteophyte
 from orthodx.synth.lesion_canvas import SOFT, Canvas
-from orthodx.synth.lesions import VALUES, BoneBruise, Osteophyte
 from orthodx.synth.solids import Point
 
 # site -> (bone, compartment's meniscus, offset from the meniscus's middle in mm: outward, forward, up)

@@ -8,8 +8,9 @@ import torch
 from scipy import ndimage
 
 from orthodx.joints import KNEE
-from orthodx.synth.lesion_painting import labels_of, paint
-from orthodx.synth.lesions import (
+from orthodx.synth.knee import SYNTHETIC
+from orthodx.synth.knee.injuries import PAINTERS
+from orthodx.synth.knee.lesions import (
     LEAST_ML,
     VALUES,
     BoneBruise,
@@ -18,12 +19,14 @@ from orthodx.synth.lesions import (
     MeniscusTear,
     Osteophyte,
     PatellarDislocation,
-    as_records,
-    from_records,
 )
+from orthodx.synth.knee.tissues import TISSUES
+from orthodx.synth.lesions import as_records, from_records
 from orthodx.synth.signals import sequence_signal
 from orthodx.synth.source import SyntheticSource
-from orthodx.synth.tissues import STRUCTURE_OF, TISSUES
+
+STRUCTURE_OF = TISSUES.structure_of
+paint, labels_of = SYNTHETIC.paint, SYNTHETIC.labels_of
 
 
 def ligament(code, severe):
@@ -90,7 +93,7 @@ def test_torn_tissue_is_still_that_structure_bright_on_pd_fs_and_dark_on_t1(knee
     tissue = INJURIES[code][2]
     injured, mask = painted[code][1]
     torn = injured.tissues[(mask > 0) & (knee.tissues == TISSUES[tissue]) & (injured.tissues != knee.tissues)]
-    pdfs, t1 = sequence_signal("PD", 3000, 30, 3.0, True), sequence_signal("T1", 600, 12, 3.0, False)
+    pdfs, t1 = (sequence_signal(TISSUES, *of) for of in (("PD", 3000, 30, 3.0, True), ("T1", 600, 12, 3.0, False)))
     assert pdfs[torn].mean() > 2 * pdfs[TISSUES[tissue]]
     assert t1[torn].mean() < 0.6 * t1[TISSUES["fat"]]
     assert STRUCTURE_OF[TISSUES[f"{tissue}_torn"]] == STRUCTURE_OF[TISSUES[tissue]]
@@ -139,11 +142,7 @@ def test_it_counts_how_much_fluid_there_is_not_where_it_came_from(knee):
 
 @pytest.mark.parametrize("mirror", [False, True])
 def test_a_dislocated_patella_lies_lateral_with_two_bruises(knee, mirror):
-    if mirror:
-        affine = knee.affine.copy()
-        affine[0, 3] = -(affine[0, 3] + (knee.tissues.shape[0] - 1) * knee.spacing_mm)
-        side = "left" if knee.side == "right" else "right"
-        knee = replace(knee, tissues=np.ascontiguousarray(knee.tissues[::-1]), affine=affine, side=side)
+    knee = knee.mirrored() if mirror else knee
     lesion = PatellarDislocation(
         shift_mm=10, tilt_deg=15, patella_bruise_mm=8, condyle_bruise_mm=10, seed=2
     )  # fmt: skip
@@ -177,7 +176,7 @@ def test_bruises_and_osteophytes_are_signs_without_a_label(knee):
 
 def test_lesions_replay_from_their_records(knee):
     lesions = (INJURIES["ACL"][1], meniscus("LM", "radial"), Effusion(volume_ml=20, seed=4))
-    again = from_records(as_records(lesions))
+    again = from_records(as_records(lesions), PAINTERS)
     assert again == lesions
     for first, second in zip(paint(knee, lesions), paint(knee, again), strict=True):
         np.testing.assert_array_equal(getattr(first, "tissues", first), getattr(second, "tissues", second))

@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from orthodx.synth import knee_bones, knee_joint, knee_soft
+from orthodx.joints import KNEE
 from orthodx.synth.anatomy import Anatomy
-from orthodx.synth.solids import Field, Point, grid_points, move, rotation, smooth_noise, true_distance
-from orthodx.synth.tissues import TISSUES
+from orthodx.synth.knee import bones as bone
+from orthodx.synth.knee import joint_space, soft_tissue
+from orthodx.synth.knee.tissues import TISSUES
+from orthodx.synth.solids import box_of, distance_in, gap, grid_points, move, rotation, smooth_noise, true_distance
 
 LOW_MM, HIGH_MM = (-82.0, -98.0, -100.0), (82.0, 84.0, 108.0)
 FLEXION_AXIS = (0.0, -8.0, 21.0)  # the epicondylar axis, mm
@@ -70,27 +72,6 @@ def sample_shape(rng: np.random.Generator) -> dict[str, float]:
     return shape
 
 
-def _gap(field_a: Field, field_b: Field) -> float:
-    """Smallest distance between two solids (mm, negative where they overlap), from their distance fields.
-
-    Half way between the closest points both distances equal half the gap.
-    """
-    return 2 * float(np.maximum(field_a, field_b).min())
-
-
-def box_of(affine: np.ndarray, low: Point, high: Point) -> tuple[slice, ...]:
-    """Index slices of the world box from `low` to `high` (mm)."""
-    to_index = [(np.array(c) - affine[:3, 3]) / affine[0, 0] for c in (low, high)]
-    return tuple(slice(max(int(a), 0), max(int(b), 1)) for a, b in zip(*to_index, strict=True))
-
-
-def _distance(shape: tuple[int, ...], box: tuple[slice, ...], field: Field, mm: float) -> tuple[Field, np.ndarray]:
-    """`true_distance` of a field known in `box` only; elsewhere 60 mm away."""
-    distance, normal = np.full(shape, 60, np.float32), np.zeros((3, *shape), np.float32)
-    distance[box], normal[(slice(None), *box)] = true_distance(field, mm)
-    return distance, normal
-
-
 def build_knee(shape: dict[str, float], spacing_mm: float = 0.8, side: str = "right") -> Anatomy:
     """Build the knee that `shape` describes.
 
@@ -118,18 +99,18 @@ def build_knee(shape: dict[str, float], spacing_mm: float = 0.8, side: str = "ri
         "joint": box_of(affine, (-58, -52, -66), (58, 70, 88)),
     }
     every = {name: (slice(None), *box) for name, box in boxes.items()}
-    tibia, tibia_normal = _distance(grid_shape, boxes["tibia"], knee_bones.tibia(pt[every["tibia"]], shape), spacing_mm)
+    tibia, tibia_normal = distance_in(grid_shape, boxes["tibia"], bone.tibia(pt[every["tibia"]], shape), spacing_mm)
     wanted = shape["femoral_cartilage"] + shape["tibial_cartilage"] + shape["joint_space"]
     plateaus = box_of(affine, (-60, -60, -25), (60, 60, 40))
     step = (slice(None, None, 2),) * 3
+    thin = (slice(None), *step)
     off_spine = np.where(np.abs(pt[0][plateaus][step]) < 11, 60, tibia[plateaus][step])
+    on_plateaus = (slice(None), *plateaus)
     for _ in range(3):
-        rough, _ = true_distance(
-            knee_bones.femur(pf[(slice(None), *plateaus)][(slice(None), *step)], shape), 2 * spacing_mm
-        )
-        pf[2] -= wanted - _gap(rough, off_spine)
-    femur, femur_normal = _distance(grid_shape, boxes["femur"], knee_bones.femur(pf[every["femur"]], shape), spacing_mm)
-    fibula, _ = _distance(grid_shape, boxes["fibula"], knee_bones.fibula(pt[every["fibula"]], shape), spacing_mm)
+        rough, _ = true_distance(bone.femur(pf[on_plateaus][thin], shape), 2 * spacing_mm)
+        pf[2] -= wanted - gap(rough, off_spine)
+    femur, femur_normal = distance_in(grid_shape, boxes["femur"], bone.femur(pf[every["femur"]], shape), spacing_mm)
+    fibula, _ = distance_in(grid_shape, boxes["fibula"], bone.fibula(pt[every["fibula"]], shape), spacing_mm)
     fibula = np.maximum(fibula, 1.6 - tibia)
     tibia = np.maximum(tibia, 0.4 - femur)
 
@@ -137,35 +118,30 @@ def build_knee(shape: dict[str, float], spacing_mm: float = 0.8, side: str = "ri
     centre = np.array([1.0, 52.0, shape["patella_z"]], np.float32)
     wanted = shape["femoral_cartilage"] + shape["patellar_cartilage"] + shape["joint_space"] + 0.2
     for _ in range(3):
-        rough, _ = true_distance(
-            knee_bones.patella(pp[every["patella"]][(slice(None), *step)], centre, shape), 2 * spacing_mm
-        )
-        centre[1] += np.clip(wanted - _gap(rough, femur[boxes["patella"]][step]), -12, 12)
-    patella, patella_normal = _distance(
-        grid_shape, boxes["patella"], knee_bones.patella(pp[every["patella"]], centre, shape), spacing_mm
+        rough, _ = true_distance(bone.patella(pp[every["patella"]][thin], centre, shape), 2 * spacing_mm)
+        centre[1] += np.clip(wanted - gap(rough, femur[boxes["patella"]][step]), -12, 12)
+    patella, patella_normal = distance_in(
+        grid_shape, boxes["patella"], bone.patella(pp[every["patella"]], centre, shape), spacing_mm
     )
 
-    bones = knee_joint.Bones(pf, pt, pp, centre, femur, tibia, fibula, patella)
+    bones = joint_space.Bones(pf, pt, pp, centre, femur, tibia, fibula, patella)
     normals = {"femur": femur_normal, "tibia": tibia_normal, "patella": patella_normal}
     near = {name: normal[every["joint"]] for name, normal in normals.items()}
-    local = knee_joint.articulate(bones.crop(boxes["joint"]), near, shape, rng, spacing_mm)
+    local = joint_space.articulate(bones.crop(boxes["joint"]), near, shape, rng, spacing_mm)
     joint = {name: np.zeros(grid_shape, bool) for name in local}
     for name, mask in local.items():
         joint[name][boxes["joint"]] = mask
-    tissues = knee_soft.wrap(q, bones, joint, shape, rng, spacing_mm)
+    tissues = soft_tissue.wrap(q, bones, joint, shape, rng, spacing_mm)
     bones_into(tissues, bones, shape, rng, spacing_mm)
     for name in ("femoral_cartilage", "tibial_cartilage", "patellar_cartilage"):
         tissues[joint[name]] = TISSUES[name]
-    if side == "left":
-        tissues = tissues[::-1]
-        affine = affine.copy()
-        affine[0, 3] = -(affine[0, 3] + (grid_shape[0] - 1) * spacing_mm)
     params: dict[str, Any] = dict(shape)
-    return Anatomy(np.ascontiguousarray(tissues), affine, side, "procedural", params)
+    right = Anatomy(tissues, affine, "right", "procedural", params, KNEE.name)
+    return right if side == "right" else right.mirrored()
 
 
 def bones_into(
-    tissues: np.ndarray, bones: knee_joint.Bones, s: dict[str, float], rng: np.random.Generator, mm: float
+    tissues: np.ndarray, bones: joint_space.Bones, s: dict[str, float], rng: np.random.Generator, mm: float
 ) -> None:
     """Write marrow, cortical shell (thin under cartilage, 3-4 mm in the shaft) and physeal scars."""
     wobble = smooth_noise(rng, tissues.shape, mm, 14.0)

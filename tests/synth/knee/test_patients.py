@@ -7,12 +7,13 @@ import pytest
 
 from orthodx.joints import KNEE
 from orthodx.studies.records import RECORD_COLUMNS
-from orthodx.synth.lesions import Effusion, MeniscusTear, Osteophyte
-from orthodx.synth.mechanisms import CASE_MIX, MECHANISMS
-from orthodx.synth.patients import patient_of
-from orthodx.synth.protocols import CENTERS
+from orthodx.synth.knee import SYNTHETIC
+from orthodx.synth.knee.lesions import Effusion, MeniscusTear, Osteophyte
+from orthodx.synth.knee.mechanisms import CASE_MIX, MECHANISMS
+from orthodx.synth.knee.protocols import PROTOCOLS
 
 DRAWS = 2000
+patient_of = SYNTHETIC.patient_of
 
 
 def codes(patient):
@@ -37,7 +38,7 @@ def share(patients, wanted, given=lambda p: True):
 
 
 def test_every_center_has_a_case_mix():
-    assert set(CASE_MIX) == set(CENTERS)
+    assert set(CASE_MIX) == set(PROTOCOLS)
     for mix in CASE_MIX.values():
         assert set(mix) == set(MECHANISMS)
         assert sum(mix.values()) == pytest.approx(1)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from orthodx.synth.knee.lesions import VALUES, LigamentTear
+from orthodx.synth.knee.tissues import TISSUES
 from orthodx.synth.lesion_canvas import SOFT, Canvas, Window
-from orthodx.synth.lesions import VALUES, LigamentTear
 from orthodx.synth.solids import Field, rotation
-from orthodx.synth.tissues import TISSUES
 
 MARGIN_MM = 12.0
 

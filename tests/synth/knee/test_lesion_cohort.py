@@ -1,6 +1,7 @@
 """Cohorts with lesions on disk, and the promise that cohorts without them are what they always were."""
 
 import json
+from dataclasses import replace
 from functools import partial
 
 import nibabel as nib
@@ -14,11 +15,14 @@ from orthodx.grid.spec import GridSpec
 from orthodx.joints import KNEE, View
 from orthodx.studies.discover import find_series
 from orthodx.studies.manifest import read_manifest, read_table
-from orthodx.synth.anatomy import side_of
-from orthodx.synth.lesion_painting import labels_of, paint
-from orthodx.synth.lesions import LEAST_ML, VALUES, from_records
-from orthodx.synth.patients import RECORD_COLUMNS
-from orthodx.synth.procedural import build_knee, random_knee
+from orthodx.studies.records import RECORD_COLUMNS
+from orthodx.synth import grammar
+from orthodx.synth.knee import SYNTHETIC
+from orthodx.synth.knee.injuries import PAINTERS
+from orthodx.synth.knee.lesions import LEAST_ML, VALUES
+from orthodx.synth.knee.procedural import build_knee, random_knee
+from orthodx.synth.knee.tissues import TISSUES, side_of
+from orthodx.synth.lesions import from_records
 from orthodx.synth.signals import mr_like_signal, random_signal
 from orthodx.synth.source import SyntheticSource
 from orthodx.synth.study_writer import write_cohort
@@ -81,8 +85,8 @@ def test_a_study_replays_from_its_record(injured):
     for path in injured.glob("*/study.json"):
         record = json.loads(path.read_text())
         knee = build_knee(record["anatomy"], 1.6, record["side"])
-        _, mask = paint(knee, from_records(record["lesions"]))
-        assert labels_of(mask, 1.6) == {code: record["labels"][code] for code in KNEE.codes}
+        _, mask = SYNTHETIC.paint(knee, from_records(record["lesions"], PAINTERS))
+        assert SYNTHETIC.labels_of(mask, 1.6) == {code: record["labels"][code] for code in KNEE.codes}
         assert record["ehr"]["study_id"] == record["labels"]["study_id"] == path.parent.name
 
 
@@ -113,7 +117,7 @@ def test_wrong_prevalences_are_named(tmp_path):
 
 
 def test_the_command_writes_lesions_and_refuses_what_makes_no_sense(tmp_path, monkeypatch):
-    monkeypatch.setattr("orthodx.synth.procedural.random_knee", COARSE)
+    monkeypatch.setitem(grammar.REGISTERED, "knee", replace(SYNTHETIC, random_anatomy=COARSE))
     run = CliRunner().invoke
     asked = ["--studies", "1", "--center", "Outpost", "--quiet"]
     done = run(app, ["synth", str(tmp_path / "c"), "--lesions", "--prevalence", "0", *asked])
@@ -150,8 +154,6 @@ SIGNALS = [
 
 
 def test_without_lesions_an_anatomy_is_what_it_always_was():
-    from orthodx.synth.tissues import TISSUES
-
     rng = np.random.default_rng(11)
     tissues = random_knee(rng, spacing_mm=1.6).tissues
     assert rng.bit_generator.state["state"]["state"] == KNEE_STATE
@@ -175,10 +177,8 @@ def test_without_lesions_a_cohort_is_what_it_always_was(plain):
 
 @pytest.mark.parametrize(("draw", "state", "levels"), SIGNALS)
 def test_without_lesions_random_contrasts_are_what_they_always_were(draw, state, levels):
-    from orthodx.synth.tissues import TISSUES
-
     rng = np.random.default_rng(2)
-    signal = draw(rng)
+    signal = draw(rng, TISSUES)
     assert rng.bit_generator.state["state"]["state"] == state
     for name, level in levels.items():
         assert signal[TISSUES[name]] == pytest.approx(level, abs=1e-5)

@@ -5,12 +5,12 @@ import pytest
 from scipy import ndimage
 
 from orthodx.joints import KNEE
-from orthodx.synth.procedural import build_knee, sample_shape
-from orthodx.synth.tissues import STRUCTURE_OF, TISSUES
+from orthodx.synth.knee.procedural import build_knee, sample_shape
+from orthodx.synth.knee.tissues import TISSUES
 
 
 def structures(anatomy):
-    return STRUCTURE_OF[anatomy.tissues]
+    return TISSUES.structure_of[anatomy.tissues]
 
 
 def centre(anatomy, value):

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from orthodx.synth.knee.lesions import VALUES, MeniscusTear
 from orthodx.synth.lesion_canvas import SOFT, Canvas, Window
-from orthodx.synth.lesions import VALUES, MeniscusTear
 from orthodx.synth.solids import Field, bezier, tube
 
 NAMES = {"MM": "medial_meniscus", "LM": "lateral_meniscus"}

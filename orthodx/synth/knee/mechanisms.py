@@ -2,30 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mechanism:
-    """first: chance of the leading injuries; with_it: chance of others once one of these is there.
-
-    bruises: sites it bruises. age: mean and sd, years. male: share of men. heavier: shift of the body mass index.
-    inpatient: share, before severity counts. events: what the record says, by weight.
-    """
-
-    first: Mapping[str, float] = field(default_factory=dict)
-    with_it: Mapping[str, float] = field(default_factory=dict)
-    bruises: tuple[str, ...] = ()
-    age: tuple[float, float]
-    male: float = 0.5
-    heavier: float = 0.0
-    inpatient: float = 0.1
-    events: Mapping[str, float]
-
+from orthodx.synth.patients import UNHURT, Mechanism
 
 MECHANISMS: dict[str, Mechanism] = {
-    "none": Mechanism(
+    UNHURT: Mechanism(
         age=(40, 15), events={"none": 6, "overuse": 2, "fall": 1, "sport_other": 1, "stairs": 0.5},
     ),
     "pivot_shift": Mechanism(
@@ -74,7 +54,3 @@ CASE_MIX: dict[str, dict[str, float]] = {
         "Uplands": (0.24, 0.20, 0.16, 0.06, 0.06, 0.08, 0.12, 0.08),
     }.items()
 }
-# how often each center leaves a field of the record blank, relative to the usual
-RECORD_GAPS: dict[str, float] = {
-    "Northgate": 0.5, "Harbour": 1.0, "Meadow": 0.8, "Outpost": 2.0, "Riverside": 1.3, "Uplands": 0.7,
-}  # fmt: skip

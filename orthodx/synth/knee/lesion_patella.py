@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from orthodx.synth.lesion_bone import bruise_at
-from orthodx.synth.lesion_canvas import SOFT, Canvas, Window, values
-from orthodx.synth.lesions import VALUES, PatellarDislocation
+from orthodx.synth.knee.lesion_bone import bruise_at
+from orthodx.synth.knee.lesions import VALUES, PatellarDislocation
+from orthodx.synth.knee.tissues import TISSUES
+from orthodx.synth.lesion_canvas import SOFT, Canvas, Window
 from orthodx.synth.solids import bezier, rotation, tube
-from orthodx.synth.tissues import TISSUES
 
 PATELLA = ("patella", "patella_cortex", "patellar_cartilage", "patella_bruise")
 MOVING = (*SOFT, "skin", "air", "vessel", "patellar_tendon", "quadriceps_tendon", *PATELLA)
@@ -56,7 +56,7 @@ def _move(
     apart = np.linalg.norm(window.points - new.reshape(3, 1, 1, 1), axis=0) / (REACH_MM - 2)
     drag = np.clip(1 - apart**2, 0, 1) ** 2
     dragged = _at(before, window, window.points - drag * shift.reshape(3, 1, 1, 1).astype(np.float32))
-    hollow = np.isin(dragged, values(*PATELLA)) | ~np.isin(dragged, values(*MOVING))
+    hollow = np.isin(dragged, TISSUES.of(*PATELLA)) | ~np.isin(dragged, TISSUES.of(*MOVING))
     dragged[hollow] = TISSUES["fat"]  # an effusion, if there is one, is painted later
     back = np.tensordot(turn.T.astype(np.float32), window.points - new.reshape(3, 1, 1, 1), axes=1)
     rigid = _at(np.where(body, before, 0), window, back + old.reshape(3, 1, 1, 1))

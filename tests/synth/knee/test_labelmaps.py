@@ -6,9 +6,9 @@ import pytest
 from scipy import ndimage
 
 from orthodx.errors import StudyError, UsageError
-from orthodx.synth.labelmaps import LabelMapSource, complete, read_map
-from orthodx.synth.procedural import build_knee, sample_shape
-from orthodx.synth.tissues import TISSUES
+from orthodx.synth.knee.labelmaps import LabelMapSource, complete, read_map
+from orthodx.synth.knee.procedural import build_knee, sample_shape
+from orthodx.synth.knee.tissues import TISSUES
 
 MM = 1.6
 KEPT = ("femur", "tibia", "patella", "femoral_cartilage", "tibial_cartilage", "patellar_cartilage")

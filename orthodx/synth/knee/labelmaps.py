@@ -15,13 +15,15 @@ import numpy as np
 from scipy import ndimage
 
 from orthodx.errors import StudyError, UsageError
+from orthodx.joints import KNEE
 from orthodx.studies.nifti import read_volume
 from orthodx.studies.volume import Volume
-from orthodx.synth import knee_bones, knee_joint, knee_soft
 from orthodx.synth.anatomy import Anatomy
-from orthodx.synth.procedural import HIGH_MM, LOW_MM, bones_into, box_of, sample_shape
-from orthodx.synth.solids import Field, grid_points, true_distance
-from orthodx.synth.tissues import TISSUES
+from orthodx.synth.knee import bones as bone
+from orthodx.synth.knee import joint_space, soft_tissue
+from orthodx.synth.knee.procedural import HIGH_MM, LOW_MM, bones_into, sample_shape
+from orthodx.synth.knee.tissues import TISSUES
+from orthodx.synth.solids import Field, box_of, grid_points, true_distance
 
 PLATEAU_WIDTH_MM = 75.0  # of the procedural knee that the soft tissue is scaled from
 JOINT_BOX_MM = ((-58.0, -58.0, -66.0), (58.0, 70.0, 88.0))
@@ -115,34 +117,31 @@ def complete(source: LabelMap, rng: np.random.Generator) -> Anatomy:
     affine, mm = source.affine, float(source.affine[0, 0])
     p, _ = grid_points(LOW_MM, HIGH_MM, mm)
     q = (p / np.float32(source.scale)).astype(np.float32)
-    fields = {name: source.fields.get(name) for name in BONES}
-    if fields["fibula"] is None:
-        made = (knee_bones.fibula(q, {**shape, "plateau_width": 0.0}) * source.scale).astype(np.float32)
+    fields = {name: source.fields[name] for name in BONES if name in source.fields}
+    if "fibula" not in fields:
+        made = (bone.fibula(q, {**shape, "plateau_width": 0.0}) * source.scale).astype(np.float32)
         fields["fibula"] = np.maximum(made, 1.6 - source.fields["tibia"])
     patella = np.argwhere(source.fields["patella"] < 0).mean(0) * mm + affine[:3, 3]
-    bones = knee_joint.Bones(q, q, q, (patella / source.scale).astype(np.float32), *(fields[n] for n in BONES))
+    bones = joint_space.Bones(q, q, q, (patella / source.scale).astype(np.float32), *(fields[n] for n in BONES))
 
     box = box_of(affine, *JOINT_BOX_MM)
     near = bones.crop(box)
     normals = {name: true_distance(getattr(near, name), mm)[1] for name in ("femur", "tibia", "patella")}
-    local = knee_joint.articulate(near, normals, shape, rng, mm)
+    local = joint_space.articulate(near, normals, shape, rng, mm)
     _overrule(local, {name: source.fields[name][box] for name in source.fields if name not in BONES}, near, rng, mm)
     joint = {name: np.zeros(p.shape[1:], bool) for name in local}
     for name, mask in local.items():
         joint[name][box] = mask
-    tissues = knee_soft.wrap(q, bones, joint, shape, rng, mm)
+    tissues = soft_tissue.wrap(q, bones, joint, shape, rng, mm)
     bones_into(tissues, bones, shape, rng, mm)
     for name in CARTILAGES:
         tissues[joint[name] & (bones.any > -mm)] = TISSUES[name]
-    side = "right" if rng.random() < 0.5 else "left"
-    if side == "left":
-        tissues, affine = tissues[::-1], affine.copy()
-        affine[0, 3] = -(affine[0, 3] + (tissues.shape[0] - 1) * mm)
-    return Anatomy(np.ascontiguousarray(tissues), affine, side, source.name, dict(shape))
+    right = Anatomy(tissues, affine, "right", source.name, dict(shape), KNEE.name)
+    return right if rng.random() < 0.5 else right.mirrored()
 
 
 def _overrule(
-    joint: knee_joint.Masks, mapped: dict[str, Field], bones: knee_joint.Bones, rng: np.random.Generator, mm: float
+    joint: joint_space.Masks, mapped: dict[str, Field], bones: joint_space.Bones, rng: np.random.Generator, mm: float
 ) -> None:
     """Put what the map shows in the place of what the rules made; the rest keeps clear of it."""
     taken = np.zeros(bones.femur.shape, bool)
