@@ -108,7 +108,7 @@ def dense_start(start: Start, task: str, joint: Joint, views: Sequence[View], de
             labels = (
                 diagnosis.diagnoser.labels if "diagnose" in start.heads and diagnosis else start.bundle.info.joint.codes
             )
-            found |= _relabelled("evidence", found["evidence"], labels, joint.codes)
+            found["evidence"] = _relabelled(found["evidence"], labels, joint.codes)
     return found
 
 
@@ -122,7 +122,7 @@ def head_start(start: Start, head: str, labels: Sequence[str], view: View) -> He
     if start.diagnoser is not None and start.diagnoser.head == head:
         path = start.heads["diagnose"]
         own = HeadStart(checkpoint.head_weights(path, view), path)
-        return _relabelled("", own, start.diagnoser.labels, labels).get("")
+        return _relabelled(own, start.diagnoser.labels, labels)
     parts = HEADS.get(head).parts
     missing = [part for part in parts.values() if part not in start.heads]
     if missing and len(parts) > 1:
@@ -136,7 +136,7 @@ def head_start(start: Start, head: str, labels: Sequence[str], view: View) -> He
     tensors = {f"{p}{k}": v for p, path in files.items() for k, v in checkpoint.head_weights(path, view).items()}
     own = HeadStart(tensors, next(iter(files.values())))
     known = start.bundle.info.joint.codes if start.bundle else tuple(labels)
-    return _relabelled("", own, known, labels).get("")
+    return _relabelled(own, known, labels)
 
 
 def dense_notes(start: Start, spec: GridSpec, parts: Collection[str], begin: Mapping[str, HeadStart]) -> list[str]:
@@ -144,6 +144,11 @@ def dense_notes(start: Start, spec: GridSpec, parts: Collection[str], begin: Map
     if start.folder is None:
         return []
     notes = [f"'{part}' begins from noise" for part in parts if part not in begin]
+    notes += [
+        f"'{part}' has new labels: {len(own.rows)} of them are taken over by name, the others begin from noise"
+        for part, own in begin.items()
+        if part in parts and own.rows is not None
+    ]
     if start.bundle is not None and (own := start.bundle.info.grid.pixel_mm) != spec.pixel_mm:
         notes.append(f"the encoders learned at {own:g} mm, and go on at --pixel-mm {spec.pixel_mm:g}")
     return notes
@@ -166,9 +171,9 @@ def _taken_apart(start: Start, diagnoser: DiagnoserConfig, view: View) -> dict[s
     return found
 
 
-def _relabelled(part: str, own: HeadStart, old: Sequence[str], new: Sequence[str]) -> dict[str, HeadStart]:
-    """The start of a head of `old` labels for one of `new` labels, by label; nothing where they share none."""
+def _relabelled(own: HeadStart, old: Sequence[str], new: Sequence[str]) -> HeadStart:
+    """The start of a head of `old` labels for one of `new` labels: by label, those that are new from noise."""
     if tuple(old) == tuple(new):
-        return {part: own}
+        return own
     rows = {i: list(old).index(label) for i, label in enumerate(new) if label in old}
-    return {part: HeadStart(own.tensors, own.path, rows)} if rows else {}
+    return HeadStart(own.tensors, own.path, rows)

@@ -115,7 +115,7 @@ def test_localizers_and_missing_positions_are_named(tmp_path):
 
     found = find_series([write_stack(tmp_path / "a", change=localizer), write_stack(tmp_path / "b", change=nowhere)])
     assert not found.series
-    reasons = " ".join(reason for _, reason in found.refused)
+    reasons = " ".join(bad.reason for bad in found.refused)
     assert "localizer" in reasons
     assert "ImagePositionPatient" in reasons
 

@@ -7,7 +7,9 @@ import pytest
 from orthodx.errors import StudyError
 from orthodx.joints import View
 from orthodx.studies.discover import find_series
+from orthodx.studies.keys import file_name
 from orthodx.studies.manifest import read_manifest, read_table, write_table
+from orthodx.studies.mask_files import files_by_name, truth_of
 
 
 def put(path, shape=(20, 20, 9)):
@@ -82,9 +84,80 @@ def test_a_table_no_one_can_trust_is_refused(tmp_path, raw, reason):
 def test_spreadsheet_habits_are_forgiven(tmp_path):
     path = tmp_path / "t.csv"
     path.write_bytes("\ufeffpatient_id;study_id;series_id;path\nNA;1;s;x.nii\n".encode())
-    assert read_manifest(path)[0] == {"patient_id": "NA", "study_id": "1", "series_id": "s", "path": "x.nii"}
+    (row,), faults = read_manifest(path)
+    assert row == {"patient_id": "NA", "study_id": "1", "series_id": "s", "path": "x.nii"}
+    assert not faults
 
 
-def test_formulas_are_written_harmless(tmp_path):
-    write_table(tmp_path / "t.csv", [{"a": "=1+1", "b": -2.5}], ["a", "b"])
-    assert (tmp_path / "t.csv").read_text() == "a,b\n'=1+1,-2.5\n"
+def test_formulas_are_written_harmless_and_read_as_they_were(tmp_path):
+    write_table(tmp_path / "t.csv", [{"a": "=1+1", "b": -2.5}, {"a": "'-x", "b": "it's"}], ["a", "b"])
+    assert (tmp_path / "t.csv").read_text() == "a,b\n'=1+1,-2.5\n''-x,it's\n"
+    assert read_table(tmp_path / "t.csv").to_dict("list") == {"a": ["=1+1", "'-x"], "b": ["-2.5", "it's"]}
+    write_table(tmp_path / "h.csv", [{"-a": "1"}], ["-a"])
+    assert list(read_table(tmp_path / "h.csv").columns) == ["-a"]
+
+
+def test_blank_ids_join_nobody(tmp_path):
+    for name in "abcd":
+        put(tmp_path / f"{name}.nii.gz")
+    rows = "p1,s1,a,a.nii.gz,\np1,,b,b.nii.gz,\np1,s1,,c.nii.gz,\n ,s2,d,d.nii.gz,\n"
+    (tmp_path / "manifest.csv").write_text(HEADER + rows)
+    found = find_series([tmp_path])
+    assert [(s.study_id, s.patient_id, len(s.series)) for s in found.studies] == [("s1", "p1", 1), ("s2", "", 1)]
+    assert [(bad.source, bad.reason) for bad in found.refused] == [
+        ("manifest.csv row 3", "names no study; fill in study_id"),
+        ("manifest.csv row 4", "names no series; fill in series_id"),
+    ]
+    assert found.notes == ["manifest.csv: 1 studies name no patient; each counts as one of its own"]
+
+
+def test_two_patients_under_one_study_are_refused_as_a_whole(tmp_path):
+    for name in "abc":
+        put(tmp_path / f"{name}.nii.gz")
+    (tmp_path / "manifest.csv").write_text(HEADER + "p1,s,a,a.nii.gz,\np2,s,b,b.nii.gz,\np2,t,c,c.nii.gz,\n")
+    found = find_series([tmp_path])
+    assert [study.study_id for study in found.studies] == ["t"]
+    ((_, reason, study),) = found.refused
+    assert study == "s"
+    assert reason.startswith("study 's' has series of 2 patients (p1, p2)")
+
+
+def test_a_table_no_one_can_read_costs_only_itself(tmp_path):
+    put(tmp_path / "good/x.nii.gz")
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad/manifest.csv").write_bytes(b"\0")
+    found = find_series([tmp_path / "bad", tmp_path / "good"])
+    assert len(found.series) == 1
+    assert "NUL bytes" in found.refused[0].reason
+
+
+@pytest.mark.parametrize(
+    "name", ["Knee 001/A", "case 7", "M\u00fcller", "-12", "007", ".hidden", "con", "a" * 300, "  x"]
+)
+def test_any_id_has_a_file_name_of_its_own(name):
+    file = file_name(name)
+    assert file == file_name(file)
+    assert file == file_name(f" {name} ")
+    assert not set(file) & set('/\\ :*?"<>|')
+    assert file[0] not in ".-"
+    assert len(file) < 140
+    others = {file_name(other) for other in ("Knee 001 A", "case_7", "Muller", "12", "7", "hidden", "con_", "a" * 299)}
+    assert file not in others
+
+
+def test_masks_are_found_however_the_id_is_spelled(tmp_path):
+    put(tmp_path / "truth" / "case 7.nii.gz")
+    put(tmp_path / "truth" / "Mu\u0308ller.nii")
+    found = files_by_name(tmp_path / "truth")
+    assert found[file_name("case 7")].name == "case 7.nii.gz"
+    assert found[file_name("M\u00fcller")].suffix == ".nii"
+
+
+def test_every_case_of_nnunet_is_a_study_and_its_labels_are_its_truth(tmp_path):
+    root = tmp_path / "Dataset001_X"
+    for case in ("one", "two"):
+        put(root / "imagesTr" / f"{case}_0000.nii.gz")
+        put(root / "labelsTr" / f"{case}.nii.gz")
+    found = find_series([root])
+    assert sorted(study.study_id for study in found.studies) == ["one", "two"]
+    assert [truth_of(root, s).name for s in found.series] == ["one.nii.gz", "two.nii.gz"]

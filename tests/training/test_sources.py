@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from orthodx.cli.app import app
 from orthodx.errors import NoInputError, UsageError
 from orthodx.grid.spec import GridSpec
-from orthodx.joints import View
+from orthodx.joints import KNEE, View
 from orthodx.networks.encoders.ortho import OrthoConfig, OrthoEncoder
 from orthodx.synth.anatomy import Anatomy
 from orthodx.synth.anatomy_bank import AnatomyBank
@@ -28,7 +28,7 @@ def bank(tmp_path, knee):
 
 
 def opened(*studies, **more):
-    return open_source(studies, SPEC, CROP, 3, truth=more.pop("truth", False), **more)
+    return open_source(studies, SPEC, CROP, 3, joint=KNEE, truth=more.pop("truth", False), **more)
 
 
 class Named:

@@ -113,7 +113,11 @@ def test_parts_of_another_joint_are_left_out_and_labels_are_taken_by_name(tmp_pa
     assert (head.out.bias[0].item(), head.out.bias[1].item()) == (7, noise)
     assert set(head.body[0].conv_1.weight.flatten().tolist()) == {7}
     strangers = Joint("other", KNEE.structures[:2], (Abnormality("NEW", "", None, 1),))
-    assert start(folder, joint=strangers) == {}
+    assert start(folder, joint=strangers) == {"evidence": ("diagnose.safetensors", {7})}
+    assert (
+        dense_start(start_of(folder, tuple(View), "diagnose"), "diagnose", strangers, tuple(View))["evidence"].rows
+        == {}
+    )
 
 
 def test_what_begins_from_noise_and_another_pixel_are_told(tmp_path):

@@ -102,7 +102,17 @@ def test_segmentation_learns_to_overfit_and_validates(tmp_path, source):
     log = []
     settings = MasksConfig(views=(View.SAGITTAL,), preset="tiny", steps=40, batch=1, peak_rate=5e-3, warmup=2,
                               log_every=10, validate_every=40, validation_samples=1)  # fmt: skip
-    parts = fit_masks(settings, One(), tmp_path, device=CPU, encoders={}, validation=One(), workers=0, say=log.append)
+    parts = fit_masks(
+        settings,
+        One(),
+        tmp_path,
+        task=SegmentTask(KNEE),
+        team=ALONE,
+        encoders={},
+        validation=One(),
+        workers=0,
+        say=log.append,
+    )
     assert set(parts) == {"encoder_sagittal", "segment"}
     with (tmp_path / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -119,7 +129,17 @@ def test_a_shared_encoder_is_saved_for_every_view(tmp_path, source):
 def test_a_run_stopped_on_the_way_writes_its_weights_and_goes_on_as_if_it_had_not(tmp_path, source):
     def run(out, **more):
         settings = MasksConfig(views=(View.AXIAL,), preset="tiny", steps=4, batch=1, warmup=1, log_every=1, **more)
-        parts = fit_masks(settings, source, out, device=CPU, encoders={}, workers=0, say=quiet, resume=out.exists())
+        parts = fit_masks(
+            settings,
+            source,
+            out,
+            task=SegmentTask(KNEE),
+            team=ALONE,
+            encoders={},
+            workers=0,
+            say=quiet,
+            resume=out.exists(),
+        )
         return parts["segment"].read_bytes()
 
     whole, half = run(tmp_path / "whole"), run(tmp_path / "parts", stop_at=2)

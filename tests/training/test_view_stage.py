@@ -94,7 +94,7 @@ def test_out_of_fold_vectors_do_not_depend_on_the_labels_kept_apart():
 class Reader(nn.Module):
     """An encoder of one block, the image itself, as deep as asked."""
 
-    def features(self, image, blocks):
+    def features(self, image, timestep, blocks):
         return {"mid": image.repeat(1, 1, 1, 1, 1)}
 
 
