@@ -9,7 +9,7 @@ import typer
 
 from orthodx.cli import exits
 from orthodx.cli.command import Given, command
-from orthodx.cli.options import RESUME, SEED, WORKERS, Voice, comma_separated, out, print_json
+from orthodx.cli.options import A_JOINT, RESUME, SEED, WORKERS, Voice, comma_separated, out, print_json
 from orthodx.requests import EvaluateRequest
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ WORDS = {
     "truth": typer.Option(help="Folder of true masks of the same names; else ./truth."),
     "manifest": typer.Option(help="Manifest; else ./manifest.csv."),
     "ehr": typer.Option(help="EHR table, one row per study; else ./ehr.csv."),
-    "joint": typer.Option(help="knee, ankle, shoulder, or a TOML file; else that of masks or manifest."),
+    "joint": typer.Option(help=f"{A_JOINT}; else that of masks or manifest."),
     "by": typer.Option(
         metavar="COLS",
         help="Columns to group by, alone and crossed: a,b.",

@@ -9,6 +9,7 @@ import typer
 
 from orthodx.cli.command import Given, command
 from orthodx.cli.options import (
+    A_JOINT,
     BANK_SHARE,
     DEVICE,
     ENCODER,
@@ -31,7 +32,7 @@ WORDS = {
     "studies": STUDIES,
     "out": out("Folder for checkpoints, metrics and the bundle."),
     "task": typer.Option(help="What to learn."),
-    "joint": typer.Option(help="knee, ankle, shoulder, or a TOML file; else that of the data.", show_default=False),
+    "joint": typer.Option(help=f"{A_JOINT}; else that of the data.", show_default=False),
     "encoders": typer.Option(help="Folder, bundle or shipped model to start from.", show_default=False),
     "from_scratch": typer.Option("--from-scratch", help="Start every encoder from noise."),
     "probe": typer.Option("--probe", help="Leave the encoders as they are."),

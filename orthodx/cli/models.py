@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from orthodx.cli import exits
-from orthodx.cli.options import Debug, Json, print_json
+from orthodx.cli.options import A_JOINT, Debug, Json, print_json
 from orthodx.joints import DEFAULT_JOINT
 
 app = typer.Typer(help="List, show and verify models.", no_args_is_help=True)
@@ -88,9 +88,7 @@ def pack(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of finished 'orthodx pretrain' runs.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the new bundle.")],
     name: Annotated[str, typer.Option(help="Name of the bundle.")] = "my-encoders",
-    joint: Annotated[
-        str, typer.Option(help="Of the scans: knee, ankle, shoulder, or a TOML file.")
-    ] = DEFAULT_JOINT.name,
+    joint: Annotated[str, typer.Option(help=f"Of the scans: {A_JOINT}.")] = DEFAULT_JOINT.name,
     model_version: Annotated[str, typer.Option(help="Version of the bundle.")] = "0.1.0",
     licence: Annotated[str, typer.Option(help="Licence of the weights.")] = "unstated",
     source: Annotated[list[str] | None, typer.Option(help="What they were trained on (repeatable).")] = None,

@@ -9,6 +9,9 @@ from typing import Annotated
 
 import typer
 
+from orthodx.joints import JOINTS
+
+A_JOINT = f"{', '.join(JOINTS)}, or a TOML file"
 STUDIES = typer.Argument(
     metavar="STUDY...", help="manifest.csv, folder of DICOM or NIfTI, or image file.", show_default=False
 )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from orthodx.errors import UsageError
 from orthodx.joints import View
 
 # For each view, the world axis (0 = x right, 1 = y anterior, 2 = z superior) and direction of the
@@ -45,3 +46,10 @@ class GridSpec:
         sampled = 0.05 <= self.pixel_mm <= 20 and 0.05 <= self.min_slice_mm <= 50
         if not sampled or not 0 <= self.overlap < self.slices <= 512 or not 1 <= self.multiple <= 256:
             raise ValueError(f"impossible grid: {self}")
+
+    def require_readable(self, what: str, size: tuple[int, int, int]) -> None:
+        """Raise `UsageError` for slices, rows and columns that no encoder on this grid can read."""
+        if min(size) < 1 or max(size) > 4096 or any(n % self.multiple for n in size[1:]):
+            shape = " x ".join(map(str, size))
+            hint = f"give one slice or more, and rows and columns that are multiples of {self.multiple}"
+            raise UsageError(f"a {what} of {shape} cannot be read", hint=hint)

@@ -33,7 +33,7 @@ def file_name(key: str) -> str:
     ('knee-7.2', 'Knee_001_A-65e09b')
     """
     key = study_key(key)
-    name = _LEADING.sub("_", _ODD.sub("_", key))[:_LONGEST].rstrip(".")
-    if name == key and name and not _RESERVED.fullmatch(name):
+    name = _LEADING.sub("_", _ODD.sub("_", key)).rstrip(".")
+    if name == key and 0 < len(name) <= _LONGEST and not _RESERVED.fullmatch(name):
         return name
-    return f"{name or 'unnamed'}-{hashlib.sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()[:6]}"
+    return f"{name[: _LONGEST - 7] or 'unnamed'}-{hashlib.sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()[:6]}"

@@ -15,7 +15,7 @@ _BY_WORLD_AXIS = (View.SAGITTAL, View.CORONAL, View.AXIAL)
 def slice_axis(affine: np.ndarray, shape: tuple[int, ...]) -> int:
     """Array axis across the slices: the coarsest spacing; for near-isotropic volumes the sagittal axis.
 
-    Isotropic 3D knee scans (DESS, CUBE, SPACE) are acquired sagittally as a rule; give `--view` otherwise.
+    Isotropic 3D scans (DESS, CUBE, SPACE) are acquired sagittally as a rule; give `--view` otherwise.
     """
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     coarsest = int(np.argmax(spacing))

@@ -145,9 +145,7 @@ def _from_truth(run: Run) -> tuple[Bundle, dict[str, Any]]:
     spec, task = GridSpec(pixel_mm=request.pixel_mm), dense_task(str(request.task), request.probe, run.joint)
     seen = GridSpec(pixel_mm=request.pixel_mm / closer)
     crop = (request.crop[0], request.crop[1] * closer, request.crop[2] * closer)
-    if request.crop[0] < 1 or min(request.crop[1:]) < spec.multiple or any(n % spec.multiple for n in request.crop[1:]):
-        size = " x ".join(map(str, request.crop))
-        raise UsageError(f"a crop of {size} cannot be read", hint=f"rows and columns are multiples of {spec.multiple}")
+    spec.require_readable("crop", request.crop)
     aim = (request.focus, request.focus_label or ()) if request.focus else None
 
     def opened(studies: Sequence[Path], bank_share: float | None = None) -> Any:
@@ -221,6 +219,7 @@ def _from_labels(run: Run) -> tuple[Bundle, dict[str, Any]]:
             f"{base.info.name} is a model of the {base.info.joint.name}, not of the {joint.name}",
             hint="train without this bundle, or leave --joint out",
         )
+    grid.require_readable("region", request.region)
     slices, rows, columns = request.region
     config = DiagnosisConfig(
         joint=joint,

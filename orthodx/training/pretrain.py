@@ -33,6 +33,7 @@ def pretrain(
     if request.distil is None:
         request.refuse(("distil_weight",), "needs --distil")
     spec, joint = GridSpec(pixel_mm=request.pixel_mm), joint_of_data(request.studies) or DEFAULT_JOINT
+    spec.require_readable("crop", request.crop)
     source = open_source(
         request.studies,
         spec,

@@ -65,6 +65,14 @@ def test_three_runs_become_a_bundle_with_their_weights_and_record(tmp_path, runs
         assert (told["view"], told["config"]["seed"], told["command"]) == (str(view), i, ["orthodx", "pretrain"])
 
 
+def test_the_command_packs_under_the_name_version_licence_and_sources_given(tmp_path, runs):
+    told = ("--name", "mine", "--model-version", "2.1", "--licence", "CC0", "--source", "a", "--source", "b")
+    done = orthodx("models", "pack", *runs, "-o", tmp_path / "out", *told)
+    assert done.exit_code == 0, done.output
+    info = open_bundle(tmp_path / "out").info
+    assert (info.name, info.version, info.licence, info.sources) == ("mine", "2.1", "CC0", ["a", "b"])
+
+
 def test_what_is_no_finished_run_is_refused_by_name(tmp_path, runs):
     def refused(kind, match):
         with pytest.raises(kind, match=match):

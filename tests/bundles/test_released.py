@@ -32,10 +32,11 @@ def released(path, weights, prefix="denoise_fn.", ema=True, **extra):
 def test_three_checkpoints_become_a_bundle_with_equal_features(weights, tmp_path):
     prefixes = {"sagittal": "denoise_fn.", "coronal": "denoise_fn.module.", "axial": "denoise_fn."}
     files = [f"{v}={released(tmp_path / f'{v}.pt', weights, p)}" for v, p in prefixes.items()]
-    result = CliRunner().invoke(app, ["models", "import", *files, "--out", str(tmp_path / "bundle")])
+    result = CliRunner().invoke(app, ["models", "import", *files, "-o", str(tmp_path / "bundle"), "--name", "mine"])
     assert result.exit_code == 0, result.output
     bundle = open_bundle(tmp_path / "bundle")
     assert len(verify(bundle)) == 3
+    assert bundle.info.name == "mine"
     assert bundle.info.training[0]["weights"] == "ema"
     assert bundle.info.training[0]["step"] == 21500
     truth = PublishedEncoder(PublishedConfig()).eval()

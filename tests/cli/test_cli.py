@@ -69,6 +69,9 @@ def test_models_lists_plugins_and_verifies(bundle):
     listed = orthodx("models", "list")
     assert "encoder  ortho  from orthodx.networks.encoders.ortho" in listed.stdout
     assert "head     skip_segment" in listed.stdout
+    told = json.loads(orthodx("models", "list", "--json").stdout)
+    assert {"knee-small", "knee-small-pretrained"} <= {model["name"] for model in told["models"]}
+    assert told["encoder"]["ortho"] == "orthodx.networks.encoders.ortho"
     assert orthodx("models", "verify", bundle.path).stdout.count("ok ") == 4
 
 

@@ -1,5 +1,6 @@
 """`orthodx convert` as people and pipelines meet it."""
 
+import csv
 import json
 import os
 import subprocess
@@ -7,7 +8,9 @@ import sys
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from orthodx.cli.app import app
 from orthodx.synth.dicom_writer import write_dicom_series
 
 ROW = dict(
@@ -60,3 +63,35 @@ def test_nothing_usable_is_three_and_a_missing_folder_is_named(tmp_path):
     assert "Traceback" not in done.stderr
     debug = orthodx(tmp_path, tmp_path / "absent", "--out", tmp_path / "o2", "--debug")
     assert "Traceback" in debug.stderr
+
+
+def invoke(*words):
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def rows(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_centers_come_from_the_site_map_and_descriptions_when_asked_for(folder, tmp_path):
+    (tmp_path / "sites.csv").write_text("vendor,center\nSIEMENS,North Clinic\n")
+    line = ("convert", folder, "--key", tmp_path / "key", "--workers", 0, "-q")
+    plain = invoke(*line, "-o", tmp_path / "plain")
+    mapped = invoke(*line, "-o", tmp_path / "mapped", "--site-map", tmp_path / "sites.csv", "--descriptions")
+    assert (plain.exit_code, plain.output, mapped.exit_code, mapped.output) == (0, "", 0, "")
+    assert {row["center"] for row in rows(tmp_path / "plain/manifest.csv")} == {"Harbour"}
+    assert "description" not in rows(tmp_path / "plain/manifest.csv")[0]
+    assert {row["center"] for row in rows(tmp_path / "mapped/manifest.csv")} == {"North Clinic"}
+    assert {row["description"] for row in rows(tmp_path / "mapped/manifest.csv")} == {"axial pd"}
+
+
+def test_ids_follow_the_key(folder, tmp_path):
+    ids = []
+    for key, name in (("one", "a"), ("one", "b"), ("two", "c")):
+        done = invoke("convert", folder, "--out", tmp_path / name, "--key", tmp_path / key, "--workers", 0)
+        assert done.exit_code == 0, done.output
+        ids.append({row["series_id"] for row in rows(tmp_path / name / "manifest.csv")})
+    assert ids[0] == ids[1]
+    assert not ids[0] & ids[2]
+    assert {path.name for path in tmp_path.iterdir()} >= {"one", "two"}

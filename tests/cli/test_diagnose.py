@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from typer.testing import CliRunner
@@ -88,3 +89,45 @@ def test_quiet_says_nothing_and_the_view_can_be_named(diagnose, knee_folder, tmp
     assert (done.exit_code, done.output) == (0, "")
     row = only_row(tmp_path / "p.csv")
     assert row["views"] == "coronal"
+
+
+def test_an_explained_run_holds_what_each_label_counted_and_a_picture_of_the_positive_ones(
+    diagnose, knee_folder, tmp_path
+):
+    done = diagnose(knee_folder, "-o", tmp_path / "p.csv", "--explain", tmp_path / "why")
+    assert done.exit_code == 0, done.output
+    told = json.loads((tmp_path / "why/knee.json").read_text())
+    assert told["study_id"] == "knee"
+    assert (tmp_path / "why/explanation.csv").is_file()
+    assert len(list((tmp_path / "why").glob("knee.*.png"))) > 0
+    assert done.stdout.endswith(f"explained -> {tmp_path / 'why'}\n")
+    assert diagnose(knee_folder, "-o", tmp_path / "q.csv", "-q").output == ""
+
+
+def test_a_finished_study_is_kept_on_resume_only(diagnose, knee_folder, tmp_path):
+    found = []
+    for more in ((), ("--resume",), ()):
+        done = diagnose(knee_folder, "--out", tmp_path / "p.csv", *more)
+        assert done.exit_code == 0, done.output
+        found.append(float(only_row(tmp_path / "p.csv")["ACL"]))
+        (receipt,) = (tmp_path / ".p.done").iterdir()
+        kept = json.loads(receipt.read_text())
+        kept["case"]["probabilities"]["ACL"] = 2.0  # as no run would write it
+        receipt.write_text(json.dumps(kept))
+    assert found[1] == 2
+    assert found[0] == found[2] < 1
+
+
+def test_workers_read_ahead_and_change_nothing(diagnose, knee_folder, tmp_path, monkeypatch):
+    sizes, begin = [], ThreadPoolExecutor.__init__
+
+    def init(self, workers):
+        sizes.append(workers)
+        begin(self, workers)
+
+    monkeypatch.setattr(ThreadPoolExecutor, "__init__", init)
+    assert diagnose(knee_folder, "--out", tmp_path / "p.csv", "--workers", 0).exit_code == 0
+    assert sizes == []
+    assert diagnose(knee_folder, "--out", tmp_path / "q.csv", "--workers", 3).exit_code == 0
+    assert sizes == [3]
+    assert (tmp_path / "p.csv").read_bytes() == (tmp_path / "q.csv").read_bytes()

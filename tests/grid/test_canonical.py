@@ -19,15 +19,21 @@ SPEC = GridSpec()
 ORIENTATIONS = list(itertools.product(itertools.permutations(range(3)), itertools.product((1, -1), repeat=3)))
 
 
-def ball(permutation, signs, spacing, shape, tilt=(0, 0, 0)):
-    """A volume with an off-centre ball, its labels, and the ball's centre in the world."""
+def affine_of(permutation, signs, spacing):
+    """Each array axis along one world axis, (4, 4), with a place of its own in the world."""
     affine = np.zeros((4, 4))
     affine[3, 3] = 1
     for array, (world, sign) in enumerate(zip(permutation, signs, strict=True)):
         affine[world, array] = sign * spacing[array]
+    affine[:3, 3] = (7.0, -30.0, 55.0)
+    return affine
+
+
+def ball(permutation, signs, spacing, shape, tilt=(0, 0, 0)):
+    """A volume with an off-centre ball, its labels, and the ball's centre in the world."""
+    affine = affine_of(permutation, signs, spacing)
     turn = rotation(0, tilt[0]) @ rotation(1, tilt[1]) @ rotation(2, tilt[2])
     affine[:3, :3] = turn @ affine[:3, :3]
-    affine[:3, 3] = (7.0, -30.0, 55.0)
     index = np.stack(np.meshgrid(*[np.arange(n) for n in shape], indexing="ij"), -1)
     world = index @ affine[:3, :3].T + affine[:3, 3]
     centre = world.reshape(-1, 3).mean(0) + turn @ np.array([3.0, -5.0, 4.0])
@@ -91,3 +97,25 @@ def test_normalisation_ignores_units_and_survives_constants():
     assert normalise(x).min() == -1
     assert normalise(x).max() == 1
     assert (normalise(torch.full((4, 16, 16), 5.0)) == -1).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    orientation=st.sampled_from(ORIENTATIONS),
+    rows=st.integers(9, 32).map(lambda n: 2 * n + 1),
+    columns=st.integers(9, 32).map(lambda n: 2 * n + 1),
+    multiple=st.sampled_from((8, 16, 32)),
+    seed=st.integers(0, 99),
+)
+def test_odd_padding_is_cut_off_where_it_was_put(orientation, rows, columns, multiple, seed):
+    shape, affine = (rows, columns, 5), affine_of(*orientation, (1.0, 1.0, 4.0))
+    labels = np.random.default_rng(seed).integers(0, 2, shape).astype(np.uint8)  # no two places look alike
+    volume = Volume(100 + 800 * labels.astype(np.float32), affine, "pattern")
+    grid = to_grid(volume, GridSpec(multiple=multiple), view_of(affine, shape)[0])
+    padding = [padded - n for padded, n in zip(grid.image.shape[1:], grid.size[1:], strict=True)]
+    assert all(p % 2 == 1 for p in padding)
+    bright = (grid.image > 0).float()
+    np.testing.assert_array_equal(from_grid(torch.stack([1 - bright, bright]), grid), labels)
+    at = np.argwhere(bright.numpy()) @ grid.affine[:3, :3].T + grid.affine[:3, 3]
+    voxels = np.rint((at - affine[:3, 3]) @ np.linalg.inv(affine[:3, :3]).T).astype(int)
+    assert {tuple(v) for v in voxels.tolist()} == {tuple(v) for v in np.argwhere(labels).tolist()}

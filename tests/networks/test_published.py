@@ -1,4 +1,4 @@
-"""The published encoder reproduces the published definitions; the numbers come from ../shared/golden."""
+"""The published encoder reproduces the published definitions, by the golden values beside this file."""
 
 import json
 import math
@@ -12,10 +12,13 @@ import torch
 from orthodx.networks.diffusion import cosine_abar, q_sample
 from orthodx.networks.encoders.published import PublishedConfig, PublishedEncoder
 
-GOLDEN = Path(__file__).parents[2].parent / "shared/golden"
-needs_golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason="needs ../shared/golden")
+GOLDEN = Path(__file__).parent / "golden"
 
-MID_2 = {0: -1.755680, 777: 0.919230, 2048: 1.644454, 4095: -0.411618}
+
+def golden_values():
+    """Name -> array."""
+    with np.load(GOLDEN / "published.npz", allow_pickle=False) as file:
+        return dict(file)
 
 
 def closed_form(name, shape):
@@ -39,21 +42,18 @@ def encoder():
     return model
 
 
-@needs_golden
 def test_names_and_shapes_are_those_of_the_released_files(encoder):
-    wanted = json.loads((GOLDEN / "state_dict_shapes.json").read_text())["unet"]
+    wanted = json.loads((GOLDEN / "published_shapes.json").read_text())
     assert {k: list(v.shape) for k, v in encoder.state_dict().items()} == wanted
     assert sum(p.numel() for p in encoder.parameters()) == pytest.approx(34.52e6, rel=1e-3)
 
 
-@needs_golden
 def test_the_cosine_schedule():
-    with np.load(GOLDEN / "golden.npz") as golden:
-        abar = cosine_abar()[golden["alphas_cumprod_t"].astype(int)]
-        np.testing.assert_allclose(abar.numpy(), golden["alphas_cumprod"], rtol=1e-5, atol=1e-9)
+    golden = golden_values()
+    abar = cosine_abar()[golden["alphas_cumprod_t"].astype(int)]
+    np.testing.assert_allclose(abar.numpy(), golden["alphas_cumprod"], rtol=1e-5, atol=1e-9)
 
 
-@needs_golden
 @pytest.mark.parametrize("t", [50, 100, 200])
 def test_every_block_and_the_output(encoder, t):
     shape = (1, 1, 16, 64, 64)
@@ -61,32 +61,21 @@ def test_every_block_and_the_output(encoder, t):
     with torch.no_grad():
         blocks, final = encoder.run(x_t, torch.tensor([t]))
         blocks["final"] = final
-    with np.load(GOLDEN / "golden.npz") as golden:
-        for name, block in blocks.items():
-            key = f"t{t}/{name}"
-            assert list(block.shape) == golden[f"{key}/shape"].tolist(), key
-            flat = block.flatten().double().numpy()
-            at = np.linspace(0, flat.size - 1, 64).astype(int)
-            scale = np.abs(golden[f"{key}/samples"]).max()
-            np.testing.assert_allclose(flat[at], golden[f"{key}/samples"], atol=1e-4 * scale, err_msg=key)
-            found = [flat.mean(), flat.std(ddof=1), flat.min(), flat.max()]
-            np.testing.assert_allclose(found, golden[f"{key}/stats"], atol=1e-4 * scale, err_msg=key)
-        if t == 100:
-            for name in ("mid_0", "mid_1", "mid_2"):
-                np.testing.assert_allclose(blocks[name].numpy(), golden[f"t100/{name}/full"], rtol=1e-4, atol=1e-4)
-            np.testing.assert_allclose(
-                blocks["final"][0, 0, 8].numpy(), golden["t100/final/crop"], rtol=1e-4, atol=1e-4
-            )
-
-
-def test_two_values_without_the_golden_folder(encoder):
-    """Two samples copied from the golden file, so that a clean clone checks something too."""
-    shape = (1, 1, 16, 64, 64)
-    x_t = q_sample(grid(shape, 0.013, 0.3), torch.tensor([100]), grid(shape, 1.7, 0.9), cosine_abar())
-    with torch.no_grad():
-        mid = encoder.features(x_t, 100, blocks=["mid_2"])["mid_2"].flatten()
-    for index, value in MID_2.items():
-        assert float(mid[index]) == pytest.approx(value, rel=1e-3, abs=1e-4)
+    golden = golden_values()
+    assert list(blocks) == golden["blocks"].tolist()
+    wanted = (golden[f"t{t}/{what}"] for what in ("shape", "samples", "stats"))
+    for (name, block), wanted_shape, samples, stats in zip(blocks.items(), *wanted, strict=True):
+        assert list(block.shape) == wanted_shape.tolist(), name
+        flat = block.flatten().double().numpy()
+        at = np.linspace(0, flat.size - 1, 64).astype(int)
+        scale = np.abs(samples).max()
+        np.testing.assert_allclose(flat[at], samples, atol=1e-4 * scale, err_msg=name)
+        found = [flat.mean(), flat.std(ddof=1), flat.min(), flat.max()]
+        np.testing.assert_allclose(found, stats, atol=1e-4 * scale, err_msg=name)
+    if t == 100:
+        for name in ("mid_0", "mid_1", "mid_2"):
+            np.testing.assert_allclose(blocks[name].numpy(), golden[f"t100/{name}/full"], rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(blocks["final"][0, 0, 8].numpy(), golden["t100/final/crop"], rtol=1e-4, atol=1e-4)
 
 
 def test_fewer_slices_than_sixteen_are_padded_and_cut_again(encoder):

@@ -15,7 +15,7 @@ from orthodx.networks.heads.published_segment import PublishedSegmentConfig, Pub
 spec = importlib.util.spec_from_file_location("published_rule", Path(__file__).parent / "test_published.py")
 rule = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(rule)
-closed_form, grid, GOLDEN, needs_golden = rule.closed_form, rule.grid, rule.GOLDEN, rule.needs_golden
+closed_form, grid, golden_values = rule.closed_form, rule.grid, rule.golden_values
 
 ALL = torch.ones(3, 3, dtype=torch.bool)
 
@@ -26,13 +26,11 @@ def filled(module):
 
 
 def check(found, name):
-    with np.load(GOLDEN / "golden.npz") as golden:
-        wanted = golden[f"head/{name}"]
-        assert list(found.shape) == list(wanted.shape)
-        np.testing.assert_allclose(found.detach().numpy(), wanted, atol=1e-5 * np.abs(wanted).max())
+    wanted = golden_values()[f"head/{name}"]
+    assert list(found.shape) == list(wanted.shape)
+    np.testing.assert_allclose(found.detach().numpy(), wanted, atol=1e-5 * np.abs(wanted).max())
 
 
-@needs_golden
 @pytest.mark.parametrize(("name", "golden"), [("sap", "SelfAttnPooling3D"), ("global_local", "GlobalLocalPooling3D")])
 def test_poolings(name, golden):
     found = filled(POOLINGS.get(name)(256))(grid((2, 256, 1, 16, 16), 0.011, 0.2))
@@ -43,7 +41,6 @@ def vectors():
     return torch.stack([grid((3, 512), 0.017 * (i + 1), 0.1 * i) for i in range(3)], 1)
 
 
-@needs_golden
 @pytest.mark.parametrize(
     ("name", "golden"),
     [("linear_concat", "LinearFusion_concat"), ("linear_add", "LinearFusion_add"),
@@ -53,31 +50,27 @@ def test_fusions(name, golden):
     check(filled(FUSIONS.get(name)(512, 8))(vectors(), ALL), golden)
 
 
-@needs_golden
 @pytest.mark.parametrize(("stacking", "golden"), [(False, "Gating_plain"), (True, "Gating_stacking")])
 def test_gating(stacking, golden):
     gate = filled(GatedLogits(8, stacking=stacking))
     check(gate(grid((3, 3, 8), 0.31, 0.2), ALL), golden)
 
 
-@needs_golden
 def test_the_record_branch():
     late = filled(LateFusion(1536))
     rows = [grid((3, 3), a, 0) for a in (0.5, 0.7, 0.9)]
     check(late(grid((3, 1536), 0.01, 0), *rows, torch.tensor([0, 5, 19])), "LateFusion")
 
 
-@needs_golden
 def test_the_decoder():
     head = filled(PublishedSegmentHead(PublishedSegmentConfig(classes=11)))
     with torch.no_grad():
         found = head({"mid_2": grid((2, 256, 1, 16, 16), 0.011, 0.2)[:1]}, torch.zeros(1, 1, 16, 256, 256))
-    flat = found.flatten()
-    with np.load(GOLDEN / "golden.npz") as golden:
-        assert list(found.shape) == golden["head/SegHead3D/shape"].tolist()
-        wanted = golden["head/SegHead3D/samples"]
-        at = np.linspace(0, flat.numel() - 1, 256).astype(int)
-        np.testing.assert_allclose(flat.numpy()[at], wanted, atol=1e-4 * np.abs(wanted).max())
+    flat, golden = found.flatten(), golden_values()
+    assert list(found.shape) == golden["head/SegHead3D/shape"].tolist()
+    wanted = golden["head/SegHead3D/samples"]
+    at = np.linspace(0, flat.numel() - 1, 256).astype(int)
+    np.testing.assert_allclose(flat.numpy()[at], wanted, atol=1e-4 * np.abs(wanted).max())
 
 
 @pytest.mark.parametrize("name", FUSIONS.names())

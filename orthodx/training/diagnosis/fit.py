@@ -115,20 +115,13 @@ def fit_diagnosis(
 
 
 def _plain_diagnoser(config: DiagnosisConfig, start: Start) -> Any:
-    """The diagnosis' configuration; encoders and regions that do not fit are refused before anything is read."""
+    """The diagnosis' configuration; encoders that do not fit are refused before anything is read."""
     cls = ENCODERS.get(config.encoder)
     encoder = cls(cls.preset(config.preset))
     wanted = Wanted.of(config.joint, config.labels, detail=config.region.detail, pixel_mm=config.grid.pixel_mm)
     own = Diagnoser.config_for(encoder, config.labels, wanted, head=config.head, fusion=config.fusion)
     for path in start.encoders.values():
         checkpoint.start_from(encoder, path)
-    slices, rows, columns = config.region.slices, config.region.rows, config.region.columns
-    n = config.grid.multiple
-    if min(rows, columns) < n or rows % n or columns % n:
-        raise UsageError(
-            f"a region of {slices} x {rows} x {columns} cannot be read",
-            hint=f"give one slice or more, and rows and columns that are multiples of {n}",
-        )
     return own
 
 

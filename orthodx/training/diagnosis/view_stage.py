@@ -129,7 +129,7 @@ class Answers(Lesson):
 def augmented(region: SeriesRegion, view: View, key: Sequence[int]) -> Tensor:
     """A region (D, H, W) as another scanner or patient might give it: mirrored, shifted, brighter, noisier.
 
-    Mirrored left to right in the world, so that a right knee becomes a left one and medial stays medial.
+    Mirrored left to right in the world, so that a right joint becomes a left one and medial stays medial.
     """
     rng = np.random.default_rng(list(key))
     image = torch.from_numpy(region.load().astype(np.float32))

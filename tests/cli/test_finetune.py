@@ -1,0 +1,115 @@
+"""Options of `orthodx finetune` from masks, by what they change."""
+
+import csv
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner
+
+from orthodx.bundles.bundle import open_bundle
+from orthodx.cli.app import app
+from orthodx.joints import View
+from orthodx.networks.encoders.ortho import OrthoConfig, OrthoEncoder
+from orthodx.networks.encoders.published import PublishedConfig, PublishedEncoder
+from orthodx.studies.nifti import write_image
+from orthodx.training.study_source import StudySource
+
+TINY = OrthoConfig(channels=(8, 8, 8, 8), time_channels=8)
+AFFINES = {"axial": np.diag([1.0, 1, 4, 1]), "sagittal": np.diag([4.0, 1, 1, 1])}
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch):
+    monkeypatch.setitem(OrthoEncoder.presets, "tiny", TINY)
+    monkeypatch.setitem(PublishedEncoder.presets, "tiny", PublishedConfig(width=8, groups=1))
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+
+
+@pytest.fixture
+def studies(tmp_path):
+    """An axial and a sagittal series with a bright femur."""
+    for i, (view, affine) in enumerate(AFFINES.items()):
+        shape = (4, 32, 32) if view == "sagittal" else (32, 32, 4)
+        femur = np.zeros(shape, np.int16)
+        femur[tuple(slice(n // 4, n // 2) for n in shape)] = 1
+        noise = np.random.default_rng(i).integers(1, 100, shape)
+        write_image(tmp_path / f"studies/{view}.nii.gz", (noise + 500 * femur).astype(np.int16), affine)
+        write_image(tmp_path / f"studies/truth/{view}.nii.gz", femur, affine)
+    return tmp_path / "studies"
+
+
+@pytest.fixture
+def finetune(studies):
+    """Two steps on small crops."""
+
+    def go(*words):
+        line = ["finetune", str(studies), *map(str, words), "--preset", "tiny", "--steps", "2", "--batch", "1"]
+        done = CliRunner().invoke(app, [*line, "--crop", "4", "32", "32", "--workers", "0", "--device", "cpu"])
+        assert done.exit_code == 0, done.output
+        return done
+
+    return go
+
+
+def steps(folder):
+    with (folder / "metrics.csv").open(newline="") as file:
+        return [row["step"] for row in csv.DictReader(file)]
+
+
+def test_the_model_has_the_name_given_and_a_quiet_run_says_nothing(finetune, tmp_path):
+    done = finetune("--from-scratch", "--view", "axial", "-o", tmp_path / "out", "--name", "mine", "-q")
+    assert done.output == ""
+    assert open_bundle(tmp_path / "out/mine").info.name == "mine"
+
+
+def test_encoders_learn_by_their_share_of_the_rate(finetune, tmp_path):
+    torch.manual_seed(0)
+    start = {k: v.contiguous() for k, v in OrthoEncoder(TINY).state_dict().items()}
+    save_file(start, tmp_path / "encoder_axial.safetensors")
+    moved = []
+    for share in (0.1, 1):
+        out = tmp_path / str(share)
+        finetune("--encoders", tmp_path, "--view", "axial", "--out", out, "--encoder-share", share)
+        found = load_file(out / "encoder_axial.safetensors")
+        moved.append(sum(float((found[key] - start[key]).abs().sum()) for key in start))
+    assert moved[1] > 5 * moved[0] > 0
+
+
+@pytest.mark.parametrize("more", [(), ("--shared-encoder",)])
+def test_the_views_share_an_encoder_when_asked_to(finetune, tmp_path, more):
+    finetune("--from-scratch", "--view", "axial", "--view", "sagittal", "--out", tmp_path, *more)
+    one, two = ((tmp_path / f"encoder_{view}.safetensors").read_bytes() for view in ("axial", "sagittal"))
+    assert (one == two) == bool(more)
+
+
+def test_a_run_stops_where_it_is_told_to_and_goes_on(finetune, tmp_path):
+    line = ("--from-scratch", "--view", "axial", "--out", tmp_path)
+    finetune(*line, "--stop-at", 1)
+    assert steps(tmp_path) == ["1"]
+    finetune(*line, "--resume")
+    assert steps(tmp_path) == ["1", "2"]
+
+
+def test_the_encoder_named_is_the_one_that_learns(finetune, tmp_path):
+    line = ("--from-scratch", "--view", "axial", "--out", tmp_path, "--encoder", "published")
+    finetune(*line, "--head", "published_segment")
+    info = open_bundle(tmp_path / "my-model").info
+    assert (info.encoders[View.AXIAL].name, info.heads["segment"].name) == ("published", "published_segment")
+
+
+def test_validation_reads_as_many_crops_as_often_as_asked(finetune, studies, tmp_path, monkeypatch):
+    read, item = Counter(), StudySource.__getitem__
+
+    def counted(self, key):
+        read[key] += 1
+        return item(self, key)
+
+    monkeypatch.setattr(StudySource, "__getitem__", counted)
+    line = ("--from-scratch", "--view", "axial", "--out", tmp_path / "out", "--validation", studies)
+    finetune(*line, "--validate-every", 1, "--validation-samples", 3)
+    assert sorted(read.values()) == [1, 1, 2, 2, 2]  # a sample a step, and three after each step
+    assert steps(tmp_path / "out") == ["1", "2"]

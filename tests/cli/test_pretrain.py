@@ -1,0 +1,123 @@
+"""Options of `orthodx pretrain`, by what they change."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner
+
+from orthodx.cli.app import app
+from orthodx.networks.encoders.ortho import OrthoConfig, OrthoEncoder
+from orthodx.networks.encoders.published import PublishedConfig, PublishedEncoder
+from orthodx.synth.anatomy_bank import AnatomyBank
+
+TINY = OrthoConfig(channels=(8, 8, 8, 8), time_channels=8)
+WEIGHTS = "encoder_axial.safetensors"
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch):
+    monkeypatch.setitem(OrthoEncoder.presets, "tiny", TINY)
+    monkeypatch.setitem(PublishedEncoder.presets, "tiny", PublishedConfig(width=8, groups=1))
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+
+
+@pytest.fixture
+def pretrain(images):
+    """Two steps on one small series."""
+
+    def go(*words, at=images["axial"]):
+        line = ["pretrain", str(at), *map(str, words), "--view", "axial", "--preset", "tiny", "--steps", "2"]
+        done = CliRunner().invoke(app, [*line, "--crop", "4", "32", "32", "--workers", "0", "--device", "cpu"])
+        assert done.exit_code == 0, done.output
+        return done
+
+    return go
+
+
+@pytest.fixture
+def bank(knee, tmp_path):
+    AnatomyBank(tmp_path / "bank").add("knee", knee)
+    return tmp_path / "bank"
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Weights of which each does something."""
+    encoder = OrthoEncoder(TINY)
+    for parameter in encoder.parameters():
+        torch.nn.init.normal_(parameter, std=0.2, generator=torch.Generator().manual_seed(1))
+    save_file({k: v.contiguous() for k, v in encoder.state_dict().items()}, tmp_path / "start.safetensors")
+    return tmp_path / "start.safetensors"
+
+
+def last_row(folder):
+    with (folder / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))[-1]
+
+
+def test_a_pipeline_gets_json_and_a_quiet_run_says_nothing(pretrain, tmp_path):
+    done = pretrain("-o", tmp_path / "a", "--json", "--batch", 1)
+    told = json.loads(done.stdout)
+    assert told == {"weights": str(tmp_path / "a" / WEIGHTS), "metrics": str(tmp_path / "a/metrics.csv")}
+    assert "step 2/2" in done.stderr
+    assert pretrain("-o", tmp_path / "b", "-q", "--batch", 1).output == ""
+
+
+def test_equal_seeds_give_equal_weights_and_others_do_not(pretrain, tmp_path):
+    found = []
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        pretrain("--out", tmp_path / name, "--seed", seed, "--batch", 1)
+        found.append((tmp_path / name / WEIGHTS).read_bytes())
+    assert found[0] == found[1]
+    assert found[0] != found[2]
+
+
+def test_a_run_starts_from_the_weights_given_and_moves_as_far_as_its_rate_allows(pretrain, start, tmp_path):
+    rates, moved = [], []
+    for name, rate in (("a", 1e-6), ("b", 1e-3)):
+        pretrain("--out", tmp_path / name, "--init", start, "--learning-rate", rate, "--batch", 1)
+        found, begun = load_file(tmp_path / name / WEIGHTS), load_file(start)
+        moved.append(max(float((found[key] - begun[key]).abs().max()) for key in begun))
+        rates.append(float(last_row(tmp_path / name)["rate"]))
+    assert moved[0] < 1e-5
+    assert moved[1] > 100 * moved[0] > 0
+    assert rates[1] == pytest.approx(1000 * rates[0])
+
+
+def test_batches_added_up_are_one_large_batch(pretrain, start, tmp_path):
+    pretrain("--out", tmp_path / "a", "--init", start, "--batch", 2)
+    pretrain("--out", tmp_path / "b", "--init", start, "--batch", 1, "--accumulate", 2)
+    one, two = last_row(tmp_path / "a"), last_row(tmp_path / "b")
+    assert float(two["loss"]) == pytest.approx(float(one["loss"]), rel=1e-3)
+    assert float(two["gradient"]) == pytest.approx(float(one["gradient"]), rel=1e-2)
+
+
+def test_studies_are_kept_on_the_grid_of_the_pixels_given(pretrain, tmp_path):
+    shapes = []
+    for name, pixel_mm in (("a", 1), ("b", 2)):
+        pretrain("--out", tmp_path / name, "--cache", tmp_path / f"cache_{name}", "--pixel-mm", pixel_mm, "--batch", 1)
+        (kept,) = (tmp_path / f"cache_{name}").glob("*.image.npy")
+        shapes.append(np.load(kept, mmap_mode="r").shape)
+    assert shapes == [(9, 96, 96), (9, 48, 48)]
+    written = kept.stat().st_mtime_ns
+    pretrain("--out", tmp_path / "again", "--cache", tmp_path / "cache_b", "--pixel-mm", 2, "--batch", 1)
+    assert [path.stat().st_mtime_ns for path in (tmp_path / "cache_b").glob("*.image.npy")] == [written]
+
+
+def test_the_encoder_named_is_the_one_that_learns(pretrain, tmp_path):
+    pretrain("--out", tmp_path, "--encoder", "published", "--batch", 1)
+    wanted = PublishedEncoder(PublishedConfig(width=8, groups=1)).state_dict()
+    assert load_file(tmp_path / WEIGHTS).keys() == wanted.keys()
+
+
+def test_a_run_is_probed_and_pictured_as_often_as_asked(pretrain, bank, tmp_path):
+    pretrain("--out", tmp_path / "out", "--batch", 1, "--probe", bank, "--probe-every", 1, "--sample-every", 2)
+    with (tmp_path / "out/metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows if row["probe"]] == ["1", "2"]
+    assert [path.name for path in (tmp_path / "out/samples").iterdir()] == ["step_000002.png"]

@@ -1,0 +1,89 @@
+"""Options of `orthodx segment`, by what they change."""
+
+import csv
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from orthodx.cli.app import app
+from orthodx.studies.nifti import write_image
+from orthodx.synth.dicom_writer import write_dicom_series
+
+ROW = dict(
+    patient_id="P1", study_id="S1", series_id="A", center="Harbour", vendor="SIEMENS", laterality="left",
+    view="axial", sequence="pd", field_strength=1.5, tr=3000.0, te=30.0, fat_suppressed=True,
+)  # fmt: skip
+
+
+@pytest.fixture
+def segment(bundle):
+    def go(*words):
+        line = ["segment", *map(str, words), "--model", str(bundle.path), "--device", "cpu", "--no-preview"]
+        done = CliRunner().invoke(app, line)
+        assert done.exit_code == 0, done.output
+        return done
+
+    return go
+
+
+@pytest.fixture
+def pools(monkeypatch):
+    """Sizes of the thread pools that are made."""
+    sizes, begin = [], ThreadPoolExecutor.__init__
+
+    def init(self, workers):
+        sizes.append(workers)
+        begin(self, workers)
+
+    monkeypatch.setattr(ThreadPoolExecutor, "__init__", init)
+    return sizes
+
+
+def views(folder):
+    with (folder / "volumes.csv").open(newline="") as file:
+        return {row["view"] for row in csv.DictReader(file)}
+
+
+@pytest.fixture
+def image(tmp_path):
+    """A small axial series."""
+    data = np.random.default_rng(3).integers(1, 2000, (32, 32, 5)).astype(np.int16)
+    write_image(tmp_path / "axial.nii.gz", data, np.diag([1.5, 1.5, 4, 1]))
+    return tmp_path / "axial.nii.gz"
+
+
+def test_a_named_view_is_read_whatever_the_image_says(segment, image, tmp_path):
+    assert segment(image, "-o", tmp_path / "a", "-q").output == ""
+    assert segment(image, "-o", tmp_path / "b", "--quiet", "--view", "coronal").output == ""
+    assert (views(tmp_path / "a"), views(tmp_path / "b")) == ({"axial"}, {"coronal"})
+
+
+def test_workers_read_ahead_and_change_nothing(segment, image, tmp_path, pools):
+    segment(image, "--out", tmp_path / "none", "--workers", 0)
+    assert pools == []
+    segment(image, "--out", tmp_path / "three", "--workers", 3)
+    assert pools == [3]
+    assert (tmp_path / "none/axial.nii.gz").read_bytes() == (tmp_path / "three/axial.nii.gz").read_bytes()
+
+
+def test_a_finished_case_is_kept_on_resume_only(segment, image, tmp_path):
+    line, mask = (image, "--out", tmp_path / "o"), tmp_path / "o/axial.nii.gz"
+    segment(*line)
+    mask.write_bytes(b"as it was left")
+    segment(*line, "--resume")
+    assert mask.read_bytes() == b"as it was left"
+    segment(*line)
+    assert mask.read_bytes() != b"as it was left"
+
+
+def test_masks_are_written_in_the_formats_asked_for(segment, tmp_path, monkeypatch):
+    pytest.importorskip("highdicom", reason="the extra 'dicom' is not installed")
+    monkeypatch.setenv("ORTHODX_KEY", str(tmp_path / "key"))
+    data = np.random.default_rng(3).integers(1, 2000, (32, 32, 5)).astype(np.int16)
+    write_dicom_series(tmp_path / "dcm", data, np.diag([1.5, 1.5, 4, 1]), ROW, 1)
+    for wanted, endings in (("dicom-seg", {".seg.dcm"}), ("nifti,dicom-seg", {".seg.dcm", ".nii.gz"})):
+        segment(tmp_path / "dcm", "--out", tmp_path / wanted, "--format", wanted)
+        found = {name for end in (".seg.dcm", ".nii.gz") for name in (tmp_path / wanted).glob(f"*{end}")}
+        assert {"".join(path.suffixes[-2:]) for path in found} == endings

@@ -1,0 +1,44 @@
+"""Options of `orthodx synth`, by what they change."""
+
+import json
+import shutil
+
+import pytest
+from typer.testing import CliRunner
+
+from orthodx.cli.app import app
+from orthodx.synth.anatomy_bank import AnatomyBank
+
+
+@pytest.fixture
+def synth(knee, tmp_path):
+    """Makes one anatomy or study from a bank of one knee."""
+    AnatomyBank(tmp_path / "bank").add("knee", knee)
+
+    def go(*words):
+        return CliRunner().invoke(app, ["synth", *map(str, words), "--anatomy", str(tmp_path / "bank"), "-n", "1"])
+
+    return go
+
+
+def test_a_pipeline_gets_json_and_a_quiet_run_says_nothing(synth, tmp_path):
+    done = synth(tmp_path / "a", "--bank", "--json", "--seed", 4)
+    assert json.loads(done.stdout) == {"out": str(tmp_path / "a"), "studies": 1, "seed": 4}
+    assert "[1/1] knee-0004-0000" in done.stderr
+    assert list(AnatomyBank(tmp_path / "a").names) == ["knee-0004-0000"]
+    done = synth(tmp_path / "b", "--bank", "-q")
+    assert (done.exit_code, done.output) == (0, "")
+    assert len(AnatomyBank(tmp_path / "b")) == 1
+
+
+def test_a_cohort_is_gone_on_with_and_its_studies_kept_on_resume_only(synth, cohort, tmp_path):
+    shutil.copytree(cohort, tmp_path / "out")
+    image = next((tmp_path / "out").glob("*/*.nii.gz"))
+    image.write_bytes(b"as it was left")
+    refused = synth(tmp_path / "out", "--seed", 5)
+    assert refused.exit_code == 2
+    assert "go on with --resume" in refused.stderr
+    done = synth(tmp_path / "out", "--seed", 5, "--resume")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert "[1/1] knee-0005-0000" in done.stdout
+    assert image.read_bytes() == b"as it was left"
