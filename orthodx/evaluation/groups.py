@@ -51,7 +51,8 @@ def _lookup(table: pd.DataFrame, key: str, column: str, ids: Sequence[str]) -> n
     """(n,) the one value of each id; `mixed` where its rows differ."""
     text = table[column].str.strip().replace("", UNKNOWN)
     value = text.groupby(table[key].str.strip()).agg(lambda v: v.iloc[0] if v.nunique() == 1 else MIXED)
-    return pd.Series(ids, dtype=object).map(value.to_dict()).fillna(UNKNOWN).to_numpy(object)
+    known = value.to_dict()
+    return np.array([known.get(one, UNKNOWN) for one in ids], dtype=object)
 
 
 def _banded(values: np.ndarray) -> np.ndarray:

@@ -156,7 +156,7 @@ def _patients(found: pd.DataFrame, manifest: pd.DataFrame | None, notices: Notic
     """(n,) patient of each study: from the predictions, else the manifest, else the study itself."""
     own = found["patient_id"].str.strip() if "patient_id" in found.columns else pd.Series("", index=found.index)
     known = {} if manifest is None else dict(zip(manifest["study_id"], manifest["patient_id"], strict=True))
-    patients = own.where(own != "", found["study_id"].map(known).fillna(""))
+    patients = own.where(own != "", [known.get(study, "") for study in found["study_id"]])
     lost = patients == ""
     if lost.any() and not quiet:
         notices.note(f"{int(lost.sum())} studies name no patient; each counts as a patient of its own")

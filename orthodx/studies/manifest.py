@@ -21,6 +21,7 @@ COLUMNS = (
 )  # fmt: skip
 REQUIRED = ("patient_id", "study_id", "series_id", "path")
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")  # what a spreadsheet would run, or what we wrote so that it does not
+_NUMBER = re.compile(r"[-+]\d+([.,]\d+)?")  # looks like one, and is none
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -90,7 +91,8 @@ def write_table(path: Path, rows: Sequence[dict[str, Any]], columns: Sequence[st
 
 
 def _harmless(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
+    runs = isinstance(value, str) and _FORMULA.match(value) and not _NUMBER.fullmatch(value)
+    return f"'{value}" if runs else value
 
 
 def _as_it_was(text: str) -> str:

@@ -1,0 +1,93 @@
+"""A joint of the user's own, two structures and two labels from a TOML file, goes through every command."""
+
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from orthodx.bundles.bundle import open_bundle
+from orthodx.cli.app import app
+from orthodx.joints import open_joint
+from orthodx.networks.encoders.ortho import OrthoConfig, OrthoEncoder
+from orthodx.networks.heads import pooled
+from orthodx.studies.manifest import write_table
+from orthodx.studies.nifti import write_image
+
+WRIST = Path(__file__).parents[2] / "examples/joints/wrist.toml"
+RADIUS, DISC, CODES = 1, 4, ("TFCC", "FRACTURE")
+TINY = ("--preset", "tiny", "--device", "cpu", "--view", "sagittal", "--pixel-mm", 2)
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch):
+    monkeypatch.setitem(OrthoEncoder.presets, "tiny", OrthoConfig(channels=(16, 16, 16, 16), time_channels=16))
+    monkeypatch.setattr(pooled, "TOKENS", (2, 3, 3))
+
+
+@pytest.fixture(scope="module")
+def wrists(tmp_path_factory):
+    """Twelve wrists: a bone, a disc below it; a torn disc is bright, a broken bone dark."""
+    folder, rng = tmp_path_factory.mktemp("wrists"), np.random.default_rng(0)
+    affine = np.array([[0, 0, 4.0, 0], [-2, 0, 0, 0], [0, -2, 0, 0], [0, 0, 0, 1]])
+    rows = []
+    for i in range(12):
+        torn, broken, truth = i % 2, i // 2 % 2, np.zeros((32, 32, 6), np.uint8)
+        left, top = rng.integers(4, 10, 2)
+        truth[left : left + 18, top : top + 10, 1:5] = RADIUS
+        truth[left + 3 : left + 14, top + 10 : top + 16, 1:5] = DISC
+        signal = np.array([100, 700 - 350 * broken, 0, 0, 250 + 700 * torn])
+        image = signal[truth] + rng.normal(0, 20, truth.shape)
+        write_image(folder / f"w{i:02d}/w{i:02d}.nii.gz", image.clip(0).astype(np.int16), affine)
+        write_image(folder / f"truth/w{i:02d}.nii.gz", truth, affine)
+        rows.append({"study_id": f"w{i:02d}", "TFCC": torn, "FRACTURE": broken})
+    write_table(folder / "labels.csv", rows, ("study_id", *CODES))
+    return folder
+
+
+def orthodx(*words):
+    done = CliRunner().invoke(app, [*map(str, words)])
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def test_two_structures_and_two_labels_from_label_maps_to_a_report(wrists, tmp_path):
+    joint, fit = open_joint(WRIST), ("--crop", 6, 32, 32, "--workers", 0)
+    orthodx("finetune", wrists, "--joint", WRIST, "--from-scratch", "--steps", 60, "--batch", 4,
+            "--learning-rate", 3e-3, "--out", tmp_path / "a", "--name", "masks", *fit, *TINY)  # fmt: skip
+    masks = open_bundle(tmp_path / "a/masks")
+    assert masks.info.joint == joint
+
+    orthodx("segment", wrists, "--model", masks.path, "--out", tmp_path / "masks", "--device", "cpu")
+    for path in sorted(wrists.glob("truth/*.nii.gz")):
+        mask, truth = (np.asarray(nib.load(one).dataobj) for one in (tmp_path / "masks" / path.name, path))
+        assert set(np.unique(mask)) <= {0, RADIUS, DISC}
+        for value in (RADIUS, DISC):
+            found, there = mask == value, truth == value
+            assert 2 * (found & there).sum() > 0.8 * (found.sum() + there.sum())
+        assert (tmp_path / "masks/previews" / path.name.replace(".nii.gz", ".png")).is_file()
+    volumes = pd.read_csv(tmp_path / "masks/volumes.csv")
+    assert list(dict.fromkeys(volumes.structure)) == ["radius", "articular_disc"]
+
+    orthodx("finetune", wrists, "--task", "diagnose", "--joint", WRIST, "--encoders", masks.path, "--into", masks.path,
+            "--head", "mean", "--probe", "--region", 6, 32, 32, "--out", tmp_path / "b", *TINY)  # fmt: skip
+    both = open_bundle(tmp_path / "b/my-model")
+    assert both.info.tasks == ["segment", "diagnose"]
+    assert both.info.joint == joint
+
+    orthodx("diagnose", wrists, "--model", both.path, "--out", tmp_path / "predictions.csv", "--device", "cpu")
+    told = pd.read_csv(tmp_path / "predictions.csv").set_index("study_id")
+    assert tuple(told.columns[-2:]) == CODES
+    truth = pd.read_csv(wrists / "labels.csv").set_index("study_id").loc[told.index]
+    for code in CODES:
+        assert told[code][truth[code] == 1].mean() > told[code][truth[code] == 0].mean()
+
+    out = orthodx("evaluate", "--predictions", tmp_path / "predictions.csv", "--labels", wrists / "labels.csv",
+                  "--masks", tmp_path / "masks", "--truth", wrists / "truth", "--out", tmp_path / "report",
+                  "--resamples", 100, "--workers", 0, "--min-cell", 2, "--json")  # fmt: skip
+    assert json.loads(out)
+    scores = pd.read_csv(tmp_path / "report/metrics.csv")
+    assert {"radius", "articular_disc", *CODES} <= set(scores.target)
