@@ -66,6 +66,10 @@ def evaluate(
     every finding. progress: called with (series, done, total). Writes `report.html`, `metrics.csv`, `per_case.csv`,
     `summary.json`, `methods.md`, `figures/` and `run.json`. Raises `NoInputError` for nothing to score, `UsageError`
     for options that cannot be met, `StudyError` for tables that cannot be joined.
+
+    >>> done = orthodx.evaluate("report", folder="cohort", predictions="predictions.csv", masks="masks", by="center")
+    >>> done.summary["counts"]
+    {}
     """
     from orthodx.evaluation.report import write_report
 

@@ -69,6 +69,10 @@ def diagnose(
     done, total). note: told facts worth knowing. Raises `NoInputError` when there was nothing to read, `BundleError`
     for a model that cannot diagnose, `UsageError` for options that cannot be followed, `StudyError` for a damaged
     table of records.
+
+    >>> cases = orthodx.diagnose("cohort", "predictions.csv", ehr="cohort/ehr.csv")
+    >>> 0 <= cases[0].probabilities["ACL"] <= 1
+    True
     """
     started, out = datetime.now(timezone.utc), table_at(request.out)
     _spare_others(out)

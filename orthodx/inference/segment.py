@@ -61,6 +61,10 @@ def segment(
     Writes masks `<series_id>.nii.gz` (uint8, exactly the input's grid), `volumes.csv`, `status.csv`,
     `previews/<series_id>.png` and `run.json`. tell: called after each case with (case, done, total). note: told facts
     worth knowing. Raises `NoInputError` when there was nothing to read, `UsageError` for options that cannot be met.
+
+    >>> cases = orthodx.segment("cohort", "masks", preview=False)
+    >>> cases[0].volumes[0]["structure"]
+    'femur'
     """
     started, out = datetime.now(timezone.utc), request.out
     _check_formats(request.formats)

@@ -108,6 +108,8 @@ class Joint:
         known = {s.name for s in self.structures}
         for a in self.abnormalities:
             _check_abnormality(self.name, a, known)
+        for pair in self.pairs:
+            _check_pair(self.name, pair, known)
         for what, items in (
             ("structure value", [s.value for s in self.structures]),
             ("structure", [s.name for s in self.structures]),
@@ -171,7 +173,7 @@ class Joint:
 def _structure(entry: Mapping[str, Any], place: int) -> Structure:
     fields = {"colour": PALETTE[place % len(PALETTE)], **entry}
     if fields.get("plausible_ml") is not None:
-        low, high = map(float, fields["plausible_ml"])
+        low, high = fields["plausible_ml"]
         fields["plausible_ml"] = (low, high)
     if (snomed := fields.get("snomed")) is not None:
         codes = {k: None if v is None else _code(v) for k, v in snomed.items()}
@@ -189,13 +191,16 @@ def _code(raw: Any) -> Code:
 
 
 def _check_structure(joint: str, s: Structure) -> None:
-    if not isinstance(s.value, int) or isinstance(s.value, bool) or not 1 <= s.value <= 255:
+    if not _of_masks(s.value):
         raise UsageError(f"{joint}: structure '{s.name}' has the value {s.value}", hint="masks hold 1 to 255")
     if not isinstance(s.name, str) or not NAME.fullmatch(s.name):
         raise UsageError(f"{joint}: a structure cannot be called '{s.name}'", hint="use letters, digits, _ and -")
     if not COLOUR.fullmatch(str(s.colour)):
         raise UsageError(f"{joint}: '{s.colour}' is no colour of '{s.name}'", hint="write it as #rrggbb")
-    if s.plausible_ml is not None and not 0 <= s.plausible_ml[0] < s.plausible_ml[1] < 1e6:
+    if not isinstance(s.one_piece, bool) or not isinstance(s.always_seen, bool):
+        raise UsageError(f"{joint}: one_piece and always_seen of '{s.name}' are true or false")
+    sizes = s.plausible_ml
+    if sizes is not None and not (_number(sizes[0]) and _number(sizes[1]) and 0 <= sizes[0] < sizes[1]):
         raise UsageError(f"{joint}: '{s.name}' has impossible plausible_ml", hint="give the least and the most, in mL")
 
 
@@ -207,5 +212,21 @@ def _check_abnormality(joint: str, a: Abnormality, structures: set[str]) -> None
             f"{joint}: '{a.code}' harms '{a.harms}', which is no structure of it",
             hint=f"structures are {', '.join(sorted(structures)) or 'none'}",
         )
-    if not isinstance(a.lesion_value, int) or not 1 <= a.lesion_value <= 255:
+    if not _of_masks(a.lesion_value):
         raise UsageError(f"{joint}: '{a.code}' has the lesion value {a.lesion_value}", hint="give 1 to 255")
+
+
+def _check_pair(joint: str, pair: SidedPair, structures: set[str]) -> None:
+    for name in (pair.medial, pair.lateral, pair.bone, pair.lateral_bone):
+        if name not in structures:
+            raise UsageError(f"{joint}: a pair names '{name}', which is no structure of it")
+    if not (_number(pair.whole_mm) and _number(pair.midline_mm) and min(pair.whole_mm, pair.midline_mm) >= 0):
+        raise UsageError(f"{joint}: the pair of '{pair.medial}' has impossible sizes", hint="give them in mm")
+
+
+def _of_masks(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 255
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e6

@@ -70,6 +70,10 @@ def convert(
     Writes a JSON sidecar beside each image, `manifest.csv`, `series.csv` (each series, kept or not, and why),
     `failures.csv` and `run.json`. tell: called with each outcome. progress: called with (stage, done, total). Raises
     `NoInputError` when nothing could be converted.
+
+    >>> outcomes = orthodx.convert("cohort/dicom", "nifti")
+    >>> {outcome.status for outcome in outcomes}
+    {'converted'}
     """
     started, paths, out = datetime.now(timezone.utc), request.dicom, request.out
     key = _usable_key(request.key, out)

@@ -18,6 +18,9 @@ def synth(request: SynthRequest, *, tell: Callable[[str, int, int], None] = lamb
 
     tell: called after each with (name, done, total). Raises `UsageError` for a joint, center or format unknown here,
     and for options that contradict each other.
+
+    >>> orthodx.synth("cohort", studies=2, lesions=True, formats=["nifti", "dicom"])
+    PosixPath('cohort/manifest.csv')
     """
     if request.maps and request.anatomy is None:
         raise UsageError("--map picks from a folder of label maps", hint="give the folder with --anatomy")

@@ -63,6 +63,10 @@ def finetune(
     Writes `metrics.csv`, checkpoints and `run.json` too. say: told how it goes. Raises `UsageError` for options that
     contradict each other or would do nothing, `NoInputError` where there is nothing to learn from, `DivergedError` on
     NaN, with the last good state saved.
+
+    >>> bundle = orthodx.finetune("cohort", "fit", encoders="pretrained", views="sagittal", steps=2, crop=(4, 32, 32))
+    >>> bundle.info.tasks
+    ['segment']
     """
     started = datetime.now(timezone.utc)
     run = _checked(request, say)

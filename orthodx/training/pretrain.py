@@ -26,6 +26,9 @@ def pretrain(
     Writes `metrics.csv`, checkpoints and `run.json` too. say: told how it goes. Under `torchrun` the processes share
     every step. Raises `UsageError` for options that contradict each other or would do nothing, `NoInputError` where
     there is nothing to learn from, `DivergedError` on NaN, with the last good state saved.
+
+    >>> orthodx.pretrain("nifti", "pretrained", view="sagittal", steps=2, batch=1, crop=(4, 32, 32), device="cpu")
+    PosixPath('pretrained/encoder_sagittal.safetensors')
     """
     started = datetime.now(timezone.utc)
     if request.probe is None:
