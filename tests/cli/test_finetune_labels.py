@@ -45,11 +45,11 @@ def test_a_run_from_labels_does_as_its_options_say(studies, tmp_path):
     )  # fmt: skip
     done = CliRunner().invoke(app, [str(word) for word in line])
     assert done.exit_code == 0, done.output
-    run, info = json.loads((tmp_path / "out/run.json").read_text()), open_bundle(tmp_path / "out/my-model").info
+    run = json.loads((tmp_path / "out/run.json").read_text())
     assert run["counts"] == {"train": 4, "validation": 4}
     away = {f"s{i:02d}" for i in range(12) if "AAZ"[i // 2 % 3] == "Z"}
     assert not set(pd.read_csv(tmp_path / "out/validation.csv").study_id) & away
-    assert info.heads["diagnose"].config["fusion"] == "simple_concat"
+    assert open_bundle(tmp_path / "out/my-model").diagnoser().config.fusion == "simple_concat"
     steps = pd.read_csv(tmp_path / "out/metrics.csv").step.dropna()
     assert steps.tolist() == [4, 8, 12]  # three epochs of four studies, one at a time
     for kept in ("regions", "features"):
