@@ -17,6 +17,7 @@ from orthodx.networks.encoders.published import PublishedConfig, PublishedEncode
 from orthodx.studies.nifti import write_image
 from orthodx.training.study_source import StudySource
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 TINY = OrthoConfig(channels=(8, 8, 8, 8), time_channels=8)
 AFFINES = {"axial": np.diag([1.0, 1, 4, 1]), "sagittal": np.diag([4.0, 1, 1, 1])}
 

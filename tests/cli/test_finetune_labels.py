@@ -10,19 +10,19 @@ from typer.testing import CliRunner
 from orthodx.bundles.bundle import open_bundle
 from orthodx.cli.app import app
 from orthodx.joints import KNEE
-from orthodx.networks.encoders.ortho import OrthoConfig, OrthoEncoder
-from orthodx.networks.heads import pooled
+from orthodx.networks import ENCODERS
 from orthodx.studies.manifest import write_table
 from orthodx.studies.nifti import write_image
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 COLUMNS = ("patient_id", "study_id", "series_id", "path", "joint", "view", "center")
 
 
 @pytest.fixture
 def studies(tmp_path, monkeypatch):
     """Twelve studies of one sagittal series, injured knees bright, four at center Z; labels lie elsewhere."""
-    monkeypatch.setitem(OrthoEncoder.presets, "tiny", OrthoConfig(channels=(32, 16, 16, 16), time_channels=16))
-    monkeypatch.setattr(pooled, "TOKENS", (2, 3, 3))
+    ortho = ENCODERS.get("ortho")
+    monkeypatch.setitem(ortho.presets, "tiny", ortho.Config(channels=(32, 16, 16, 16), time_channels=16))
     folder, rng, rows, labels = tmp_path / "cohort", np.random.default_rng(0), [], []
     for i in range(12):
         name = f"s{i:02d}"
@@ -40,18 +40,18 @@ def test_a_run_from_labels_does_as_its_options_say(studies, tmp_path):
     line = (
         "finetune", studies, "--task", "diagnose", "--from-scratch", "--head", "mean", "--preset", "tiny", "--region",
         4, 32, 32, "--pixel-mm", 2, "--view", "sagittal", "--device", "cpu", "--out", tmp_path / "out", "--labels",
-        tmp_path / "mine.csv", "--hold-out-center", "Z", "--validation-share", 0.5, "--epochs", 3, "--batch", 2,
+        tmp_path / "mine.csv", "--hold-out-center", "Z", "--validation-share", 0.5, "--epochs", 3, "--batch", 1,
         "--fusion", "simple_concat", "--cache", tmp_path / "cache", "--learning-rate", 0.001, "--seed", 7,
     )  # fmt: skip
     done = CliRunner().invoke(app, [str(word) for word in line])
     assert done.exit_code == 0, done.output
-    run, info = json.loads((tmp_path / "out/run.json").read_text()), open_bundle(tmp_path / "out/my-model").info
+    run = json.loads((tmp_path / "out/run.json").read_text())
     assert run["counts"] == {"train": 4, "validation": 4}
     away = {f"s{i:02d}" for i in range(12) if "AAZ"[i // 2 % 3] == "Z"}
     assert not set(pd.read_csv(tmp_path / "out/validation.csv").study_id) & away
-    assert info.heads["diagnose"].config["fusion"] == "simple_concat"
+    assert open_bundle(tmp_path / "out/my-model").diagnoser().config.fusion == "simple_concat"
     steps = pd.read_csv(tmp_path / "out/metrics.csv").step.dropna()
-    assert steps.tolist() == [2, 4, 6]  # three epochs of four studies, two at once
+    assert steps.tolist() == [4, 8, 12]  # three epochs of four studies, one at a time
     for kept in ("regions", "features"):
         assert len(list((tmp_path / "cache" / kept).iterdir())) == 12
         assert not (tmp_path / "out" / kept).exists()

@@ -14,6 +14,7 @@ from orthodx.networks.encoders.ortho import OrthoConfig, OrthoEncoder
 from orthodx.networks.encoders.published import PublishedConfig, PublishedEncoder
 from orthodx.synth.anatomy_bank import AnatomyBank
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 TINY = OrthoConfig(channels=(8, 8, 8, 8), time_channels=8)
 WEIGHTS = "encoder_axial.safetensors"
 

@@ -11,6 +11,7 @@ from orthodx.cli.app import app
 from orthodx.studies.nifti import write_image
 from orthodx.synth.dicom_writer import write_dicom_series
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 ROW = dict(
     patient_id="P1", study_id="S1", series_id="A", center="Harbour", vendor="SIEMENS", laterality="left",
     view="axial", sequence="pd", field_strength=1.5, tr=3000.0, te=30.0, fat_suppressed=True,
