@@ -11,7 +11,7 @@ import pandas as pd
 from orthodx.errors import NoInputError, UsageError
 from orthodx.evaluation.notices import Notices
 from orthodx.evaluation.run_facts import RUN, read_facts
-from orthodx.joints import DEFAULT_JOINT, JOINTS, Joint, open_joint
+from orthodx.joints import DEFAULT_JOINT, JOINTS, Joint, joint_beside, open_joint
 from orthodx.studies.labels import LABELS_FILE, RECORDS_FILE, read_by_study
 from orthodx.studies.manifest import MANIFEST, REQUIRED, read_manifest
 from orthodx.studies.nifti import is_nifti
@@ -99,7 +99,7 @@ def read_attributes(inputs: Inputs, notices: Notices) -> Attributes:
 
 
 def joint_of(asked: str | Path | None, inputs: Inputs, manifest: pd.DataFrame | None, notices: Notices) -> Joint:
-    """The joint asked for, else that of the record beside the results, else that of the manifest.
+    """The joint asked for, else that of the record beside the results, of nnU-Net's `dataset.json`, of the manifest.
 
     A manifest of several joints names none; it is noted.
     """
@@ -110,8 +110,10 @@ def joint_of(asked: str | Path | None, inputs: Inputs, manifest: pd.DataFrame | 
         if isinstance(told, dict):
             try:
                 return Joint.from_json(told)
-            except (UsageError, TypeError, KeyError, ValueError) as error:
+            except (UsageError, TypeError, KeyError, ValueError, AttributeError) as error:
                 notices.note(f"{RUN}: its joint cannot be read ({error})")
+    if inputs.truth is not None and (beside := joint_beside(inputs.truth)) is not None:
+        return beside
     named = set() if manifest is None or "joint" not in manifest.columns else set(manifest["joint"])
     known = sorted(named & JOINTS.keys())
     if len(known) > 1:

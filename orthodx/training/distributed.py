@@ -35,6 +35,8 @@ class Team:
         if self.size == 1:
             return
         gradients = [p.grad for p in module.parameters() if p.grad is not None]
+        if not gradients:  # of a view that this step is not of
+            return
         flat = torch.cat([g.flatten() for g in gradients]).to(self.device)
         distributed.all_reduce(flat)
         parts = (flat / self.size).split([g.numel() for g in gradients])
@@ -55,9 +57,14 @@ def is_chief() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+def processes() -> int:
+    """How many `torchrun` started; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def join(device: torch.device) -> Team:
     """Join the processes that `torchrun` started (gloo on the CPU, NCCL on CUDA); alone without it."""
-    size = int(os.environ.get("WORLD_SIZE", "1"))
+    size = processes()
     if size == 1:
         return Team(device)
     if device.type == "cuda":

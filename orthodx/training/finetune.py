@@ -20,7 +20,7 @@ from orthodx.synth.anatomy_bank import AnatomyBank
 from orthodx.training.bundling import Card, base_of, bundle_diagnosis, bundle_masks, refuse_other_grid
 from orthodx.training.diagnosis.fit import Cohort, fit_diagnosis
 from orthodx.training.diagnosis.stage_one import DiagnosisConfig
-from orthodx.training.distributed import Team, join, leave
+from orthodx.training.distributed import Team, join, leave, processes
 from orthodx.training.masks.fit import MasksConfig, fit_masks
 from orthodx.training.masks.tasks import dense_task
 from orthodx.training.sources import identity, joint_of_data, open_source, passed_over
@@ -107,9 +107,9 @@ def _checked(request: FinetuneRequest, say: Callable[[str], None]) -> Run:
         raise UsageError("lesion masks are read from one bank alone", hint="give one bank, or studies and labels")
     dense = request.task is Task.SEGMENT or banks > 0
     _refuse_idle(request, dense)
-    team = join(pick_device(request.device))
-    if team.size > 1 and not dense:
+    if processes() > 1 and not dense:
         raise UsageError("a diagnosis is fitted by one process", hint="run it without torchrun")
+    team = join(pick_device(request.device))
     share = request.encoder_share
     share = (1.0 if dense or request.from_scratch else AS_PUBLISHED) if share is None else share
     head = request.head or start.default_head()

@@ -11,7 +11,7 @@ from orthodx.bundles.bundle import open_bundle, verify
 from orthodx.bundles.pretrained import pack_pretrained
 from orthodx.cli.app import app
 from orthodx.errors import BundleError, UsageError
-from orthodx.joints import View
+from orthodx.joints import ANKLE, View
 from orthodx.networks.encoders.ortho import OrthoConfig, OrthoEncoder
 from orthodx.studies.run_record import sha256
 from orthodx.synth.anatomy import Anatomy
@@ -66,11 +66,13 @@ def test_three_runs_become_a_bundle_with_their_weights_and_record(tmp_path, runs
 
 
 def test_the_command_packs_under_the_name_version_licence_and_sources_given(tmp_path, runs):
-    told = ("--name", "mine", "--model-version", "2.1", "--licence", "CC0", "--source", "a", "--source", "b")
+    told = ("--name", "mine", "--model-version", "2.1", "--licence", "CC0", "--source", "a", "--source", "b",
+            "--joint", "ankle")  # fmt: skip
     done = orthodx("models", "pack", *runs, "-o", tmp_path / "out", *told)
     assert done.exit_code == 0, done.output
     info = open_bundle(tmp_path / "out").info
     assert (info.name, info.version, info.licence, info.sources) == ("mine", "2.1", "CC0", ["a", "b"])
+    assert info.joint == ANKLE
 
 
 def test_what_is_no_finished_run_is_refused_by_name(tmp_path, runs):

@@ -80,6 +80,16 @@ def test_encoders_learn_by_their_share_of_the_rate(finetune, tmp_path):
     assert moved[1] > 5 * moved[0] > 0
 
 
+@pytest.mark.parametrize("still", [("--probe",), ("--encoder-share", 0)])
+def test_encoders_that_are_left_alone_stay_as_they_are(finetune, tmp_path, still):
+    torch.manual_seed(0)
+    start = {k: v.contiguous() for k, v in OrthoEncoder(TINY).state_dict().items()}
+    save_file(start, tmp_path / "encoder_axial.safetensors")
+    finetune("--encoders", tmp_path, "--view", "axial", "--out", tmp_path / "out", *still)
+    found = load_file(tmp_path / "out/encoder_axial.safetensors")
+    assert all(torch.equal(found[key], start[key]) for key in start)
+
+
 @pytest.mark.parametrize("more", [(), ("--shared-encoder",)])
 def test_the_views_share_an_encoder_when_asked_to(finetune, tmp_path, more):
     finetune("--from-scratch", "--view", "axial", "--view", "sagittal", "--out", tmp_path, *more)

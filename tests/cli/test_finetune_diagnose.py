@@ -21,6 +21,7 @@ from orthodx.synth.bank import write_bank
 
 SMALL = ("--head", "mean", "--preset", "tiny", "--region", 4, 32, 32, "--pixel-mm", 2, "--view", "sagittal",
          "--device", "cpu")  # fmt: skip
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(autouse=True)

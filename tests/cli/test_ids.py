@@ -17,6 +17,7 @@ from orthodx.synth.dicom_writer import write_dicom_series
 IDS = ("Knee 001/A", "case 7", "Müller", "-12", "007", "7", "=1+1", "muller", "a,b", "1e5", "NA", "Knee 001 A")
 SMALL = ("--preset", "tiny", "--device", "cpu", "--view", "sagittal", "--pixel-mm", 2)
 AS_TEXT = {"dtype": str, "keep_default_na": False}
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(autouse=True)

@@ -20,6 +20,7 @@ from orthodx.studies.nifti import write_image
 WRIST = Path(__file__).parents[2] / "examples/joints/wrist.toml"
 RADIUS, DISC, CODES = 1, 4, ("TFCC", "FRACTURE")
 TINY = ("--preset", "tiny", "--device", "cpu", "--view", "sagittal", "--pixel-mm", 2)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(autouse=True)
@@ -91,3 +92,25 @@ def test_two_structures_and_two_labels_from_label_maps_to_a_report(wrists, tmp_p
     assert json.loads(out)
     scores = pd.read_csv(tmp_path / "report/metrics.csv")
     assert {"radius", "articular_disc", *CODES} <= set(scores.target)
+
+
+def test_masks_without_a_record_are_of_the_joint_that_is_said(wrists, tmp_path):
+    line = ("evaluate", "--masks", wrists / "truth", "--truth", wrists / "truth", "--resamples", 100, "--workers", 0)
+    orthodx(*line, "--out", tmp_path / "a", "--joint", WRIST)
+    assert set(pd.read_csv(tmp_path / "a/metrics.csv").target) >= {"radius", "articular_disc"}
+    labels = {"background": 0, "bone": RADIUS, "disc": DISC}
+    (wrists / "dataset.json").write_text(json.dumps({"labels": labels}))
+    orthodx(*line, "--out", tmp_path / "b")
+    (wrists / "dataset.json").unlink()
+    assert set(pd.read_csv(tmp_path / "b/metrics.csv").target) >= {"bone", "disc"}
+    done = CliRunner().invoke(app, [*map(str, line), "--out", str(tmp_path / "c"), "--joint", "elbow"])
+    assert (done.exit_code, len(done.stderr.splitlines())) == (2, 1)
+    assert "no joint is called 'elbow'" in done.stderr
+    assert not (tmp_path / "c").exists()
+
+
+def test_a_diagnosis_is_not_added_to_a_model_of_another_joint(wrists, bundle, tmp_path):
+    line = ("finetune", wrists, "--task", "diagnose", "--joint", WRIST, "--from-scratch", "--into", bundle.path)
+    done = CliRunner().invoke(app, [*map(str, (*line, "--out", tmp_path / "a", "--region", 6, 32, 32, *TINY[:-1], 1))])
+    assert (done.exit_code, len(done.stderr.splitlines())) == (2, 1), done.output
+    assert "tiny is a model of the knee, not of the wrist" in done.stderr

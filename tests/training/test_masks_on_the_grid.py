@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from orthodx.grid.spec import GridSpec, axis_matrix
-from orthodx.joints import View
+from orthodx.joints import KNEE, View
 from orthodx.studies.nifti import write_image
 from orthodx.training.sources import open_source
 
@@ -24,7 +24,7 @@ def study(folder, mask, view, pixel_mm, flips=(1, 1, 1)):
 
 def sample(folder, view, crop):
     """Image in [-1, 1] and truth (D, H, W) of the whole series on a grid of 1 mm."""
-    source = open_source([folder], GridSpec(pixel_mm=1.0), crop, 0, truth=True)
+    source = open_source([folder], GridSpec(pixel_mm=1.0), crop, 0, joint=KNEE, truth=True)
     image, truth = source[0, view]
     return image[0], truth
 

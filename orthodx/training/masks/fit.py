@@ -159,8 +159,11 @@ class DenseLesson(Lesson):
 
     def blocks(self, view: View, image: Tensor) -> Mapping[str, Tensor]:
         """Blocks of the encoder's image (B, 1, D, H, W); without a gradient where the encoders are left alone."""
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self.config.encoder_share > 0):
-            return blocks_of(self.encoders[view], image, self.wanted)
+        learning = torch.is_grad_enabled()
+        with torch.set_grad_enabled(learning and self.config.encoder_share > 0):
+            blocks = blocks_of(self.encoders[view], image, self.wanted)
+        # torch 2.13 on a CPU: GroupNorm's backward dies where its channels-last input needs no gradient
+        return {name: block.requires_grad_() if learning else block for name, block in blocks.items()}
 
     def step(self, step: int) -> dict[str, Tensor]:
         view, images, truth = next(self.batches)
