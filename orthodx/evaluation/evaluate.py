@@ -68,8 +68,8 @@ def evaluate(
     for options that cannot be met, `StudyError` for tables that cannot be joined.
 
     >>> done = orthodx.evaluate("report", folder="cohort", predictions="predictions.csv", masks="masks", by="center")
-    >>> done.summary["counts"]
-    {}
+    >>> done.summary["counts"]["segmentation"]
+    {'patients': 2, 'studies': 2, 'series': 6}
     """
     from orthodx.evaluation.report import write_report
 

@@ -114,8 +114,7 @@ class Job:
 
     def __init__(self, reader: StudyReader, out: Path, explain: Path | None, records: dict[str, Record]) -> None:
         self.reader, self.out, self.explain, self.records = reader, out, explain, records
-        common = {"model": reader.bundle.digest, "explained": explain is not None}
-        self.receipts = Receipts(out.parent / f".{out.stem}{DONE}", common)
+        self.receipts = Receipts(out.parent / f".{out.stem}{DONE}", {"model": reader.bundle.digest})
 
     def do(self, study: Study, reads: Reads) -> StudyCase:
         """One study, with a receipt for `resume`; one that cannot be read says why, and the others go on."""
@@ -166,7 +165,9 @@ class Job:
 
     def finished(self, study: Study) -> StudyCase | None:
         """The case of an earlier run, if its receipt is of the same model, series and record, its files whole."""
-        kept = self.receipts.find(study.study_id, self._made_from(study))
+        kept = self.receipts.find(
+            study.study_id, self._made_from(study), needs=lambda case: self._files(StudyCase(**case))
+        )
         return None if kept is None else StudyCase(**kept)
 
     def _files(self, case: StudyCase) -> list[Path]:

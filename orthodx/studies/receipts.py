@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,14 +28,22 @@ class Receipts:
         made = {**self.common, **made_from}
         write_json(self._path(case), {"made_from": made, "outputs": files, "result": result})
 
-    def find(self, case: str, made_from: Mapping[str, Any]) -> Any | None:
-        """The result of a case; None unless it was made from the same and its outputs hold what was written."""
+    def find(
+        self, case: str, made_from: Mapping[str, Any], needs: Callable[[Any], Iterable[Path]] = lambda result: ()
+    ) -> Any | None:
+        """The result of a case; None unless it was made from the same and its outputs hold what was written.
+
+        needs: outputs that must be among them.
+        """
         try:
             kept = json.loads(self._path(case).read_text(encoding="utf-8"))
             made = json.loads(json.dumps({**self.common, **made_from}, default=str))
             if kept["made_from"] != made:
                 return None
-            whole = all(sha256(self.folder / name) == digest for name, (_, digest) in kept["outputs"].items())
+            wanted = {os.path.relpath(path, self.folder) for path in needs(kept["result"])}
+            whole = wanted <= kept["outputs"].keys() and all(
+                sha256(self.folder / name) == digest for name, (_, digest) in kept["outputs"].items()
+            )
             return kept["result"] if whole else None
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None

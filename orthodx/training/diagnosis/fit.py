@@ -31,7 +31,7 @@ from orthodx.training.diagnosis.calibration import fit_temperature, fit_threshol
 from orthodx.training.diagnosis.splits import Split, label_fraction, person_index, refuse_leakage, split
 from orthodx.training.diagnosis.stage_one import DiagnosisConfig, ViewResult, ViewRuns, fit_view, scores
 from orthodx.training.diagnosis.study_cases import StudyCase, beside, labels_in, open_cases, table_of
-from orthodx.training.starting import Start
+from orthodx.training.starting import Start, head_start
 
 OPTIONS = "options.json"
 UNTAUGHT = 0.999999  # threshold of a label without a known answer: its probability says nothing
@@ -115,13 +115,15 @@ def fit_diagnosis(
 
 
 def _plain_diagnoser(config: DiagnosisConfig, start: Start) -> Any:
-    """The diagnosis' configuration; encoders that do not fit are refused before anything is read."""
+    """The diagnosis' configuration; weights that do not fit are refused before anything is read."""
     cls = ENCODERS.get(config.encoder)
     encoder = cls(cls.preset(config.preset))
     wanted = Wanted.of(config.joint, config.labels, detail=config.region.detail, pixel_mm=config.grid.pixel_mm)
     own = Diagnoser.config_for(encoder, config.labels, wanted, head=config.head, fusion=config.fusion)
     for path in start.encoders.values():
         checkpoint.start_from(encoder, path)
+    for view in start.encoders:
+        head_start(start, config.head, config.labels, view)
     return own
 
 
