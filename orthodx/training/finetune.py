@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -12,46 +12,17 @@ from orthodx.bundles.bundle import Bundle
 from orthodx.errors import UsageError
 from orthodx.grid.region import RegionSpec
 from orthodx.grid.spec import GridSpec
-from orthodx.joints import DEFAULT_JOINT, Joint, View, open_joint
-from orthodx.networks.device import pick_device
-from orthodx.requests import FinetuneRequest, Task, takes
+from orthodx.requests import FinetuneRequest, takes
 from orthodx.studies.run_record import sha256, state_on_disk, write_run
-from orthodx.synth.anatomy_bank import AnatomyBank
 from orthodx.training.bundling import Card, base_of, bundle_diagnosis, bundle_masks, refuse_other_grid
+from orthodx.training.checks import Run, checked
 from orthodx.training.diagnosis.fit import Cohort, fit_diagnosis
 from orthodx.training.diagnosis.stage_one import DiagnosisConfig
-from orthodx.training.distributed import Team, join, leave, processes
+from orthodx.training.distributed import leave
 from orthodx.training.masks.fit import MasksConfig, fit_masks
 from orthodx.training.masks.tasks import dense_task
-from orthodx.training.sources import identity, joint_of_data, open_source, passed_over
-from orthodx.training.starting import Start, dense_notes, dense_start, start_of
-
-AS_PUBLISHED = 0.05  # encoders' learning rate relative to the head's, from labels
-FROM_LESIONS = ("focus", "focus_label")
-FROM_MASKS = (
-    *("steps", "stop_at", "crop", "shared_encoder", "validate_every", "validation_samples", "bank_share"),
-    *FROM_LESIONS,
-)
-FROM_LABELS = (
-    *("labels", "ehr", "label_fraction", "fusion", "hold_out_center", "validation_share", "into", "epochs", "region"),
-    "cache",
-)
-
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """A checked request, and what it resolves to. dense: from voxel-wise truth, not from labels."""
-
-    request: FinetuneRequest
-    start: Start
-    joint: Joint
-    views: tuple[View, ...]
-    dense: bool
-    share: float
-    head: str
-    detail: int
-    team: Team
-    say: Callable[[str], None]
+from orthodx.training.sources import Source, identity, open_source, passed_over
+from orthodx.training.starting import dense_notes, dense_start
 
 
 @takes(FinetuneRequest)
@@ -69,7 +40,7 @@ def finetune(
     ['segment']
     """
     started = datetime.now(timezone.utc)
-    run = _checked(request, say)
+    run = checked(request, say)
     bundle, facts = _from_truth(run) if run.dense else _from_labels(run)
     leave(run.team)
     if run.team.chief:
@@ -88,59 +59,6 @@ def finetune(
         }
         write_run(request.out / "run.json", command=command, started=started, facts=facts)
     return bundle
-
-
-def _checked(request: FinetuneRequest, say: Callable[[str], None]) -> Run:
-    """Refuses what contradicts itself or would do nothing; resolves what is left to defaults."""
-    if (request.encoders is None) == (not request.from_scratch):
-        raise UsageError("where do the encoders start?", hint="give --encoders FOLDER or --from-scratch, not both")
-    if request.task is Task.SEGMENT:
-        request.refuse(("detail", *FROM_LESIONS), "is for --task diagnose")
-    if not request.focus:
-        request.refuse(("focus_label",), "needs --focus")
-    if request.probe and (request.from_scratch or request.encoder_share):
-        raise UsageError("--probe leaves the encoders as they are", hint="leave it or the other option out")
-    views = tuple(dict.fromkeys(request.views or View))
-    start = start_of(request.encoders, views, str(request.task))
-    banks = sum(len(AnatomyBank(path)) > 0 for path in request.studies)
-    if request.task is Task.DIAGNOSE and banks and len(request.studies) > 1:
-        raise UsageError("lesion masks are read from one bank alone", hint="give one bank, or studies and labels")
-    dense = request.task is Task.SEGMENT or banks > 0
-    _refuse_idle(request, dense)
-    if processes() > 1 and not dense:
-        raise UsageError("a diagnosis is fitted by one process", hint="run it without torchrun")
-    team = join(pick_device(request.device))
-    share = request.encoder_share
-    share = (1.0 if dense or request.from_scratch else AS_PUBLISHED) if share is None else share
-    head = request.head or start.default_head()
-    detail = request.detail or (1 if request.task is Task.SEGMENT else start.detail_of(head))
-    share = 0.0 if request.probe else share
-    quiet: Callable[[str], None] = say if team.chief else lambda line: None
-    return Run(request, start, _joint(request, start), views, dense, share, head, detail, team, quiet)
-
-
-def _refuse_idle(request: FinetuneRequest, dense: bool) -> None:
-    """Refuses options that would do nothing in this run."""
-    if dense:
-        request.refuse(FROM_LABELS, "is for --task diagnose, from studies with labels.csv")
-        if request.validation is None:
-            request.refuse(("validate_every", "validation_samples"), "needs --validation")
-        return
-    request.refuse(FROM_MASKS, "is for training from masks or a bank, not from labels.csv")
-    if request.workers:
-        request.refuse(("workers",), "does nothing when a diagnosis is trained from studies")
-    if request.probe:
-        request.refuse(("epochs", "batch", "learning_rate"), "does nothing with --probe")
-    if request.validation is not None:
-        request.refuse(("validation_share",), "does nothing with --validation")
-
-
-def _joint(request: FinetuneRequest, start: Start) -> Joint:
-    """The joint asked for, else that of the data, else that of the bundle it starts from."""
-    if request.joint is not None:
-        return open_joint(request.joint)
-    known = joint_of_data(request.studies)
-    return known or (start.bundle.info.joint if start.bundle else DEFAULT_JOINT)
 
 
 def _from_truth(run: Run) -> tuple[Bundle, dict[str, Any]]:
@@ -168,27 +86,7 @@ def _from_truth(run: Run) -> tuple[Bundle, dict[str, Any]]:
 
     source = opened(request.studies, request.bank_share)
     held_out = None if request.validation is None else opened([request.validation])
-    config = MasksConfig(
-        views=run.views,
-        encoder=request.encoder,
-        preset=request.preset,
-        head=request.head,
-        steps=request.steps,
-        stop_at=request.stop_at,
-        batch=request.batch,
-        seed=request.seed,
-        peak_rate=request.learning_rate,
-        shared_encoder=request.shared_encoder,
-        validate_every=request.validate_every,
-        validation_samples=request.validation_samples,
-        encoder_share=run.share,
-        detail=closer,
-        crop=request.crop,
-        pixel_mm=request.pixel_mm,
-        focus=aim,
-        bank_share=request.bank_share,
-        data=identity(source),
-    )
+    config = _masks_config(run, source, aim)
     begin = dense_start(start, str(request.task), run.joint, run.views, closer)
     for note in (passed_over(source), *dense_notes(start, spec, task.heads, begin)):
         if note:
@@ -208,6 +106,32 @@ def _from_truth(run: Run) -> tuple[Bundle, dict[str, Any]]:
     )
     bundle = bundle_masks(request.out / request.name, Card(name=request.name), config, task, parts, spec)
     return bundle, {"config": asdict(config)}
+
+
+def _masks_config(run: Run, source: Source, focus: tuple[float, tuple[str, ...]] | None) -> MasksConfig:
+    """What decides the weights, as the checkpoint keeps it."""
+    request = run.request
+    return MasksConfig(
+        views=run.views,
+        encoder=request.encoder,
+        preset=request.preset,
+        head=request.head,
+        steps=request.steps,
+        stop_at=request.stop_at,
+        batch=request.batch,
+        seed=request.seed,
+        peak_rate=request.learning_rate,
+        shared_encoder=request.shared_encoder,
+        validate_every=request.validate_every,
+        validation_samples=request.validation_samples,
+        encoder_share=run.share,
+        detail=run.detail,
+        crop=request.crop,
+        pixel_mm=request.pixel_mm,
+        focus=focus,
+        bank_share=request.bank_share,
+        data=identity(source),
+    )
 
 
 def _from_labels(run: Run) -> tuple[Bundle, dict[str, Any]]:

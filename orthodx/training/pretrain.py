@@ -14,7 +14,7 @@ from orthodx.requests import PretrainRequest, takes
 from orthodx.studies.run_record import sha256, state_on_disk, write_run
 from orthodx.training.denoising.fit import PretrainConfig, fit_denoiser
 from orthodx.training.distributed import join, leave
-from orthodx.training.sources import identity, joint_of_data, open_source, passed_over
+from orthodx.training.sources import Source, identity, joint_of_data, open_source, passed_over
 
 
 @takes(PretrainRequest)
@@ -48,24 +48,7 @@ def pretrain(
         cache=request.cache,
         bank_share=request.bank_share,
     )
-    config = PretrainConfig(
-        view=request.view,
-        encoder=request.encoder,
-        preset=request.preset,
-        steps=request.steps,
-        batch=request.batch,
-        accumulate=request.accumulate,
-        peak_rate=request.learning_rate,
-        seed=request.seed,
-        sample_every=request.sample_every,
-        probe_every=request.probe_every if request.probe else 0,
-        align=request.align,
-        distil=request.distil_weight if request.distil else None,
-        crop=request.crop,
-        pixel_mm=request.pixel_mm,
-        bank_share=request.bank_share,
-        data=identity(source),
-    )
+    config = _config(request, source)
     labelled = None
     if request.probe is not None:
         held = joint_of_data([request.probe]) or joint
@@ -100,3 +83,25 @@ def pretrain(
         }
         write_run(request.out / "run.json", command=command, started=started, facts=facts)
     return weights
+
+
+def _config(request: PretrainRequest, source: Source) -> PretrainConfig:
+    """What decides the weights, as the checkpoint keeps it."""
+    return PretrainConfig(
+        view=request.view,
+        encoder=request.encoder,
+        preset=request.preset,
+        steps=request.steps,
+        batch=request.batch,
+        accumulate=request.accumulate,
+        peak_rate=request.learning_rate,
+        seed=request.seed,
+        sample_every=request.sample_every,
+        probe_every=request.probe_every if request.probe else 0,
+        align=request.align,
+        distil=request.distil_weight if request.distil else None,
+        crop=request.crop,
+        pixel_mm=request.pixel_mm,
+        bank_share=request.bank_share,
+        data=identity(source),
+    )

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 from torch import Tensor
@@ -46,6 +46,9 @@ class Mixture:
         return self.sources[int(np.searchsorted(self._reach, drawn, side="right"))][key]
 
 
+Source: TypeAlias = SyntheticSource | StudySource | Mixture
+
+
 def open_source(
     studies: Sequence[Path],
     spec: GridSpec,
@@ -59,7 +62,7 @@ def open_source(
     cache: Path | None = None,
     focus: tuple[float, tuple[str, ...]] | None = None,
     bank_share: float | None = None,
-) -> SyntheticSource | StudySource | Mixture:
+) -> Source:
     """Anatomy banks give endless synthetic images; anything else is read as studies.
 
     truth: masks are needed, in the folder `truth/` (or nnU-Net's `labelsTr/`) beside the manifest or the images. views:
@@ -137,7 +140,7 @@ def joint_of_data(studies: Sequence[Path]) -> Joint | None:
     return next(iter(found.values()), None)
 
 
-def identity(source: SyntheticSource | StudySource | Mixture) -> str:
+def identity(source: Source) -> str:
     """A short hash of the names of a source's anatomies and series: what `--resume` must find again."""
     if isinstance(source, Mixture):
         names = [identity(one) for one in source.sources]
@@ -148,7 +151,7 @@ def identity(source: SyntheticSource | StudySource | Mixture) -> str:
     return hashlib.sha256("\n".join(names).encode()).hexdigest()[:12]
 
 
-def passed_over(source: SyntheticSource | StudySource | Mixture) -> str:
+def passed_over(source: Source) -> str:
     """One line on the inputs that could not be used, with the first one's reason; empty where there is none."""
     sources = source.sources if isinstance(source, Mixture) else [source]
     refused = [item for one in sources if isinstance(one, StudySource) for item in one.refused]
