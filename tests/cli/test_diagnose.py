@@ -112,7 +112,7 @@ def test_a_finished_study_is_kept_on_resume_only(diagnose, knee_folder, tmp_path
         found.append(float(only_row(tmp_path / "p.csv")["ACL"]))
         (receipt,) = (tmp_path / ".p.done").iterdir()
         kept = json.loads(receipt.read_text())
-        kept["case"]["probabilities"]["ACL"] = 2.0  # as no run would write it
+        kept["result"]["probabilities"]["ACL"] = 2.0  # as no run would write it
         receipt.write_text(json.dumps(kept))
     assert found[1] == 2
     assert found[0] == found[2] < 1

@@ -141,6 +141,7 @@ def test_maps_that_look_closer_go_on_to_without_being_told(finetune, weights, tm
         (("--fusion", "gatin"), "no fusion is called 'gatin'"),
         (("--preset", "tinny"), "has no preset 'tinny'"),
         (("--region", 4, 30, 32), "4 x 30 x 32 cannot be read"),
+        (("--region", 0, 32, 32), "0 x 32 x 32 cannot be read"),
         (("--label-fraction", 1.5), "label fraction of 1.5"),
         (("--from-scratch",), "--encoders FOLDER or --from-scratch"),
         (("--detail", 2), "cannot look 2 times closer"),

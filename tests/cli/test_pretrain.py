@@ -122,3 +122,10 @@ def test_a_run_is_probed_and_pictured_as_often_as_asked(pretrain, bank, tmp_path
         rows = list(csv.DictReader(file))
     assert [row["step"] for row in rows if row["probe"]] == ["1", "2"]
     assert [path.name for path in (tmp_path / "out/samples").iterdir()] == ["step_000002.png"]
+
+
+def test_a_crop_that_no_encoder_reads_is_refused_in_one_line(tmp_path):
+    line = ["pretrain", str(tmp_path), "--view", "axial", "--out", str(tmp_path / "out"), "--crop", "4", "30", "32"]
+    done = CliRunner().invoke(app, line)
+    assert (done.exit_code, len(done.stderr.splitlines())) == (2, 1), done.output
+    assert "a crop of 4 x 30 x 32 cannot be read" in done.stderr

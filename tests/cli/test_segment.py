@@ -69,14 +69,20 @@ def test_workers_read_ahead_and_change_nothing(segment, image, tmp_path, pools):
     assert (tmp_path / "none/axial.nii.gz").read_bytes() == (tmp_path / "three/axial.nii.gz").read_bytes()
 
 
-def test_a_finished_case_is_kept_on_resume_only(segment, image, tmp_path):
+def test_a_finished_case_is_kept_on_resume_only_and_only_if_its_files_are_whole(segment, image, tmp_path):
     line, mask = (image, "--out", tmp_path / "o"), tmp_path / "o/axial.nii.gz"
     segment(*line)
-    mask.write_bytes(b"as it was left")
+    first, written = mask.read_bytes(), mask.stat().st_ino
     segment(*line, "--resume")
-    assert mask.read_bytes() == b"as it was left"
-    segment(*line)
-    assert mask.read_bytes() != b"as it was left"
+    assert mask.stat().st_ino == written
+    for broken in (b"", first[:-9], first[:-9] + bytes(9)):
+        mask.write_bytes(broken)
+        segment(*line, "--resume")
+        assert mask.read_bytes() == first
+    segment(*line, "--resume", "--no-preview")  # made with other options
+    written = mask.stat().st_ino
+    segment(*line, "--no-preview")
+    assert mask.stat().st_ino != written
 
 
 def test_masks_are_written_in_the_formats_asked_for(segment, tmp_path, monkeypatch):

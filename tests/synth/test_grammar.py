@@ -126,7 +126,7 @@ def make_all(folder):
         "image": [float(min(s[0].min() for s in samples)), float(max(s[0].max() for s in samples))],
         "structures": sorted({int(v) for s in samples for v in s[1][0].unique()}),
         "lesions": sorted({int(v) for s in samples for v in s[1][1].unique()}),
-        "rows": [[row["patient_id"], row["joint"]] for row in read_manifest(manifest)],
+        "rows": [[row["patient_id"], row["joint"]] for row in read_manifest(manifest)[0]],
         "foreign": sorted(m for m in sys.modules if m.startswith(tuple(f"orthodx.synth.{j}" for j in JOINTS))),
     }
 

@@ -19,7 +19,7 @@ def load(path):
 
 def test_the_three_series_show_one_knee_in_one_world(cohort):
     centres = []
-    for row in read_manifest(cohort / "manifest.csv"):
+    for row in read_manifest(cohort / "manifest.csv")[0]:
         assert set(row) == set(COLUMNS)
         image, affine = load(cohort / row["path"])
         truth, truth_affine = load(cohort / "truth" / f"{row['series_id']}.nii.gz")
@@ -60,7 +60,7 @@ def test_dicom_and_nifti_of_a_series_are_one_image(tmp_path):
     write_cohort(tmp_path, studies=1, seed=5, centers=("Outpost",), formats=("nifti", "dicom"))
     found = find_series([tmp_path / "dicom"])
     assert not found.refused
-    rows = {r["view"]: r for r in read_manifest(tmp_path / "manifest.csv")}
+    rows = {r["view"]: r for r in read_manifest(tmp_path / "manifest.csv")[0]}
     assert sorted(rows) == sorted(str(s.view) for s in found.series)
     for series in found.series:
         row, volume = rows[str(series.view)], series.load()
@@ -81,7 +81,7 @@ def test_a_dicom_only_cohort_segments_from_its_manifest(tmp_path):
     found = find_series([tmp_path / "manifest.csv"])
     assert not found.refused
     assert sorted(s.series_id for s in found.series) == sorted(
-        r["series_id"] for r in read_manifest(tmp_path / "manifest.csv")
+        r["series_id"] for r in read_manifest(tmp_path / "manifest.csv")[0]
     )
     with pytest.raises(UsageError, match="format"):
         write_cohort(tmp_path / "x", formats=("bmp",))

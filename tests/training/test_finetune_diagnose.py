@@ -272,12 +272,10 @@ def test_a_bundle_of_another_pixel_takes_no_diagnosis(tmp_path, bundle):
         refuse_other_grid(bundle, GridSpec(pixel_mm=2.0))
 
 
-def test_records_of_other_studies_and_unreadable_regions_are_refused(tmp_path, studies):
+def test_records_heads_and_centers_that_do_not_fit_are_refused(tmp_path, studies):
     write_table(tmp_path / "ehr.csv", [{"study_id": "x", "age": 3}], ("study_id", "age"))
     with pytest.raises(UsageError, match="no record of any training study"):
         fit(studies, tmp_path / "a", ehr=tmp_path / "ehr.csv")
-    with pytest.raises(UsageError, match="a region of 4 x 30 x 32 cannot be read"):
-        fit(studies, tmp_path / "b", region=RegionSpec(slices=4, rows=30, columns=32))
     with pytest.raises(UsageError, match="is a head to segment"):
         fit(studies, tmp_path / "c", head="skip_segment")
     with pytest.raises(UsageError, match="no study is of center 'Z'"):

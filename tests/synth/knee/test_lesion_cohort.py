@@ -55,7 +55,7 @@ def test_labels_and_records_have_a_row_a_study(injured):
     labels, records = read_table(injured / "labels.csv"), read_table(injured / "ehr.csv")
     assert list(labels.columns) == ["study_id", *KNEE.codes]
     assert list(records.columns) == ["study_id", *RECORD_COLUMNS]
-    studies = sorted({row["study_id"] for row in read_manifest(injured / "manifest.csv")})
+    studies = sorted({row["study_id"] for row in read_manifest(injured / "manifest.csv")[0]})
     assert sorted(labels["study_id"]) == sorted(records["study_id"]) == studies
     assert set(labels[list(KNEE.codes)].to_numpy().ravel()) == {"0", "1"}
 
@@ -64,7 +64,7 @@ def test_each_series_has_its_lesion_mask_on_its_own_grid(injured):
     assert json.loads((injured / "lesions" / "values.json").read_text()) == VALUES
     labels = read_table(injured / "labels.csv").set_index("study_id")
     seen: dict[str, set[int]] = {}
-    for row in read_manifest(injured / "manifest.csv"):
+    for row in read_manifest(injured / "manifest.csv")[0]:
         image, mask = nib.load(injured / row["path"]), nib.load(injured / "lesions" / f"{row['series_id']}.nii.gz")
         assert mask.shape == image.shape
         np.testing.assert_array_equal(mask.affine, image.affine)
