@@ -22,10 +22,10 @@ class PlaneConv(nn.Conv2d):
 
 
 class VolumeConv(nn.Conv3d):
-    """3 x 3 x 3 convolution of one size in and out: (B, C, D, H, W) -> (B, C, D, H, W)."""
+    """3 x 3 x 3 convolution: (B, C, D, H, W) -> (B, C', D, H, W)."""
 
-    def __init__(self, c: int) -> None:
-        super().__init__(c, c, 3, padding=1)
+    def __init__(self, c_in: int, c_out: int) -> None:
+        super().__init__(c_in, c_out, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         if x.shape[2] != 2:

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from orthodx.networks.encoders.ortho import VolumeConv
+from orthodx.networks.encoders.published import PublishedConfig, PublishedEncoder
+from orthodx.networks.layers import VolumeConv
 from orthodx.networks.precision import autocast, native_bf16
 
 CPU = torch.device("cpu")
@@ -23,7 +24,7 @@ def test_other_devices_stay_in_full_precision():
 @pytest.mark.parametrize("depth", [1, 2, 3, 8])
 def test_weight_gradients_in_bf16_are_those_of_fp32(depth):
     torch.manual_seed(0)
-    conv, x, upstream = VolumeConv(16), torch.randn(2, 16, depth, 4, 4), torch.randn(2, 16, depth, 4, 4)
+    conv, x, upstream = VolumeConv(16, 16), torch.randn(2, 16, depth, 4, 4), torch.randn(2, 16, depth, 4, 4)
     conv(x).backward(upstream)
     exact, conv.weight.grad = conv.weight.grad, None
     with autocast(CPU):
@@ -34,6 +35,22 @@ def test_weight_gradients_in_bf16_are_those_of_fp32(depth):
 
 def test_a_depth_of_two_is_convolved_as_any_other():
     torch.manual_seed(0)
-    conv, x = VolumeConv(4), torch.randn(1, 4, 2, 5, 5)
+    conv, x = VolumeConv(4, 4), torch.randn(1, 4, 2, 5, 5)
     plain = torch.nn.functional.conv3d(x, conv.weight, conv.bias, padding=1)
     torch.testing.assert_close(conv(x), plain)
+
+
+def test_the_published_encoder_learns_the_same_in_bf16():
+    torch.manual_seed(0)
+    encoder = PublishedEncoder(PublishedConfig(width=16, groups=4))
+    for parameter in encoder.parameters():
+        torch.nn.init.normal_(parameter, std=0.05)
+    x, gradients = torch.randn(1, 1, 16, 32, 32), []  # two slices deep in its innermost but one level
+    for precision in (torch.autocast("cpu", enabled=False), autocast(CPU)):
+        with precision:
+            loss = encoder(x, torch.tensor([300])).float().square().mean()
+        loss.backward()
+        gradients.append(torch.cat([p.grad.flatten() for p in encoder.parameters()]))
+        encoder.zero_grad()
+    exact, rounded = gradients
+    assert torch.linalg.vector_norm(rounded - exact) < 0.1 * torch.linalg.vector_norm(exact)

@@ -50,7 +50,7 @@ class ResBlock(nn.Module):
         self.norm_1, self.conv_1 = nn.GroupNorm(groups, c), PlaneConv(c, c)
         self.norm_2 = nn.GroupNorm(groups, c)
         self.time = nn.Linear(time, 2 * c)
-        self.conv_2 = VolumeConv(c) if volumetric else PlaneConv(c, c)
+        self.conv_2 = VolumeConv(c, c) if volumetric else PlaneConv(c, c)
         zero(self.conv_2)
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:

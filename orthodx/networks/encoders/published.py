@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from orthodx.networks.encoders.encoder import ViewEncoder, register_encoder
-from orthodx.networks.layers import time_embedding, zero
+from orthodx.networks.layers import VolumeConv, time_embedding, zero
 
 STRIDE = 16  # of the bottleneck, along every axis
 
@@ -36,15 +36,13 @@ class PublishedConfig:
 class _Residual(nn.Module):
     def __init__(self, c_in: int, c_out: int, time: int, groups: int) -> None:
         super().__init__()
-        self.in_layers = nn.Sequential(
-            nn.GroupNorm(groups, c_in), nn.SiLU(inplace=True), nn.Conv3d(c_in, c_out, 3, padding=1)
-        )
+        self.in_layers = nn.Sequential(nn.GroupNorm(groups, c_in), nn.SiLU(inplace=True), VolumeConv(c_in, c_out))
         self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(time, c_out))
         self.out_layers = nn.Sequential(
             nn.GroupNorm(groups, c_out),
             nn.SiLU(inplace=True),
             nn.Identity(),
-            nn.Conv3d(c_out, c_out, 3, padding=1),
+            VolumeConv(c_out, c_out),
         )
         zero(self.out_layers[3])
         self.skip_connection = nn.Identity() if c_in == c_out else nn.Conv3d(c_in, c_out, 1)
@@ -81,7 +79,7 @@ class _Down(nn.Module):
 class _Up(nn.Module):
     def __init__(self, c: int) -> None:
         super().__init__()
-        self.conv = nn.Conv3d(c, c, 3, padding=1)
+        self.conv = VolumeConv(c, c)
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
         return self.conv(functional.interpolate(x, scale_factor=2, mode="trilinear"))

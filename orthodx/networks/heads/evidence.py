@@ -53,7 +53,7 @@ class _Block(nn.Module):
     def __init__(self, c: int) -> None:
         super().__init__()
         self.norm_1, self.conv_1 = nn.GroupNorm(8, c), PlaneConv(c, c)
-        self.norm_2, self.conv_2 = nn.GroupNorm(8, c), VolumeConv(c)
+        self.norm_2, self.conv_2 = nn.GroupNorm(8, c), VolumeConv(c, c)
         zero(self.conv_2)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from orthodx.errors import UsageError
 from orthodx.networks.encoders.encoder import Stride, ViewEncoder
 from orthodx.networks.heads.head import Head, Wanted, register_head
 from orthodx.networks.heads.skip_segment import dice_and_cross_entropy
+from orthodx.networks.layers import VolumeConv
 
 STEPS = 4  # transposed convolutions
 DOUBLINGS = {2**n: n for n in range(STEPS + 1)}  # stride -> steps that double an axis
@@ -38,10 +39,10 @@ class _Residual(nn.Module):
     def __init__(self, c: int) -> None:
         super().__init__()
         self.block = nn.Sequential(
-            nn.Conv3d(c, c, 3, padding=1),
+            VolumeConv(c, c),
             nn.GroupNorm(8, c),
             nn.ReLU(),
-            nn.Conv3d(c, c, 3, padding=1),
+            VolumeConv(c, c),
             nn.GroupNorm(8, c),
         )
 
