@@ -69,7 +69,7 @@ def evaluate(
 
     >>> done = orthodx.evaluate("report", folder="cohort", predictions="predictions.csv", masks="masks", by="center")
     >>> done.summary["counts"]["segmentation"]
-    {'patients': 2, 'studies': 2, 'series': 6}
+    {'patients': 1, 'studies': 1, 'series': 3}
     """
     from orthodx.evaluation.report import write_report
 

@@ -19,7 +19,7 @@ def synth(request: SynthRequest, *, tell: Callable[[str, int, int], None] = lamb
     tell: called after each with (name, done, total). Raises `UsageError` for a joint, center or format unknown here,
     and for options that contradict each other.
 
-    >>> orthodx.synth("cohort", studies=2, lesions=True, formats=["nifti", "dicom"])
+    >>> orthodx.synth("cohort", studies=1, lesions=True, formats=["nifti", "dicom"])
     PosixPath('cohort/manifest.csv')
     """
     if request.maps and request.anatomy is None:

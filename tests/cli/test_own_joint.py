@@ -114,3 +114,26 @@ def test_a_diagnosis_is_not_added_to_a_model_of_another_joint(wrists, bundle, tm
     done = CliRunner().invoke(app, [*map(str, (*line, "--out", tmp_path / "a", "--region", 6, 32, 32, *TINY[:-1], 1))])
     assert (done.exit_code, len(done.stderr.splitlines())) == (2, 1), done.output
     assert "tiny is a model of the knee, not of the wrist" in done.stderr
+
+
+def test_a_dataset_of_nnunet_says_its_joint_itself(wrists, tmp_path):
+    dataset = tmp_path / "Dataset007_Wrist"
+    for mask in sorted(wrists.glob("truth/*.nii.gz"))[:3]:
+        name = mask.name.removesuffix(".nii.gz")
+        for path, at in (
+            (mask, f"labelsTr/{name}.nii.gz"),
+            (wrists / name / mask.name, f"imagesTr/{name}_0000.nii.gz"),
+        ):
+            (dataset / at).parent.mkdir(parents=True, exist_ok=True)
+            (dataset / at).write_bytes(path.read_bytes())
+    labels = {"background": 0, "radius": RADIUS, "disc": DISC}
+    (dataset / "dataset.json").write_text(
+        json.dumps({"labels": labels, "channel_names": {"0": "MRI"}, "name": "wrist"})
+    )
+    orthodx("finetune", dataset, "--from-scratch", "--steps", 1, "--out", tmp_path / "fit", "--crop", 6, 32, 32,
+            "--workers", 0, *TINY)  # fmt: skip
+    joint = open_bundle(tmp_path / "fit/my-model").info.joint
+    assert (joint.name, joint.names) == ("wrist", {RADIUS: "radius", DISC: "disc"})
+    orthodx("segment", dataset / "imagesTr", "--model", tmp_path / "fit/my-model", "--out", tmp_path / "masks",
+            "--device", "cpu")  # fmt: skip
+    assert set(pd.read_csv(tmp_path / "masks/volumes.csv").structure) == {"radius", "disc"}
