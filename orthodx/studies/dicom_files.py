@@ -39,19 +39,24 @@ class DicomFile:
         """The bytes, seekable."""
         if not self.member:
             return self.path.open("rb")
-        return io.BytesIO(_archive(self.path, self.path.stat().st_mtime_ns).read(self.member))
+        return io.BytesIO(_archive(self.path).read(self.member))
 
     def stamp(self) -> tuple[str, int, int]:
         """Name, size and time of change: enough to see that a file is still the same."""
         if self.member:
-            info = _archive(self.path, self.path.stat().st_mtime_ns).getinfo(self.member)
+            info = _archive(self.path).getinfo(self.member)
             return f"{self.path.name}/{self.member}", info.file_size, info.CRC
         stat = self.path.stat()
         return self.path.name, stat.st_size, stat.st_mtime_ns
 
 
+def _archive(path: Path) -> zipfile.ZipFile:
+    return _opened(path, path.stat().st_mtime_ns, os.getpid())
+
+
 @lru_cache(maxsize=4)
-def _archive(path: Path, changed: int) -> zipfile.ZipFile:
+def _opened(path: Path, changed: int, process: int) -> zipfile.ZipFile:
+    """One a process: a file that was open before a fork has one reading place, which all processes would move."""
     return zipfile.ZipFile(path)
 
 
@@ -89,7 +94,7 @@ def candidates(paths: Iterable[Path]) -> tuple[list[DicomFile], list[tuple[str, 
 
 
 def _members(path: Path) -> Iterator[tuple[str, str]]:
-    for info in _archive(path, path.stat().st_mtime_ns).infolist():
+    for info in _archive(path).infolist():
         place = PurePosixPath(info.filename.replace("\\", "/"))
         if info.is_dir() or place.name.startswith(".") or "__MACOSX" in place.parts:
             continue

@@ -206,6 +206,19 @@ def test_a_zip_is_read_in_place_and_its_traps_are_refused(tmp_path):
     assert "not a whole zip" in table(tmp_path / "out2/failures.csv")[0]["reason"]
 
 
+def test_a_zip_of_many_series_is_read_by_many_processes(tmp_path):
+    for n in range(8):
+        data = np.random.default_rng(n).integers(1, 2000, (64, 64, 20)).astype(np.int16)
+        write_dicom_series(tmp_path / f"dcm/{n}", data, np.diag([0.5, 0.6, 3, 1]), {**ROW, "series_id": f"A{n}"}, n)
+    with zipfile.ZipFile(tmp_path / "study.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted((tmp_path / "dcm").rglob("*.dcm")):
+            archive.write(path, path.relative_to(tmp_path / "dcm"))
+    line = [sys.executable, "-m", "orthodx", "convert", str(tmp_path / "study.zip"), "--workers", "4", "--out"]
+    for run in "ab":
+        done = subprocess.run([*line, str(tmp_path / run)], capture_output=True, text=True)
+        assert (done.returncode, len(table(tmp_path / run / "manifest.csv"))) == (0, 8), done.stderr
+
+
 def test_workers_make_the_same_bytes(tmp_path):
     for n in range(3):
         put(tmp_path / f"dcm/{n}", n, series_id=f"A{n}")
