@@ -18,7 +18,7 @@ from orthodx.inference import explanation
 from orthodx.inference.patient_records import records_for, unmatched
 from orthodx.inference.study_reader import Reading, StudyReader
 from orthodx.joints import View
-from orthodx.networks.device import pick_device
+from orthodx.networks.device import memory_errors, pick_device
 from orthodx.requests import DiagnoseRequest, takes
 from orthodx.studies.discover import find_series, require_any
 from orthodx.studies.identity import pseudonym
@@ -152,7 +152,8 @@ class Job:
             notes.append(f"{series.series_id} left out: the model reads no {series.view} series")
             return None
         try:
-            reading = self.reader.read(series.series_id, load(), series.view, with_heat=self.explain is not None)
+            with memory_errors():
+                reading = self.reader.read(series.series_id, load(), series.view, with_heat=self.explain is not None)
         except StudyError as error:
             notes.append(f"{series.series_id} left out: {error.line}")
             return None

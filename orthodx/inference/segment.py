@@ -19,7 +19,7 @@ from orthodx.inference.plausibility import keep_largest, volumes_ml, warnings_fo
 from orthodx.inference.predict import Segmenter
 from orthodx.inference.preview import write_preview
 from orthodx.inference.sided_pairs import settle_pairs
-from orthodx.networks.device import pick_device
+from orthodx.networks.device import memory_errors, pick_device
 from orthodx.requests import SegmentRequest, takes
 from orthodx.studies.discover import find_series, require_any
 from orthodx.studies.manifest import write_table
@@ -121,7 +121,8 @@ class Job:
         began = time.perf_counter()
         case = Case(series.study_id, series.series_id, str(series.path), "ok", "", 0.0)
         try:
-            notes = self._segment(series, read(), case)
+            with memory_errors():
+                notes = self._segment(series, read(), case)
             case.status, case.reason = ("warned", "; ".join(notes)) if notes else ("ok", "")
         except OrthodxError as error:
             case.status, case.reason = "failed", error.line

@@ -1,6 +1,9 @@
-"""Which device to compute on; an explicit one that is not there is an error, never a silent fallback."""
+"""Which device to compute on; an explicit one that is not there is an error, never a silent fallback. Its memory."""
 
 from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
 
 import torch
 
@@ -25,3 +28,14 @@ def pick_device(name: str = "auto") -> torch.device:
     if not there.get(device.type, False):
         raise UsageError(f"the device '{name}' is not there", hint="use --device auto or --device cpu")
     return device
+
+
+@contextlib.contextmanager
+def memory_errors() -> Iterator[None]:
+    """Where torch cannot allocate memory, on any device, it is a `MemoryError` as anywhere else."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "allocate memory" in str(error) or "out of memory" in str(error):
+            raise MemoryError(str(error).splitlines()[0]) from error
+        raise

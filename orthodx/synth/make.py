@@ -25,7 +25,7 @@ def synth(request: SynthRequest, *, tell: Callable[[str, int, int], None] = lamb
     if request.maps and request.anatomy is None:
         raise UsageError("--map picks from a folder of label maps", hint="give the folder with --anatomy")
     if request.bank:
-        request.refuse(("centers", "formats"), "is for studies, not for --bank")
+        request.refuse(("centers", "formats", "resume"), "is for studies, not for --bank")
     if request.prevalence is not None and not request.lesions:
         raise UsageError("--prevalence is the share of injured joints", hint="add --lesions")
     common: dict[str, Any] = {

@@ -76,6 +76,8 @@ def open_source(
     scans = [path for path, bank in given if len(bank) == 0]
     if bank_share is not None and not (banks and scans):
         raise UsageError("--bank-share parts the samples of banks and studies", hint="give both, or leave it out")
+    if cache is not None and not scans:
+        raise UsageError("--cache keeps studies on the model's grid, and there are none", hint="leave it out")
     if (what != "structures" or focus) and (scans or len(banks) > 1):
         raise UsageError("lesion masks are read from one bank alone", hint="give one made by 'orthodx synth --lesions'")
     for bank in banks:

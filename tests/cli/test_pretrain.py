@@ -129,3 +129,20 @@ def test_a_crop_that_no_encoder_reads_is_refused_in_one_line(tmp_path):
     done = CliRunner().invoke(app, line)
     assert (done.exit_code, len(done.stderr.splitlines())) == (2, 1), done.output
     assert "a crop of 4 x 30 x 32 cannot be read" in done.stderr
+
+
+def test_a_cache_without_studies_is_refused(bank, tmp_path):
+    line = [
+        "pretrain",
+        str(bank),
+        "--view",
+        "axial",
+        "--out",
+        str(tmp_path / "out"),
+        "--cache",
+        str(tmp_path / "cache"),
+    ]
+    done = CliRunner().invoke(app, line)
+    assert (done.exit_code, len(done.stderr.splitlines())) == (2, 1), done.output
+    assert "--cache keeps studies" in done.stderr
+    assert not (tmp_path / "cache").exists()

@@ -42,3 +42,11 @@ def test_a_cohort_is_gone_on_with_and_its_studies_kept_on_resume_only(synth, coh
     assert (done.exit_code, done.stderr) == (0, "")
     assert "[1/1] knee-0005-0000" in done.stdout
     assert image.read_bytes() == b"as it was left"
+
+
+@pytest.mark.parametrize("more", [("--resume",), ("--center", "Harbour"), ("--format", "dicom")])
+def test_what_only_studies_have_is_refused_for_a_bank(synth, tmp_path, more):
+    done = synth(tmp_path / "a", "--bank", *more)
+    assert (done.exit_code, len(done.stderr.splitlines())) == (2, 1), done.output
+    assert f"{more[0]} is for studies, not for --bank" in done.stderr
+    assert not (tmp_path / "a").exists()

@@ -7,9 +7,11 @@ import shutil
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 
 from orthodx.errors import NoInputError, UsageError
 from orthodx.inference.plausibility import keep_largest, warnings_for
+from orthodx.inference.predict import Segmenter
 from orthodx.inference.segment import segment
 from orthodx.joints import KNEE, Joint
 from orthodx.networks.device import pick_device
@@ -58,6 +60,22 @@ def test_a_bad_case_is_reported_and_the_others_go_on(bundle, cohort, tmp_path):
     assert "all voxels equal" in status["flat"]["reason"]
     assert not (tmp_path / "out/flat.nii.gz").exists()
     assert not (tmp_path / "out/previews").exists()
+
+
+def test_an_image_too_large_for_the_memory_fails_alone(bundle, cohort, tmp_path, monkeypatch):
+    answer = Segmenter.__call__
+
+    def call(self, grid):
+        if grid.view == "axial":
+            torch.empty(10**15)  # torch's own error, no MemoryError
+        return answer(self, grid)
+
+    monkeypatch.setattr(Segmenter, "__call__", call)
+    cases = segment([cohort], tmp_path, model=bundle.path, device="cpu", preview=False)
+    assert sorted(c.status == "failed" for c in cases) == [False, False, True]
+    assert [c.reason for c in cases if c.status == "failed"] == [
+        "out of memory; close other programs or crop the image"
+    ]
 
 
 def test_resume_keeps_finished_cases_only_of_the_same_model(bundle, cohort, tmp_path):
