@@ -5,18 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
+from nibabel.orientations import io_orientation
 
 from orthodx.errors import StudyError
-from orthodx.studies.volume import Volume
+from orthodx.studies.volume import SAME_PLACE_MM, Volume, apart_mm
+
+ONE_GRID = "score masks on the image they were made from, or resample one onto the other"
 
 
 def same_grid(mask: Volume, truth: Volume, name: str) -> None:
-    """Raise `StudyError` unless the two lie on one grid: equal shape, affines within 0.01 mm."""
-    if mask.shape != truth.shape or not np.allclose(mask.affine, truth.affine, atol=1e-2):
+    """Raise `StudyError` unless the two lie on one grid: equal shape, all eight corners within `SAME_PLACE_MM`."""
+    if not np.array_equal(io_orientation(mask.affine), io_orientation(truth.affine)):
         raise StudyError(
-            f"{name}: the mask's grid {mask.shape} is not the truth's {truth.shape}, or lies elsewhere",
-            hint="score masks on the image they were made from, or resample one onto the other",
+            f"{name}: the mask's array axes run another way than the truth's",
+            hint="store both alike, for example by nibabel.as_closest_canonical",
         )
+    if mask.shape != truth.shape:
+        raise StudyError(f"{name}: the mask's grid {mask.shape} is not the truth's {truth.shape}", hint=ONE_GRID)
+    if (gap := apart_mm(mask.affine, truth.affine, truth.shape)) > SAME_PLACE_MM:
+        raise StudyError(f"{name}: the mask's grid lies {gap:.2g} mm off the truth's at a corner", hint=ONE_GRID)
 
 
 def dice_by_structure(found: np.ndarray, truth: np.ndarray, values: Iterable[int]) -> dict[int, float]:

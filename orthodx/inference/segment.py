@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from orthodx.networks.device import memory_errors, pick_device
 from orthodx.requests import SegmentRequest, takes
 from orthodx.studies.discover import find_series, require_any
 from orthodx.studies.manifest import write_table
+from orthodx.studies.mask_files import VOLUMES
 from orthodx.studies.nifti import write_mask
 from orthodx.studies.read_ahead import read_ahead
 from orthodx.studies.receipts import DONE, Receipts
@@ -76,6 +78,7 @@ def segment(
     segmenter = Segmenter(bundle, pick_device(request.device))
     out.mkdir(parents=True, exist_ok=True)
     job = Job(segmenter, request, Receipts(out / DONE, {"model": bundle.digest}))
+    job.spare_others(found.series)
     cases = [Case(bad.study_id, "", bad.source, "failed", bad.reason, 0.0) for bad in found.refused]
     kept = {s.series_id: job.finished(s) for s in found.series} if request.resume else {}
     cases += filter(None, kept.values())
@@ -166,6 +169,14 @@ class Job:
             )
         return notes
 
+    def spare_others(self, series: Sequence[Series]) -> None:
+        """Raise `UsageError` where a result would be written over an image, or over what no run of ours wrote."""
+        images, ours = {os.path.realpath(one.path) for one in series}, self.receipts.folder.is_dir()
+        for path in (path for one in series for path in self._files(one)):
+            if os.path.realpath(path) in images or (path.exists() and not ours):
+                raise UsageError(f"--out: {path} is there and is no result of ours", hint="choose another folder")
+        self.receipts.folder.mkdir(parents=True, exist_ok=True)
+
     def finished(self, series: Series) -> Case | None:
         """The case of an earlier run, if model, options and input are the same and its files are whole."""
         kept = self.receipts.find(series.series_id, self._made_from(series))
@@ -188,4 +199,4 @@ class Job:
 
 def _write_tables(out: Path, cases: list[Case]) -> None:
     write_table(out / "status.csv", [{**c.__dict__} for c in cases], STATUS_COLUMNS)
-    write_table(out / "volumes.csv", [row for c in cases for row in c.volumes], VOLUME_COLUMNS)
+    write_table(out / VOLUMES, [row for c in cases for row in c.volumes], VOLUME_COLUMNS)

@@ -21,8 +21,9 @@ from orthodx.joints import View
 from orthodx.studies import dicom
 from orthodx.studies.keys import file_name, study_key
 from orthodx.studies.manifest import MANIFEST, read_manifest
-from orthodx.studies.mask_files import stem_of
+from orthodx.studies.mask_files import VOLUMES, stem_of
 from orthodx.studies.nifti import is_nifti, read_volume
+from orthodx.studies.receipts import DONE
 from orthodx.studies.series import Series
 from orthodx.studies.study import Study, studies_of
 from orthodx.studies.view import OBLIQUE_DEGREES, view_of
@@ -99,8 +100,14 @@ def files_under(root: Path) -> Iterator[Path]:
     for folder, names, files in os.walk(root, followlinks=False):
         names[:] = sorted(n for n in names if n.lower() not in RESULT_FOLDERS and not n.startswith("."))
         for name in sorted(files):
-            if not name.startswith("."):
+            if not name.startswith(".") and not _is_mask_of_ours(Path(folder) / name):
                 yield Path(folder) / name
+
+
+def _is_mask_of_ours(path: Path) -> bool:
+    """Whether `segment` wrote this file: its receipt lies beside it."""
+    folder = path.parent
+    return is_nifti(path) and (folder / VOLUMES).is_file() and (folder / DONE / f"{stem_of(path)}.json").is_file()
 
 
 def _from_files(root: Path, found: Found) -> list[Series]:

@@ -11,6 +11,7 @@ from orthodx.studies.nifti import is_nifti
 from orthodx.studies.series import Series
 
 TRUTH, NNUNET_TRUTH = "truth", "labelsTr"
+VOLUMES = "volumes.csv"  # lies beside the masks that `segment` writes
 
 
 def stem_of(path: Path) -> str:

@@ -12,7 +12,7 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 
 from orthodx.errors import StudyError
-from orthodx.studies.volume import Volume, check_affine, check_shape
+from orthodx.studies.volume import Volume, apart_mm, check_affine, check_shape
 from orthodx.studies.writing import atomic
 
 MAX_VOXELS = 500_000_000  # 2 GB as float32; a 400 x 512 x 512 scan has 105 million
@@ -69,8 +69,7 @@ def _place(image: Any, name: str) -> tuple[np.ndarray, tuple[int, int]]:
         affine = np.asarray(header.get_sform(), float)
         check_affine(affine, name)
         if qcode and (raw > 0).all():
-            corner = np.array([*[n - 1 for n in image.shape[:3]], 1.0])
-            gap = max(np.abs((affine - header.get_qform()) @ c).max() for c in (corner, np.array([0, 0, 0, 1.0])))
+            gap = apart_mm(affine, header.get_qform(), image.shape)
             if gap > 1.0:
                 raise StudyError(
                     f"{name}: sform and qform disagree by {gap:.1f} mm",

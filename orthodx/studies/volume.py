@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
 
 from orthodx.errors import StudyError
+
+SAME_PLACE_MM = 0.1  # two images whose corners lie closer lie on one grid
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +50,12 @@ class Volume:
         """Raise `StudyError` where every voxel has the same value: there is nothing to read."""
         if self.data.min() == self.data.max():
             raise StudyError(f"{self.source}: all voxels equal {self.data.flat[0]}", hint="check the export")
+
+
+def apart_mm(one: np.ndarray, other: np.ndarray, shape: tuple[int, ...]) -> float:
+    """How far apart two affines put an image of `shape`: the largest distance of its eight corners, mm."""
+    corners = np.array([[*at, 1] for at in itertools.product(*((0, n - 1) for n in shape[:3]))], float)
+    return float(np.linalg.norm(corners @ (one - other).T[:, :3], axis=1).max())
 
 
 def check_shape(shape: tuple[int, ...], source: str) -> None:

@@ -12,6 +12,8 @@ from orthodx.evaluation.overlap import dice_by_structure, same_grid
 from orthodx.evaluation.resampling import patient_mean
 from orthodx.studies.volume import Volume
 
+c, s = math.cos(math.radians(1.15)), math.sin(math.radians(1.15))  # of a small turn
+
 
 def test_dice_agrees_with_monai():
     rng = np.random.default_rng(0)
@@ -36,6 +38,24 @@ def test_a_mask_on_another_grid_is_refused():
     same_grid(one, one, "case")
     with pytest.raises(StudyError, match="case"):
         same_grid(one, two, "case")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda a: np.diag([0.404, 0.404, 3.0, 1]), "5.1 mm off"),
+        (lambda a: a + [[0, 0, 0, 0.2], [0] * 4, [0] * 4, [0] * 4], "0.2 mm off"),
+        (lambda a: np.diag([-0.395, 0.395, 3.0, 1]), "array axes run another way"),
+        (lambda a: a[:, [1, 0, 2, 3]], "array axes run another way"),
+        (lambda a: [[c, -s, 0, 0], [s, c, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]] @ a, "4.5 mm off"),
+    ],
+)
+def test_a_mask_is_refused_by_where_its_corners_lie(change, reason):
+    affine, shape = np.diag([0.395, 0.395, 3.0, 1]), (400, 400, 20)
+    truth = Volume(np.broadcast_to(np.uint8(0), shape), affine, "x.nii.gz")
+    same_grid(Volume(truth.data, affine + 5e-5, "x.nii.gz"), truth, "case")
+    with pytest.raises(StudyError, match=f"case: the mask's .*{reason}"):
+        same_grid(Volume(truth.data, np.asarray(change(affine)), "x.nii.gz"), truth, "case")
 
 
 def test_two_series_of_a_patient_count_once_and_nan_is_left_out():

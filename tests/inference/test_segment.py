@@ -15,6 +15,7 @@ from orthodx.inference.predict import Segmenter
 from orthodx.inference.segment import segment
 from orthodx.joints import KNEE, Joint
 from orthodx.networks.device import pick_device
+from orthodx.studies.discover import find_series
 
 
 def table(path):
@@ -60,6 +61,32 @@ def test_a_bad_case_is_reported_and_the_others_go_on(bundle, cohort, tmp_path):
     assert "all voxels equal" in status["flat"]["reason"]
     assert not (tmp_path / "out/flat.nii.gz").exists()
     assert not (tmp_path / "out/previews").exists()
+
+
+def test_no_image_is_written_over(bundle, cohort, tmp_path):
+    image, study = next(cohort.glob("*/*-axial.nii.gz")), tmp_path / "study"
+    study.mkdir()
+    for name in ("k", "not_listed"):
+        shutil.copy(image, study / f"{name}.nii.gz")
+    rows = "patient_id,study_id,series_id,path\np,s,not_listed,k.nii.gz\n"
+    (tmp_path / "manifest.csv").write_text(rows.replace("k.nii.gz", "study/k.nii.gz"))
+    for given in (study, study / "k.nii.gz", tmp_path / "manifest.csv"):
+        with pytest.raises(UsageError, match="is no result of ours"):
+            segment([given], study, model=bundle.path, device="cpu", preview=False)
+    assert sorted(p.name for p in study.iterdir()) == ["k.nii.gz", "not_listed.nii.gz"]
+    assert all(p.read_bytes() == image.read_bytes() for p in study.iterdir())
+
+
+@pytest.mark.parametrize("where", ["study", "study/results", "elsewhere"])
+def test_masks_are_never_read_as_images(bundle, cohort, tmp_path, where):
+    study, out = tmp_path / "study", tmp_path / where
+    study.mkdir()
+    shutil.copy(next(cohort.glob("*/*-axial.nii.gz")), study / "k.nii.gz")
+    (tmp_path / "m.csv").write_text("patient_id,study_id,series_id,path\np,study,other,study/k.nii.gz\n")
+    for _ in range(2):
+        cases = segment([tmp_path / "m.csv"], out, model=bundle.path, device="cpu", preview=False, resume=True)
+        assert [c.series_id for c in cases] == ["other"]
+    assert [one.series_id for one in find_series([study]).series] == ["k"]
 
 
 def test_an_image_too_large_for_the_memory_fails_alone(bundle, cohort, tmp_path, monkeypatch):
