@@ -6,6 +6,7 @@ Only a few facts leave a file: 100,000 files fit into memory, and identifying ta
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -90,6 +91,10 @@ class Header:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
+DAMAGED = "a damaged DICOM file: copy or export it again"
+BARE = re.compile(rb"\x08\x00|\x02\x00..(UL|OB|UI|SH|AE)", re.DOTALL)  # how a file begins that lacks the preamble
+
+
 class _UnfitError(Exception):
     """Internal: the file cannot be part of a volume."""
 
@@ -104,7 +109,7 @@ def read_header(file: DicomFile, known: set[Kind]) -> Header | None:
     try:
         with file.open() as stream:
             start = stream.read(132)
-            bare = start[:2] == b"\x08\x00" and start[128:132] != b"DICM"
+            bare = BARE.match(start) is not None and start[128:132] != b"DICM"
             if start[128:132] != b"DICM" and not bare:
                 return None
             stream.seek(0)
@@ -113,7 +118,7 @@ def read_header(file: DicomFile, known: set[Kind]) -> Header | None:
             sop = str(ds.get("SOPClassUID", "") or "")
             plain = _plain_pixels(ds, stream) if sop in CLASSIC or sop in ENHANCED else None
     except Exception:  # a damaged header raises anything at all
-        return Header(file, Uids("", "", ""), "", "a damaged DICOM file: copy or export it again", fault=True)
+        return Header(file, Uids("", "", ""), "", DAMAGED, fault=True)
     if bare and not sop:
         return None
     if not sop:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from orthodx.studies.dicom_files import DicomFile
-from orthodx.studies.frames import Frame, Header, Kind, Uids, read_headers
+from orthodx.studies.frames import DAMAGED, Frame, Header, Kind, Uids, read_headers
 from orthodx.studies.processes import spread
 
 _BATCH = 50
@@ -66,10 +68,10 @@ def sort_files(files: Sequence[DicomFile], workers: int = 0, tick: Callable[[int
     frames: dict[Kind, list[Frame]] = defaultdict(list)
     facts: dict[Kind, tuple[str, dict[str, Any]]] = {}
     left: dict[tuple[Uids, str, bool], list[DicomFile]] = defaultdict(list)
-    result = Sorted()
-    for header in _read_all(files, workers, tick):
+    result, strangers = Sorted(), []
+    for file, header in zip(files, _read_all(files, workers, tick), strict=True):
         if header is None:
-            result.foreign += 1
+            strangers.append(file)
         elif header.reason:
             left[(header.uids, header.reason, header.fault)].append(header.file)
         else:
@@ -77,7 +79,10 @@ def sort_files(files: Sequence[DicomFile], workers: int = 0, tick: Callable[[int
                 frames[kind].append(frame)
                 if header.facts:
                     facts.setdefault(kind, (header.modality, header.facts))
-    faults = [(uids.series, reason, bad[0].name) for (uids, reason, fault), bad in left.items() if fault]
+    lost = _lost_slices(strangers, {_place(frame.file) for found in frames.values() for frame in found})
+    left[(Uids("", "", ""), DAMAGED, True)] += lost
+    result.foreign = len(strangers) - len(lost)
+    faults = [(uids.series, reason, bad[0].name) for (uids, reason, fault), bad in left.items() if fault and bad]
     damaged = {series: (reason, culprit) for series, reason, culprit in faults if series}
     arrived: Counter[str] = Counter()
     owners: dict[str, set[Uids]] = defaultdict(set)
@@ -88,7 +93,7 @@ def sort_files(files: Sequence[DicomFile], workers: int = 0, tick: Callable[[int
         owners[kind.uids.series].add(kind.uids)
         people[kind.uids.study].add(kind.uids.patient)
         moments[_timeless(kind)].add(kind.time_point)
-    unexplained = any(not series for series, _, _ in faults)
+    holed = {file.folder for (uids, _, fault), bad in left.items() if fault and not uids.series for file in bad}
     for kind in sorted(frames, key=repr):
         fault, culprit = damaged.get(kind.uids.series, ("", ""))
         if len(owners[kind.uids.series]) > 1 and kind.uids.series:
@@ -100,13 +105,23 @@ def sort_files(files: Sequence[DicomFile], workers: int = 0, tick: Callable[[int
         split = _by_geometry(frames[kind])
         for part in split:
             warnings = list(_incomplete(part, facts[kind][1], arrived[kind.uids.series], len(split)))
-            if unexplained:
+            if holed & {frame.file.folder for frame in part}:
                 warnings.append("a damaged file lies beside it; a slice may be missing at an end")
             stack = Stack(kind, _in_order(part), *facts[kind], fault, culprit, tuple(warnings))
             result.stacks.append(stack)
-    result.left_out = [LeftOut(uids, tuple(bad), reason, fault) for (uids, reason, fault), bad in left.items()]
+    result.left_out = [LeftOut(uids, tuple(bad), reason, fault) for (uids, reason, fault), bad in left.items() if bad]
     _merge_time_points(result)
     return result
+
+
+def _place(file: DicomFile) -> tuple[Path, str]:
+    """Where a file lies, and what its name is but for the numbers in it."""
+    return file.folder, re.sub(r"\d+", "#", file.name.removesuffix(".gz"))
+
+
+def _lost_slices(strangers: Iterable[DicomFile], places: set[tuple[Path, str]]) -> list[DicomFile]:
+    """Files that are no DICOM and yet lie among the slices of a series, named as they are."""
+    return [file for file in strangers if _place(file) in places]
 
 
 def _timeless(kind: Kind) -> Kind:

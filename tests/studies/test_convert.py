@@ -1,6 +1,7 @@
 """Converting cohorts: ids that betray no one, nothing overwritten, nothing half-written, centers by the user's map."""
 
 import csv
+import gzip
 import json
 import os
 import signal
@@ -184,6 +185,44 @@ def test_a_killed_run_leaves_only_whole_files_and_can_go_on(tmp_path):
     outcomes = convert([tmp_path / "dcm"], out, resume=True)
     assert sum(o.status == "kept" for o in outcomes) >= 1
     assert len(table(out / "manifest.csv")) == 8
+
+
+@pytest.mark.parametrize(
+    "content",
+    [lambda whole: b"", lambda whole: bytes(600), lambda whole: b"<html>not found</html>", lambda whole: whole[:100],
+     lambda whole: gzip.compress(whole)],
+    ids=["empty", "zeros", "html", "cut", "gzipped"],
+)  # fmt: skip
+def test_a_slice_that_cannot_be_read_is_a_hole_in_its_series_and_in_no_other(tmp_path, content):
+    hurt = put(tmp_path / "dcm/a", 1, series_id="A")
+    put(tmp_path / "dcm/b", 2, series_id="B")
+    last = sorted(hurt.iterdir())[-1]
+    last.write_bytes(content(last.read_bytes()))
+    (hurt / "README.txt").write_text("no slice")
+    (hurt / "VERSION").write_text("no slice")
+    told = []
+    convert([tmp_path / "dcm"], tmp_path / "out", tell=lambda o, done, total: told.append(o))
+    assert sorted(o.status for o in told) == ["converted", "converted", "refused"]
+    (named,) = (o for o in told if o.status == "refused")
+    assert last.name in named.label
+    warned = {
+        row["slices"]: "a damaged file lies beside it" in row["warnings"]
+        for row in table(tmp_path / "out/manifest.csv")
+    }
+    assert warned == {"5": True, "6": False}
+    assert json.loads((tmp_path / "out/run.json").read_text())["files_not_dicom"] == 2
+
+
+def test_files_without_a_preamble_are_read(tmp_path):
+    put(tmp_path / "whole")
+    (tmp_path / "bare").mkdir()
+    for path in (tmp_path / "whole").iterdir():
+        (tmp_path / "bare" / path.name).write_bytes(path.read_bytes()[132:])
+    images = []
+    for name in ("whole", "bare"):
+        convert([tmp_path / name], tmp_path / f"{name}.out")
+        images.append(next((tmp_path / f"{name}.out").rglob("*.nii.gz")).read_bytes())
+    assert images[0] == images[1]
 
 
 def test_a_zip_is_read_in_place_and_its_traps_are_refused(tmp_path):
