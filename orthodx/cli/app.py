@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from typing import Annotated
 
 import typer
@@ -46,5 +48,8 @@ app.add_typer(models.app, name="models")
 
 
 def main() -> None:
-    """Entry point of the `orthodx` command."""
+    """Entry point of the `orthodx` command; what a terminal's code page has no sign for is shown as an escape."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     app()

@@ -17,9 +17,13 @@ _KEY_BYTES = 32
 
 
 def key_path() -> Path:
-    """Where this user's key lives: $ORTHODX_KEY, else the configuration folder."""
-    default = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "orthodx" / "key"
-    return Path(os.environ.get("ORTHODX_KEY") or default)
+    """Where this user's key lives: $ORTHODX_KEY, else the configuration folder; `UsageError` where there is none."""
+    if own := os.environ.get("ORTHODX_KEY"):
+        return Path(own)
+    try:
+        return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "orthodx" / "key"
+    except RuntimeError as error:
+        raise UsageError("no home folder to keep the key of the ids in", hint="set ORTHODX_KEY to a file") from error
 
 
 @lru_cache(maxsize=4)

@@ -15,6 +15,7 @@ from orthodx.errors import StudyError
 from orthodx.studies.volume import Volume, apart_mm, check_affine, check_shape
 from orthodx.studies.writing import atomic
 
+ROUNDED = -1e-5  # a quaternion of float32 may be longer than one by this
 MAX_VOXELS = 500_000_000  # 2 GB as float32; a 400 x 512 x 512 scan has 105 million
 
 
@@ -56,6 +57,7 @@ def _place(image: Any, name: str) -> tuple[np.ndarray, tuple[int, int]]:
     header = image.header
     if not hasattr(header, "get_qform"):
         raise StudyError(f"{name}: not NIfTI but {type(image).__name__}", hint="convert it to .nii.gz")
+    header.quaternion_threshold = ROUNDED
     qcode, scode = int(header["qform_code"]), int(header["sform_code"])
     if qcode == 0 and scode == 0:
         raise StudyError(

@@ -34,6 +34,18 @@ def test_a_good_image_is_read_with_its_place(tmp_path):
     np.testing.assert_allclose(volume.spacing_mm, [0.5, 0.5, 3])
 
 
+def test_a_quaternion_that_rounding_made_longer_than_one_is_read(tmp_path):
+    turned = np.eye(4)
+    turned[:3, :3] = np.array([[-1, 2, 2], [2, -1, 2], [2, 2, -1]]) / 3 * (0.5, 0.5, 3.0)  # half a turn about (1, 1, 1)
+    path = save(tmp_path, image(affine=turned), "case.nii")
+    raw = bytearray(path.read_bytes())
+    struct.pack_into("<3f", raw, 256, *[0.57735056] * 3)  # b, c and d, whose squares add up to 1 + 9e-7
+    path.write_bytes(raw)
+    with pytest.raises(ValueError, match="w2 should be positive"):
+        nib.load(path).header.get_qform()
+    np.testing.assert_allclose(read_volume(path).affine, turned, atol=1e-6)
+
+
 def test_a_fourth_axis_of_one_is_dropped(tmp_path):
     assert read_volume(save(tmp_path, image(np.ones((9, 9, 9, 1), np.float32)))).shape == (9, 9, 9)
 
