@@ -23,7 +23,7 @@ from orthodx.inference.sided_pairs import settle_pairs
 from orthodx.networks.device import memory_errors, pick_device
 from orthodx.requests import SegmentRequest, takes
 from orthodx.studies.discover import find_series, require_any
-from orthodx.studies.manifest import write_table
+from orthodx.studies.manifest import MANIFEST, write_table
 from orthodx.studies.mask_files import VOLUMES
 from orthodx.studies.nifti import write_mask
 from orthodx.studies.read_ahead import read_ahead
@@ -171,6 +171,10 @@ class Job:
 
     def spare_others(self, series: Sequence[Series]) -> None:
         """Raise `UsageError` where a result would be written over an image, or over what no run of ours wrote."""
+        if (self.request.out / MANIFEST).is_file():
+            raise UsageError(
+                f"--out: {self.request.out} holds a cohort, whose record stays", hint="choose another folder"
+            )
         images, ours = {os.path.realpath(one.path) for one in series}, self.receipts.folder.is_dir()
         for path in (path for one in series for path in self._files(one)):
             if os.path.realpath(path) in images or (path.exists() and not ours):

@@ -73,6 +73,8 @@ def test_no_image_is_written_over(bundle, cohort, tmp_path):
     for given in (study, study / "k.nii.gz", tmp_path / "manifest.csv"):
         with pytest.raises(UsageError, match="is no result of ours"):
             segment([given], study, model=bundle.path, device="cpu", preview=False)
+    with pytest.raises(UsageError, match="holds a cohort"):  # its run.json and receipts are another command's
+        segment([study], tmp_path, model=bundle.path, device="cpu", preview=False)
     assert sorted(p.name for p in study.iterdir()) == ["k.nii.gz", "not_listed.nii.gz"]
     assert all(p.read_bytes() == image.read_bytes() for p in study.iterdir())
 
