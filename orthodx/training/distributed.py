@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 from dataclasses import dataclass
 
@@ -76,8 +77,10 @@ def join(device: torch.device) -> Team:
 
 
 def leave(team: Team) -> None:
-    """Part from the other processes; nothing to do alone."""
+    """Part from the other processes, all at once; nothing to do alone."""
     if team.size > 1:
+        distributed.barrier()
+        gc.collect()  # what still holds the group would end its threads too late, at the exit: an abort, now and then
         distributed.destroy_process_group()
 
 
