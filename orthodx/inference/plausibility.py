@@ -8,25 +8,63 @@ from scipy import ndimage
 from orthodx.joints import Joint
 
 LOW_AGREEMENT = 0.7
+ISLAND = 0.12  # of the largest piece: smaller ones are dropped
+CUT = 0.3  # of the largest piece: what the edge of the image leaves of a bone beside its main part
+NEAR_MM = 2.0  # a gap that a blurred or dark border layer leaves between a structure and what it lies on
 
 
-def keep_largest(labels: np.ndarray, joint: Joint, share: float = 0.12) -> np.ndarray:
-    """Drop islands: of each structure keep the largest piece and those of at least `share` of its size.
+def as_anatomy(labels: np.ndarray, spacing_mm: np.ndarray, joint: Joint) -> np.ndarray:
+    """Drop what cannot be: islands, second pieces of what is one piece, and what lies on none of what it lies on.
 
-    labels: (I, J, K) uint8. Cartilage may rightly lie in several pieces, hence the share.
+    labels: (I, J, K) uint8. spacing_mm: (3,), of these axes. Cartilage may rightly lie in several pieces: those of at
+    least `ISLAND` of the largest stay. The edge of the image may cut one bone into pieces: such pieces stay where they
+    reach the edge and have at least `CUT` of the largest.
     """
     out = labels.copy()
-    for value in joint.names:
-        box = ndimage.find_objects((labels == value).astype(np.uint8))
-        if not box or box[0] is None:
+    value = {name: v for v, name in joint.names.items()}
+    reach = np.maximum(np.rint(NEAR_MM / spacing_mm).astype(int), 1)
+    for s in sorted(joint.structures, key=lambda s: bool(s.lies_on)):  # what others lie on comes first
+        box = _box(out == s.value, reach)
+        if box is None:
             continue
-        inside = labels[box[0]] == value
+        inside = out[box] == s.value
         pieces, n = ndimage.label(inside, ndimage.generate_binary_structure(3, 2))
-        if n > 1:
-            sizes = np.bincount(pieces.ravel())[1:]
-            small = np.flatnonzero(sizes < share * sizes.max()) + 1
-            out[box[0]][np.isin(pieces, small)] = 0
+        kept = np.zeros(n + 1, bool)
+        if s.lies_on:
+            below = np.isin(out[box], [value[name] for name in s.lies_on]).astype(np.uint8)
+            near = ndimage.maximum_filter(below, 2 * reach + 1)
+            kept[np.unique(pieces[inside & (near > 0)])] = True
+        else:
+            kept[1:] = True
+        sizes = np.bincount(pieces.ravel(), minlength=n + 1) * kept
+        sizes[0] = 0
+        if s.one_piece:
+            kept &= (sizes >= CUT * sizes.max()) & _at_the_edge(pieces, box, labels.shape, n)
+            kept[sizes.argmax()] = sizes.max() > 0
+        else:
+            kept &= sizes >= ISLAND * sizes.max()
+        kept[0] = True
+        out[box][~kept[pieces]] = 0
     return out
+
+
+def _box(mask: np.ndarray, margin: np.ndarray) -> tuple[slice, ...] | None:
+    """Where a mask is, with a margin in voxels; None where it is empty."""
+    found = ndimage.find_objects(mask.astype(np.uint8))
+    if not found:
+        return None
+    grown = zip(found[0], margin, mask.shape, strict=True)
+    return tuple(slice(max(s.start - m, 0), min(s.stop + m, size)) for s, m, size in grown)
+
+
+def _at_the_edge(pieces: np.ndarray, box: tuple[slice, ...], shape: tuple[int, ...], n: int) -> np.ndarray:
+    """(n + 1,) whether each piece reaches the edge of the whole image."""
+    touches = np.zeros(n + 1, bool)
+    for axis, (part, size) in enumerate(zip(box, shape, strict=True)):
+        for index, edge in ((0, part.start == 0), (-1, part.stop == size)):
+            if edge:
+                touches[np.unique(pieces.take(index, axis))] = True
+    return touches
 
 
 def volumes_ml(labels: np.ndarray, voxel_mm3: float, joint: Joint) -> dict[int, tuple[int, float]]:

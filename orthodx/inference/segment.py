@@ -16,7 +16,7 @@ from orthodx.bundles.bundle import open_bundle
 from orthodx.errors import NoInputError, OrthodxError, UsageError
 from orthodx.grid.canonical import from_grid, to_grid
 from orthodx.inference.dicom_seg import require_highdicom, write_dicom_seg
-from orthodx.inference.plausibility import keep_largest, volumes_ml, warnings_for
+from orthodx.inference.plausibility import as_anatomy, volumes_ml, warnings_for
 from orthodx.inference.predict import Segmenter
 from orthodx.inference.preview import write_preview
 from orthodx.inference.sided_pairs import settle_pairs
@@ -142,7 +142,7 @@ class Job:
         grid = to_grid(volume, info.grid, series.view)
         prediction = self.segmenter(grid)
         labels = np.array(info.joint.values, np.uint8)[from_grid(prediction.probabilities, grid)]
-        labels = keep_largest(settle_pairs(labels, volume.affine, info.joint), info.joint)
+        labels = as_anatomy(settle_pairs(labels, volume.affine, info.joint), volume.spacing_mm, info.joint)
         sizes = volumes_ml(labels, float(abs(np.linalg.det(volume.affine[:3, :3]))), info.joint)
         notes = warnings_for(sizes, prediction.agreement, info.joint)
         if series.oblique:

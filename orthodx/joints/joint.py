@@ -47,7 +47,8 @@ class Structure:
     """One segmented structure: its mask value (1..255), its name, its display colour (#rrggbb).
 
     snomed: None where SNOMED CT has no code for it. plausible_ml: the least and the most of a whole one in adults,
-    mL. one_piece: it never lies in several pieces. always_seen: every usual field of view shows it.
+    mL. one_piece: it never lies in several pieces. always_seen: every usual field of view shows it. lies_on: names of
+    structures one of which it touches.
     """
 
     value: int
@@ -57,6 +58,7 @@ class Structure:
     plausible_ml: tuple[float, float] | None = None
     one_piece: bool = False
     always_seen: bool = False
+    lies_on: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,8 @@ class Joint:
         for s in self.structures:
             _check_structure(self.name, s)
         known = {s.name for s in self.structures}
+        for s in self.structures:
+            _check_support(self.name, s, known)
         for a in self.abnormalities:
             _check_abnormality(self.name, a, known)
         for pair in self.pairs:
@@ -175,6 +179,9 @@ def _structure(entry: Mapping[str, Any], place: int) -> Structure:
     if fields.get("plausible_ml") is not None:
         low, high = fields["plausible_ml"]
         fields["plausible_ml"] = (low, high)
+    if isinstance(on := fields.get("lies_on", ()), str):
+        raise UsageError(f"lies_on of '{fields.get('name')}' is a list of names", hint=f'write lies_on = ["{on}"]')
+    fields["lies_on"] = tuple(on)
     if (snomed := fields.get("snomed")) is not None:
         codes = {k: None if v is None else _code(v) for k, v in snomed.items()}
         fields["snomed"] = Snomed(**codes)  # type: ignore[arg-type]
@@ -202,6 +209,15 @@ def _check_structure(joint: str, s: Structure) -> None:
     sizes = s.plausible_ml
     if sizes is not None and not (_number(sizes[0]) and _number(sizes[1]) and 0 <= sizes[0] < sizes[1]):
         raise UsageError(f"{joint}: '{s.name}' has impossible plausible_ml", hint="give the least and the most, in mL")
+
+
+def _check_support(joint: str, s: Structure, structures: set[str]) -> None:
+    for name in s.lies_on:
+        if name not in structures - {s.name}:
+            raise UsageError(
+                f"{joint}: '{s.name}' lies on '{name}', which is no other structure of it",
+                hint=f"structures are {', '.join(sorted(structures))}",
+            )
 
 
 def _check_abnormality(joint: str, a: Abnormality, structures: set[str]) -> None:

@@ -10,6 +10,7 @@ _FEMUR, _TIBIA, _PATELLA = ("71341001", "Femur"), ("12611008", "Tibia"), ("64234
 _CARTILAGE = ("309312004", "Cartilage")
 _MENISCUS = Snomed(kind=("74135004", "Meniscus"), category=TISSUE)
 _LIGAMENT = Snomed(kind=("52082005", "Ligament"), category=TISSUE)
+_PLATEAU = ("tibial_cartilage", "tibia")
 
 
 def _cartilage_on(bone: tuple[str, str]) -> Snomed:
@@ -23,13 +24,13 @@ KNEE = Joint(
         Structure(2, "tibia", "#7fa8d9", Snomed(kind=_TIBIA), (30, 500), one_piece=True, always_seen=True),
         Structure(3, "fibula", "#9b7fd1", Snomed(kind=("87342007", "Fibula")), (1, 120), one_piece=True),
         Structure(4, "patella", "#7cc47f", Snomed(kind=_PATELLA), (5, 50), one_piece=True, always_seen=True),
-        Structure(5, "femoral_cartilage", "#ffd23f", _cartilage_on(_FEMUR), (3, 45)),
-        Structure(6, "tibial_cartilage", "#ff8c42", _cartilage_on(_TIBIA), (1.5, 20)),
-        Structure(7, "patellar_cartilage", "#f25f5c", _cartilage_on(_PATELLA), (0.7, 10)),
-        Structure(8, "medial_meniscus", "#e83f8f", _MENISCUS, (0.6, 8)),
-        Structure(9, "lateral_meniscus", "#a63fe8", _MENISCUS, (0.6, 8)),
-        Structure(10, "acl", "#3fe0d0", _LIGAMENT, (0.4, 7)),
-        Structure(11, "pcl", "#2f6bff", _LIGAMENT, (0.4, 8)),
+        Structure(5, "femoral_cartilage", "#ffd23f", _cartilage_on(_FEMUR), (3, 45), lies_on=("femur",)),
+        Structure(6, "tibial_cartilage", "#ff8c42", _cartilage_on(_TIBIA), (1.5, 20), lies_on=("tibia",)),
+        Structure(7, "patellar_cartilage", "#f25f5c", _cartilage_on(_PATELLA), (0.7, 10), lies_on=("patella",)),
+        Structure(8, "medial_meniscus", "#e83f8f", _MENISCUS, (0.6, 8), lies_on=_PLATEAU),
+        Structure(9, "lateral_meniscus", "#a63fe8", _MENISCUS, (0.6, 8), lies_on=_PLATEAU),
+        Structure(10, "acl", "#3fe0d0", _LIGAMENT, (0.4, 7), lies_on=("femur", "tibia")),
+        Structure(11, "pcl", "#2f6bff", _LIGAMENT, (0.4, 8), lies_on=("femur", "tibia")),
     ),
     abnormalities=(
         Abnormality("ACL", "anterior cruciate ligament injury", "acl", 1),

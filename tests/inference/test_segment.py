@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from orthodx.errors import NoInputError, UsageError
-from orthodx.inference.plausibility import keep_largest, warnings_for
+from orthodx.inference.plausibility import as_anatomy, warnings_for
 from orthodx.inference.predict import Segmenter
 from orthodx.inference.segment import segment
 from orthodx.joints import KNEE, Joint
@@ -146,18 +147,58 @@ def test_a_device_that_is_not_there_is_refused():
     assert pick_device("cpu").type == "cpu"
 
 
-def test_islands_go_and_large_second_pieces_stay():
+MM = np.ones(3)  # voxels of 1 mm
+
+
+def test_islands_go_and_large_second_pieces_of_cartilage_stay():
     labels = np.zeros((30, 30, 10), np.uint8)
+    labels[2:26, 2:12, 1] = 1
     labels[2:12, 2:12, 2:8] = 5
     labels[16:26, 2:10, 2:8] = 5
     labels[27:29, 27:29, 4] = 5
-    kept = keep_largest(labels, KNEE)
+    kept = as_anatomy(labels, MM, KNEE)
     assert (kept[16:26] == 5).sum() == 480
     assert (kept[27:] == 5).sum() == 0
 
 
+def test_a_bone_is_one_piece_unless_the_edge_of_the_image_cuts_it():
+    labels = np.zeros((40, 30, 10), np.uint8)
+    labels[5:20, 5:20, 2:8] = 1  # away from every edge
+    labels[24:34, 5:20, 2:8] = 1
+    assert set(np.unique(as_anatomy(labels, MM, KNEE)[21:])) == {0}
+    labels[24:40, 5:20, 2:8] = 1  # two condyles, the notch open at the edge
+    labels[5:20, 0:20, 2:8] = 1
+    np.testing.assert_array_equal(as_anatomy(labels, MM, KNEE), labels)
+    labels[24:40] = 0
+    labels[36:40, 5:12, 2:8] = 1  # at the edge, but a crumb beside the bone
+    assert set(np.unique(as_anatomy(labels, MM, KNEE)[21:])) == {0}
+
+
+def test_what_lies_on_nothing_goes_however_large():
+    labels = np.zeros((40, 30, 10), np.uint8)
+    labels[5:20, 5:12, 2:8] = 4
+    labels[5:20, 13:15, 2:8] = 7  # behind one dark voxel
+    labels[24:40, 5:25, 2:8] = 7  # in the fat pad, larger than the true one
+    labels[22:23, 5:25, 2:8] = 10  # a ligament that no bone holds
+    kept = as_anatomy(labels, MM, KNEE)
+    np.testing.assert_array_equal(kept[:21], labels[:21])
+    assert not kept[21:].any()
+
+
+@pytest.mark.parametrize(("gap_mm", "stays"), [(1.5, True), (6.0, False)])
+def test_nearness_counts_in_mm_along_every_axis(gap_mm, stays):
+    for axis in range(3):
+        spacing = np.array([0.5, 0.5, 0.5])
+        labels = np.zeros((40, 40, 40), np.uint8)
+        bone, layer = [slice(5, 20)] * 3, [slice(5, 20)] * 3
+        first = 20 + round(gap_mm / 0.5)
+        layer[axis] = slice(first, first + 4)
+        labels[tuple(bone)], labels[tuple(layer)] = 2, 6
+        assert (as_anatomy(labels, spacing, KNEE) == 6).any() == stays
+
+
 def test_readers_are_warned_of_empty_odd_and_unsure_masks():
-    joint = Joint("knee", tuple(s for s in KNEE.structures if s.value in (1, 8)))
+    joint = Joint("knee", tuple(replace(s, lies_on=()) for s in KNEE.structures if s.value in (1, 8)))
     assert warnings_for({1: (0, 0.0), 8: (0, 0.0)}, {}, joint) == ["the mask is empty: is this a knee?"]
     assert warnings_for({1: (9, 200.0), 8: (9, 3.0)}, {1: 0.99, 8: 0.9}, joint) == []
     notes = warnings_for({1: (9, 9.0), 8: (9, 3.0)}, {1: 0.99, 8: 0.4}, joint)
