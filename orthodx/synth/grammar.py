@@ -6,7 +6,7 @@ A joint is a package `orthodx.synth.<name>` with one object `SYNTHETIC`; nothing
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from orthodx.errors import UsageError
-from orthodx.joints import JOINTS, Joint
+from orthodx.joints import JOINTS, Joint, View
 from orthodx.synth import injuries, patients
 from orthodx.synth.anatomy import DEFAULT, Anatomy
 from orthodx.synth.injuries import Injuries
@@ -55,6 +55,8 @@ class SyntheticJoint:
     """Draws one, right or left."""
     side_of: Callable[[np.ndarray], str]
     """"right" or "left" of tissues (X, Y, Z) that say nothing of it."""
+    turns: Mapping[View, float] = field(default_factory=dict)
+    """Degrees about world z by which a view's planes are turned on a right joint; the other way on a left one."""
     known_injuries: Injuries | None = None
     """None while there are healthy ones only."""
     map_reader: Callable[[Path, Sequence[str] | None], Draw] | None = None
@@ -96,6 +98,11 @@ class SyntheticJoint:
     def labels_of(self, mask: np.ndarray, spacing_mm: float) -> dict[str, int]:
         """1 or 0 for each abnormality: is enough of it marked in a lesion mask?"""
         return injuries.labels_of(mask, spacing_mm, self.injuries)
+
+    def turn_of(self, view: View, side: str) -> float:
+        """Degrees about world z by which a view's planes are turned on a joint of this side."""
+        turn = self.turns.get(view, 0.0)
+        return turn if side == "right" else -turn
 
     def own(self, anatomy: Anatomy) -> Anatomy:
         """The anatomy itself; raises `UsageError` where it is of another joint."""

@@ -38,6 +38,12 @@ class Plane:
         affine[:3, 3] = centre_mm - affine[:3, :3] @ ((np.array(self.shape) - 1) / 2)
         return replace(self, affine=affine)
 
+    def turned(self, degrees: float) -> Plane:
+        """The same slab turned about the world's z axis."""
+        turn = np.eye(4)
+        turn[:3, :3] = rotation(2, degrees)
+        return replace(self, affine=turn @ self.affine)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ScanParams:

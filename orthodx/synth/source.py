@@ -16,7 +16,7 @@ from orthodx.grid.intensity import normalise
 from orthodx.grid.spec import GridSpec, axis_matrix
 from orthodx.joints import View
 from orthodx.synth.anatomy_bank import AnatomyBank
-from orthodx.synth.deformation import random_deformation
+from orthodx.synth.deformation import Deformation, random_deformation
 from orthodx.synth.focus import Focus
 from orthodx.synth.grammar import DEFAULT, SyntheticJoint, synthetic
 from orthodx.synth.scanner import make_plane, on_plane, random_contrast, render, sample_scan
@@ -57,6 +57,11 @@ class SyntheticSource:
     def _made(self) -> SyntheticJoint:
         return self.anatomies.synthetic if isinstance(self.anatomies, AnatomyBank) else synthetic(self.joint)
 
+    def _turn(self, view: View, tissues: np.ndarray, shape: Deformation) -> float:
+        """Degrees by which a view's planes follow this joint; the deformation may have mirrored it."""
+        side, mirrored = self._made.side_of(tissues), np.linalg.det(shape.matrix) < 0
+        return self._made.turn_of(view, side) * (-1 if mirrored else 1)
+
     def __getitem__(self, key: tuple[int, View]) -> tuple[Tensor, Tensor]:
         (i, view), made = key, self._made
         number = [self.seed, i, list(View).index(view)]
@@ -82,6 +87,8 @@ class SyntheticSource:
         params = sample_scan(rng, plane, random_contrast(rng, made.tissues, self.fully_random), noise)
         volume = torch.from_numpy(np.array(tissues)).to(self.device)
         shape = random_deformation(rng)
+        if view in made.turns:
+            params = replace(params, plane=params.plane.turned(self._turn(view, tissues, shape)))
         if aim is not None:
             params = replace(params, plane=plane.moved_to(shape.inverse(aim[1])))
         image, truth = render(volume, affine, params, shape, made.tissues)

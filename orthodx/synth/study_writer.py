@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from orthodx.studies.nifti import write_image
 from orthodx.studies.processes import spread
 from orthodx.studies.records import RECORD_COLUMNS
 from orthodx.studies.run_record import write_json
+from orthodx.studies.view import OBLIQUE_DEGREES, view_of
 from orthodx.synth.anatomy import Anatomy
 from orthodx.synth.deformation import Deformation, random_deformation
 from orthodx.synth.dicom_writer import write_dicom_series
@@ -144,6 +145,8 @@ class _StudyWriter:
         rows = []
         for number, protocol in enumerate(made.protocols[center], 1):
             params = scan_params(protocol, centre, made.tissues, rng)
+            if turn := made.turn_of(protocol.view, anatomy.side):
+                params = replace(params, plane=params.plane.turned(turn))
             rows.append(self._write_series(name, number, protocol, _Scan(anatomy, mask, params, shape)))
         record = {
             "rows": rows,
@@ -164,7 +167,7 @@ class _StudyWriter:
         image, truth = render(volume, affine, params, scan.shape, made.tissues)
         image = (image * 1000).round().clamp(0, 32767).to(torch.int16)
         data, on_file = _as_file(image, params.plane)
-        row = _row(study, series, protocol, scan.anatomy, data.shape)
+        row = _row(study, series, protocol, scan.anatomy, data.shape, on_file)
         if "nifti" in formats:
             write_image(self.out / study / f"{series}.nii.gz", data, on_file)
         else:
@@ -209,7 +212,9 @@ def _as_file(grid: torch.Tensor, plane: Plane) -> tuple[np.ndarray, np.ndarray]:
     return np.ascontiguousarray(grid.numpy().transpose(2, 1, 0)), plane.affine @ order.T
 
 
-def _row(study: str, series: str, p: Protocol, anatomy: Anatomy, shape: tuple[int, ...]) -> dict[str, Any]:
+def _row(
+    study: str, series: str, p: Protocol, anatomy: Anatomy, shape: tuple[int, ...], affine: np.ndarray
+) -> dict[str, Any]:
     return {
         "patient_id": study.replace(anatomy.joint, "patient", 1),
         "study_id": study,
@@ -218,7 +223,7 @@ def _row(study: str, series: str, p: Protocol, anatomy: Anatomy, shape: tuple[in
         "joint": anatomy.joint,
         "laterality": anatomy.side,
         "view": str(p.view),
-        "oblique": 0,
+        "oblique": int(view_of(affine, shape)[1] > OBLIQUE_DEGREES),
         "center": p.center,
         "field_strength": p.field_strength,
         "field_strength_raw": str(p.field_strength),

@@ -1,0 +1,182 @@
+"""Soft tissue round a procedural shoulder: muscles, chest wall, ligaments, vessels, fat and skin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from scipy import ndimage
+
+from orthodx.synth.shoulder.bones import SHAFT
+from orthodx.synth.shoulder.joint_space import Bones, Masks
+from orthodx.synth.shoulder.tissues import TISSUES
+from orthodx.synth.solids import Field, ellipsoid, smooth_noise, smooth_union, tube, upsample
+
+# Belly lines (x, y, z, radius), mm, in the scapula's frame, of a mid-sized adult; the last point of those that move
+# the arm follows the humerus.
+MUSCLES: dict[str, list[tuple[float, float, float, float]]] = {
+    "supraspinatus": [(-112, 2, 12, 11), (-62, 1, 15, 13), (-42, -2, 17, 11), (-26, -2, 22.5, 6.5), (-14, -2, 26, 3)],
+    "infraspinatus_upper": [
+        (-112, -24, -8, 15), (-62, -25, -3, 14), (-36, -27, 1, 11), (-18, -25, 8, 6.5), (-8, -22, 12, 3),
+    ],
+    "infraspinatus_lower": [(-112, -30, -45, 17), (-66, -28, -26, 14), (-36, -28, -9, 9), (-16, -25.5, 4, 4.5)],
+    "subscapularis_upper": [
+        (-112, 12, -4, 12), (-64, 15, -8, 14), (-40, 19, -6, 11), (-22, 23, -3, 7), (-10, 25, -2, 3),
+    ],
+    "subscapularis_lower": [
+        (-112, 8, -50, 14), (-66, 8, -36, 14), (-40, 14, -24, 11), (-18, 22, -14, 7), (2, 24, -12, 2.5),
+    ],
+    "teres_minor": [
+        (-72, -22, -66, 9), (-40, -26, -38, 11.5), (-16, -26, -21, 9), (0, -23.5, -11, 5), (13, -19, -5, 2.5),
+    ],
+    "teres_major": [(-84, -26, -92, 15), (-46, -20, -68, 12), (-14, -2, -56, 8), (8, 3, -52, 4)],
+    "triceps_long": [(-24, -4, -26, 4), (-10, -18, -48, 10), (4, -28, -84, 14), (10, -32, -112, 15)],
+    "triceps_lateral": [(12, -20, -34, 4), (16, -28, -62, 10), (20, -32, -112, 13)],
+    "biceps_short": [(-13, 37, 8, 4), (-4, 32, -18, 7), (8, 18, -58, 9), (16, 12, -112, 13)],
+    "coracobrachialis": [(-14, 35, 6, 3.5), (-8, 24, -24, 6), (8, 4, -78, 8)],
+    "pectoralis_minor": [(-16, 36, 10, 4), (-34, 46, -14, 8), (-62, 56, -58, 10)],
+    "pectoralis_major": [
+        (-80, 88, -20, 14), (-40, 72, -26, 14), (-8, 50, -32, 10), (16, 22, -40, 6), (22, 8, -46, 2.5),
+    ],
+    "pectoralis_major_low": [(-80, 84, -62, 14), (-40, 68, -52, 13), (-4, 44, -42, 9), (18, 16, -48, 4)],
+    "trapezius": [(-30, -6, 40, 2), (-46, -10, 38, 4), (-80, -12, 36, 6), (-112, -10, 38, 9)],
+    "brachialis": [(22, -6, -66, 6), (26, -6, -112, 12)],
+    "biceps_long": [(23.5, 5, -58, 4), (27, 3, -80, 9), (28, 2, -112, 12)],
+}  # fmt: skip
+DELTOID: dict[str, float] = {"front": -26.0, "back": -58.0, "foot": -92.0}  # how far it goes medially and down
+VESSELS = [
+    [(-100, 60, 4), (-58, 46, 2), (-36, 42, -8), (-18, 32, -30), (-4, 14, -66), (2, 8, -112)],
+    [(-100, 66, -2), (-58, 51, -5), (-34, 46, -16), (-14, 34, -38), (-2, 18, -70), (4, 14, -112)],
+]
+CHEST = ((-134.0, 50.0, -88.0), (88.0, 92.0, 112.0))
+CUTIS_MM = 1.6
+# what the skin is drawn over besides muscles: acromion, spine, clavicle, the hollows above and below it
+FILLED: list[tuple[list[tuple[float, float, float]], list[float]]] = [
+    ([(-6, 0, 33), (-22, 2, 37), (-34, 10, 38), (-45, 28, 36), (-51, 48, 32), (-50, 90, 26)], [5, 6, 7, 7, 7, 7]),
+    ([(-112, -20, 10), (-60, -23, 18), (-32, -26, 25), (-12, -14, 33)], [7, 7, 7, 6]),
+    ([(-24, 26, 8), (-52, 40, 8), (-80, 70, 0)], [16, 26, 30]),
+    ([(-60, 4, 20), (-112, 10, 14)], [20, 30]),
+]
+
+
+def _moved(line: list[tuple[float, float, float, float]], arm: np.ndarray) -> np.ndarray:
+    """The line with the points beyond the joint carried along by the arm, those near it partly."""
+    points = np.array(line, float)
+    at = points[:, :3]
+    share = np.clip((at[:, 0] + 14) / 22, 0, 1) * np.clip((40 - np.abs(at[:, 1])) / 12, 0, 1)
+    points[:, :3] = at + share[:, None] * (at @ arm.T - at)
+    return points
+
+
+def _core(q: np.ndarray, arm: np.ndarray, lines: Mapping[str, np.ndarray], s: Mapping[str, float]) -> tuple[Field, ...]:
+    """Fields on any grid: deltoid, the muscle nearest and the septum to the next, chest; all in about mm."""
+    shaft = (arm @ SHAFT.T).T
+    under = np.minimum(ellipsoid(q, (0, 0, 0), (28.5, 29, 30.5)), tube(q, shaft, np.array([22.5, 18, 15.5, 14, 14.0])))
+    first = np.full(q.shape[1:], 1e3, np.float32)
+    second = first.copy()
+    for name, line in lines.items():
+        d = tube(q, line[:, :3], line[:, 3])
+        if name in ("infraspinatus_upper", "infraspinatus_lower", "teres_minor", "triceps_lateral"):
+            under = smooth_union(under, d - 1.5, 8.0)
+        second = np.minimum(second, np.maximum(first, d))
+        first = np.minimum(first, d)
+    thick = s["muscle"] * np.clip(3.5 + (36 - q[2]) * 0.45, 3.0, 17.0) * np.clip((q[2] - DELTOID["foot"]) / 34, 0.05, 1)
+    medial = np.where(q[1] > 0, DELTOID["front"], DELTOID["back"] + 26 - np.clip(-q[1], 0, 26))
+    edge = np.maximum(medial - q[0] - 0.5 * np.clip(np.abs(q[1]) - 22, 0, 40) * (q[1] > 0), q[2] - 37)
+    return under, thick, edge, first, second, ellipsoid(q, *CHEST)
+
+
+def wrap(
+    frame: tuple[np.ndarray, np.ndarray], bones: Bones, joint: Masks, s: Mapping[str, float],
+    rng: np.random.Generator, affine: np.ndarray,
+) -> np.ndarray:  # fmt: skip
+    """Tissues (X, Y, Z) uint8 of all that is not bone or cartilage.
+
+    frame: (3, 3) and (3,), world mm -> the scapula's frame by matrix @ w + shift.
+    """
+    shape, mm = bones.humerus.shape, float(affine[0, 0])
+    step = 2
+    qc = bones.points[:, ::step, ::step, ::step]
+    noise = [smooth_noise(rng, qc.shape[1:], mm * step, 25.0) for _ in range(2)]
+    lines = {}
+    for name, line in MUSCLES.items():
+        points = _moved(line, bones.arm)
+        points[:, :3] += rng.normal(0, 1.2, 3)
+        points[:, 3] *= 1.07 * s["muscle"] * rng.normal(1, 0.05)
+        lines[name] = points
+    under, thick, edge, first, second, chest = _core(qc, bones.arm, lines, s)
+    first = first + 0.8 * noise[0]
+    deltoid = np.maximum(np.maximum(1.2 - under, under - thick - 0.6 * noise[1]), edge)
+    streaks = np.abs(smooth_noise(rng, qc.shape[1:], mm * step, 16.0)) < 0.10  # fat between bundles
+
+    skin = upsample(_skin(frame, bones, lines, s, affine)[0] - s["fat"] * (1 + 0.2 * noise[1]) - 2.0, shape)
+    belly, septum = upsample(first, shape), upsample(second - first, shape)
+    skin = np.minimum(skin, np.minimum(bones.any - 6.0, np.minimum(belly, upsample(deltoid, shape)) - 4.0))
+    tissues = np.zeros(shape, np.uint8)
+    tissues[skin < 0] = TISSUES["skin"]
+    tissues[skin < -CUTIS_MM] = TISSUES["fat"]
+    inside = skin < -4.5
+    depth = upsample(chest, shape)
+    tissues[(belly < 0) & (septum > 0.7) & inside] = TISSUES["muscle"]
+    shell = upsample(np.where(streaks & (deltoid > -6), 1.0, deltoid), shape)
+    tissues[(shell < 0) & inside & (belly > 0.8)] = TISSUES["muscle"]
+    _chest(tissues, depth, bones.points, inside, s)
+    for vessel, radius in zip(VESSELS, (3.4, 4.2), strict=True):
+        path = np.array(vessel, float) + rng.normal(0, 1.5, 3)
+        tissues[(upsample(tube(qc, path, np.full(len(path), radius)), shape) < 0) & inside] = TISSUES["vessel"]
+    for path, radius, flat in ligaments(s):
+        tissues[(upsample(tube(qc, path, np.full(len(path), radius), flat), shape) < 0) & inside] = TISSUES["capsule"]
+    both = np.maximum(bones.acromion, bones.clavicle)
+    tissues[both < s["ac_capsule"] + 2.6] = TISSUES["ac_capsule"]
+    tissues[both < s["ac_capsule"] + 0.6] = TISSUES["ac_disc"]
+    return tissues
+
+
+def ligaments(s: Mapping[str, float]) -> list[tuple[np.ndarray, float, tuple[float, float, float]]]:
+    """Path, radius (mm) and flatness of the coracoacromial and the two coracoclavicular ligaments."""
+    up = s["acromion_height"]
+    arch = np.array([(-15, 34, 14), (-11, 22, 25), (-7, 7, 32 + up)])
+    conoid, trapezoid = np.array([(-39, 12, 22), (-42, 17, 36 + up)]), np.array([(-30, 26, 23), (-35, 14, 35 + up)])
+    return [(arch, 5.0, (1.0, 1.6, 3.2)), (conoid, 2.6, (1, 1, 1)), (trapezoid, 2.8, (1, 1, 1))]
+
+
+def _chest(tissues: np.ndarray, depth: Field, q: np.ndarray, inside: np.ndarray, s: Mapping[str, float]) -> None:
+    """Serratus, ribs in their intercostal muscles, and the lung, which is as dark as air."""
+    soft = inside & (depth < 9) & np.isin(tissues, TISSUES.of("fat", "muscle"))
+    tissues[soft & (depth > 3.5)] = TISSUES["muscle"]
+    tissues[soft & (depth <= 2.5) & (depth > -7)] = TISSUES["muscle"]
+    x, y, z = q
+    fall = (z + 0.35 * y + 0.2 * x + s["rib_phase"] * 26) % 26 - 13
+    rib = np.hypot(fall / 6.2, (depth + 2.5) / 4.2) - 1
+    tissues[soft & (rib < 0)] = TISSUES["rib_cortex"]
+    tissues[soft & (rib < -0.28)] = TISSUES["rib"]
+    tissues[(depth < -8.5) & inside] = TISSUES["air"]
+
+
+def _skin(
+    frame: tuple[np.ndarray, np.ndarray], bones: Bones, lines: Mapping[str, np.ndarray], s: Mapping[str, float],
+    affine: np.ndarray,
+) -> tuple[Field]:  # fmt: skip
+    """Distance from the smooth hull of all that is deep to the fat, on every second voxel."""
+    mm, step = 4.0, 2
+    low = affine[:3, 3] - 12 * mm
+    counts = np.ceil(np.array(bones.humerus.shape) * affine[0, 0] / mm).astype(int) + 25
+    axes = [np.arange(n, dtype=np.float32) * mm + np.float32(a) for n, a in zip(counts, low, strict=True)]
+    matrix, shift = frame
+    world = np.stack(np.meshgrid(*axes, indexing="ij"))
+    q = np.tensordot(matrix.astype(np.float32), world, axes=1) + shift.astype(np.float32).reshape(3, 1, 1, 1)
+    under, thick, edge, first, _, chest = _core(q, bones.arm, lines, s)
+    up = np.array([0, 0, s["acromion_height"]])
+    filled = [tube(q, np.array(path, float) + up, np.array(radii, float)) for path, radii in FILLED]
+    core = np.minimum.reduce([np.maximum(under - thick, edge), under - 2, first, chest - 9, *filled])
+    # a hull that closes gaps narrower than twice the reach
+    reach = 24.0
+    solid = core < 0
+    grown = ndimage.distance_transform_edt(~solid, sampling=mm) < reach
+    whole = ndimage.distance_transform_edt(grown, sampling=mm) > reach
+    whole |= solid
+    signed = ndimage.distance_transform_edt(~whole, sampling=mm) - ndimage.distance_transform_edt(whole, sampling=mm)
+    smooth = ndimage.gaussian_filter(signed.astype(np.float32), 1.2)
+    few = [len(range(0, n, step)) for n in bones.humerus.shape]
+    scale = affine[0, 0] * step / mm
+    return (ndimage.affine_transform(smooth, np.full(3, scale), np.full(3, 12.0), tuple(few), order=1),)
