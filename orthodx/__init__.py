@@ -17,6 +17,7 @@ _API = {
     "evaluate": "orthodx.evaluation.evaluate",
     "pretrain": "orthodx.training.pretrain",
     "finetune": "orthodx.training.finetune",
+    "transfer": "orthodx.trials.transfer",
     "synth": "orthodx",  # the room can be called
     "open_bundle": "orthodx.bundles.bundle",
     "open_joint": "orthodx.joints",

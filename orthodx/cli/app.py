@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from orthodx.cli import convert, diagnose, evaluate, finetune, models, pretrain, segment, synth
+from orthodx.cli import convert, diagnose, evaluate, finetune, models, pretrain, segment, synth, transfer
 
 app = typer.Typer(
     name="orthodx",
@@ -44,6 +44,7 @@ app.command("evaluate")(evaluate.run)
 app.command("synth")(synth.run)
 app.command("pretrain")(pretrain.run)
 app.command("finetune")(finetune.run)
+app.command("transfer")(transfer.run)
 app.add_typer(models.app, name="models")
 
 

@@ -66,6 +66,7 @@ def _typed(hint: Any, info: Any, default: Any) -> tuple[Any, Any, Any]:
     """What typer can parse: a tuple of any length is a list, a choice of text and path is text."""
     if get_origin(hint) is tuple and get_args(hint)[-1] is Ellipsis:
         (item, _) = get_args(hint)
+        item = str if item in (int, float) else item  # "0.1,0.25,1" is parted by a callback, and read by the request
         return list[item], info, (MISSING if default is MISSING else list(default) or None)  # type: ignore[valid-type]
     if get_origin(hint) in (Union, types.UnionType):
         kinds = [k for k in get_args(hint) if k is not types.NoneType]

@@ -9,7 +9,7 @@ import typer
 
 from orthodx.cli import exits
 from orthodx.cli.command import Given, command
-from orthodx.cli.options import DEVICE, MODEL, RESUME, STUDIES, VIEW, WORKERS, out, print_json
+from orthodx.cli.options import DEVICE, MODEL, ONLY, RESUME, STUDIES, VIEW, WORKERS, out, print_json
 from orthodx.requests import DiagnoseRequest
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ WORDS = {
     "ehr": typer.Option(help="Table of health records, one row per study (ehr.csv)."),
     "explain": typer.Option(help="Folder for what each view and the record counted, and heat-map pictures."),
     "view": VIEW,
+    "only": ONLY,
     "device": DEVICE,
     "workers": WORKERS,
     "resume": RESUME,

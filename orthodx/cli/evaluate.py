@@ -67,7 +67,7 @@ def run(given: Given) -> None:
     with voice.progress() as progress:
         done = evaluate(given.request, tell=tell, progress=progress, command=sys.argv)
     if not voice.quiet:
-        _show(done, voice)
+        show(done, voice)
     voice.say(f"-> {given.request.out / REPORT}")
     if given.json:
         print_json(done.summary)
@@ -75,7 +75,7 @@ def run(given: Given) -> None:
         raise SystemExit(exits.SOME_FAILED)
 
 
-def _show(done: Evaluation, voice: Voice) -> None:
+def show(done: Evaluation, voice: Voice) -> None:
     """The headline numbers as a table."""
     from rich.console import Console
 

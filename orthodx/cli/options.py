@@ -17,6 +17,7 @@ STUDIES = typer.Argument(
 )
 MODEL = typer.Option(help="Name of a shipped model, or a bundle folder.")
 VIEW = typer.Option(help="Read every series as this view (isotropic volumes).")
+ONLY = typer.Option(metavar="CSV", help="Only the studies that this table names (column study_id).", show_default=False)
 DEVICE = typer.Option(help="auto, cpu, cuda, cuda:N or mps; one that is not there is an error.")
 WORKERS = typer.Option(min=0, help="Processes that prepare data beside the main one; 0 always works.")
 SEED = typer.Option(min=0, help="Seed of everything random.")

@@ -9,7 +9,7 @@ import typer
 
 from orthodx.cli import exits
 from orthodx.cli.command import Given, command
-from orthodx.cli.options import DEVICE, MODEL, RESUME, STUDIES, VIEW, WORKERS, comma_separated, out, print_json
+from orthodx.cli.options import DEVICE, MODEL, ONLY, RESUME, STUDIES, VIEW, WORKERS, comma_separated, out, print_json
 from orthodx.requests import SegmentRequest
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ WORDS = {
     "out": out("Folder for masks, tables and previews."),
     "model": MODEL,
     "view": VIEW,
+    "only": ONLY,
     "formats": typer.Option(
         "--format", help="Of the masks: nifti, dicom-seg, or nifti,dicom-seg.", callback=comma_separated
     ),

@@ -1,4 +1,4 @@
-"""Two runs on the same cases, and several runs over their share of training labels."""
+"""Two runs on the same cases."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ from orthodx.evaluation.estimates import average
 from orthodx.evaluation.label_cases import LabelCases, cases_by_label
 from orthodx.evaluation.notices import Notices
 from orthodx.evaluation.operating import brier
-from orthodx.evaluation.ranking import auroc_interval, average_precision
+from orthodx.evaluation.ranking import average_precision
 from orthodx.evaluation.resampling import PatientBootstrap, patient_mean
 from orthodx.evaluation.rows import MACRO, Row
 from orthodx.evaluation.run_facts import RunFacts
 from orthodx.evaluation.tables import Diagnoses
 from orthodx.requests.evaluation import Settings
 
-FRACTION = "label_fraction"
 SEGMENT_METRICS = ("dice", "nsd", "hd95_mm", "assd_mm")
 
 
@@ -121,37 +120,3 @@ def _wilcoxon(differences: pd.Series) -> float:
     if len(differences) < 2:
         return float("nan")
     return float(stats.wilcoxon(differences).pvalue) if (differences != 0).any() else 1.0
-
-
-def label_efficiency(runs: Sequence[Run], settings: Settings) -> list[Row]:
-    """AUROC and Dice of every run over its share of training labels; empty unless two shares are known.
-
-    Rows are grouped by `label_fraction`; `note` says pretrained or from scratch where the record does.
-    """
-    known = [run for run in runs if run.facts.label_fraction is not None]
-    if len({run.facts.label_fraction for run in known}) < 2:
-        return []
-    rows = []
-    for run in sorted(known, key=lambda r: (r.facts.start, r.facts.label_fraction or 0)):
-        facts = {"grouping": FRACTION, "group": f"{run.facts.label_fraction:g}", "note": run.facts.start}
-        if run.diagnoses is not None:
-            rows += _areas(run.diagnoses, facts)
-        if run.masks is not None:
-            for structure, part in segmentation.with_all_structures(run.masks).groupby("structure", sort=False):
-                m = segmentation.by_study(part, "dice")
-                e = patient_mean(m["dice"].tolist(), m["patient_id"].tolist(), resamples=settings.resamples,
-                                 seed=settings.seed)  # fmt: skip
-                rows.append(Row(task=segmentation.TASK, target=str(structure), metric="dice", value=e.value,
-                                low=e.low, high=e.high, n=e.patients, **facts))  # fmt: skip
-    return rows
-
-
-def _areas(d: Diagnoses, facts: dict[str, str]) -> list[Row]:
-    labels = [x for x in cases_by_label(d) if x.both_classes]
-    rows = [diagnosis.auroc_row(x, {"task": diagnosis.TASK, "target": x.name, **x.counts(), **facts}) for x in labels]
-    if len(labels) > 1:
-        area = average([x.auroc() for x in labels])
-        low, high = auroc_interval(area)
-        rows.append(Row(task=diagnosis.TASK, target=MACRO, metric="auroc", value=area.value, low=low, high=high,
-                        n=len(d.studies), **facts))  # fmt: skip
-    return rows

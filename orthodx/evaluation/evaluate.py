@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from orthodx.evaluation.comparison import Run, compare_diagnoses, compare_masks, label_efficiency
+from orthodx.evaluation.comparison import Run, compare_diagnoses, compare_masks
 from orthodx.evaluation.diagnosis import Threshold, score_diagnoses, thresholds
 from orthodx.evaluation.diagnosis_groups import score_groups
 from orthodx.evaluation.groups import groupings
 from orthodx.evaluation.inputs import Attributes, Inputs, compared_paths, find_inputs, joint_of, read_attributes
+from orthodx.evaluation.label_efficiency import label_efficiency
 from orthodx.evaluation.masks import pair_masks, score_masks
 from orthodx.evaluation.notices import Notices
 from orthodx.evaluation.rows import Row, with_holm
@@ -92,7 +93,7 @@ def evaluate(
     if (m := run.masks) is not None:
         series_groups = groupings(request.by, m["study_id"].tolist(), m["series_id"].tolist(), *tables)
         rows += score_segmentation(m, request) + with_holm(score_segment_groups(m, series_groups, request))
-    rows += _compared(runs, request, notices) + label_efficiency(runs, request)
+    rows += _compared(runs, request, notices) + label_efficiency(runs, notices)
     done = Evaluation(
         settings=request,
         inputs=inputs,

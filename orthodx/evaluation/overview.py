@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orthodx.evaluation.diagnosis import TASK as DIAGNOSIS
-from orthodx.evaluation.rows import REST, Row, find
+from orthodx.evaluation.label_efficiency import FRACTION
+from orthodx.evaluation.rows import ALL_STRUCTURES, MACRO, REST, Row, find
 from orthodx.evaluation.segmentation import TASK as SEGMENTATION
 
 MINUS = "−"
@@ -69,6 +70,8 @@ def overview(rows: Sequence[Row]) -> list[Sheet]:
         by_target(rows, SEGMENTATION, "Segmentation, 95 % intervals", ("dice", "nsd", "hd95_mm", "detection_rate")),
         group_differences(rows),
         comparisons(rows),
+        by_share([r for r in rows if r.target == MACRO], DIAGNOSIS, "auroc"),
+        by_share([r for r in rows if r.target == ALL_STRUCTURES], SEGMENTATION, "dice"),
     ]
     return [sheet for sheet in sheets if sheet.lines]
 
@@ -135,6 +138,28 @@ def comparisons(rows: Sequence[Row]) -> Sheet:
         for r in found
     )
     return Sheet("Ours minus the compared run", ("target", "run", "n", *_DIFFERENCE), lines)
+
+
+def by_share(rows: Sequence[Row], task: str, metric: str) -> Sheet:
+    """A line a target and share of the training labels: each curve's metric, and what pretraining adds to it."""
+    found = find(rows, task=task, metric=metric, grouping=FRACTION)
+    curves = dict.fromkeys(r.note for r in found if not r.against)
+    pairs = dict.fromkeys((r.note, r.against) for r in found if r.against)
+    lines = []
+    for target, share in dict.fromkeys((r.target, r.group) for r in found):
+        here = find(found, target=target, group=share)
+        points = {r.note: r for r in here if not r.against}
+        gaps_of = {(r.note, r.against): r for r in here if r.against}
+        numbers = [with_interval(points.get(curve)) for curve in curves]
+        for pair in pairs:
+            gap = gaps_of.get(pair)
+            numbers += [with_interval(gap), p_text(gap.p_holm) if gap else "–"]
+        n = next(iter(points.values())).n
+        lines.append((_words(target), f"{100 * float(share):.3g} %", f"{n}", *numbers))
+    names = [name for one, other in pairs for name in (f"{one} {MINUS} {other}", "Holm p")]
+    first = "label" if task == DIAGNOSIS else "structure"
+    title = f"{COLUMN_NAMES[metric]} by share of the training labels"
+    return Sheet(title, (first, "labels used", "n", *(curve or "runs" for curve in curves), *names), tuple(lines))
 
 
 def _words(name: str) -> str:

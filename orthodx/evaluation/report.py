@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from orthodx.evaluation import figures, overview
-from orthodx.evaluation.comparison import FRACTION
 from orthodx.evaluation.diagnosis import TASK as DIAGNOSIS
 from orthodx.evaluation.figures import Picture
 from orthodx.evaluation.files import summary, write_files
 from orthodx.evaluation.gallery import WorstCase, worst_diagnoses, worst_masks
 from orthodx.evaluation.groups import CROSS
 from orthodx.evaluation.label_cases import cases_by_label
+from orthodx.evaluation.label_efficiency import FRACTION
 from orthodx.evaluation.methods import as_markdown, checklist, methods
 from orthodx.evaluation.overview import COLUMN_NAMES, Sheet, number
 from orthodx.evaluation.rows import ALL_STRUCTURES, MACRO, Row, find
@@ -203,17 +203,18 @@ def _efficiency(e: Evaluation, folder: Path) -> Section | None:
     rows = find(e.rows, grouping=FRACTION)
     if not rows:
         return None
-    pictures = []
+    pictures, sheets = [], []
     for task, metric in MAIN.items():
-        part = _main_target(find(rows, task=task, metric=metric), EVERYTHING[task])
-        if part:
+        part = _main_target(find(rows, task=task, metric=metric, against=""), EVERYTHING[task])
+        if len({r.group for r in part}) > 1:
             pictures.append(figures.efficiency(part, part[0].target, COLUMN_NAMES[metric], folder))
-    lines = tuple(
-        (r.target.replace("_", " "), f"{100 * float(r.group):g} %", r.note or "–", f"{r.n}", overview.with_interval(r))
-        for r in rows
+        sheets.append(overview.by_share(rows, task, metric))
+    text = (
+        "Each number on the same cases; several runs of one start and share are averaged, and how they scatter counts "
+        "in the intervals, Student's t over patients. Differences are paired, p values Holm-adjusted within the task."
     )
-    sheet = Sheet("By share of training labels", ("target", "labels used", "start", "n", "AUROC or Dice"), lines)
-    return Section("efficiency", "Label efficiency", "", (sheet,), tuple(pictures))
+    shown = tuple(sheet for sheet in sheets if sheet.lines)
+    return Section("efficiency", "Label efficiency", text, shown, tuple(pictures))
 
 
 def _worst(e: Evaluation, folder: Path) -> list[Section]:

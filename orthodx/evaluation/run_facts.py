@@ -17,13 +17,15 @@ class RunFacts:
     """Facts of one run.
 
     name: what figures call it. thresholds: label -> threshold frozen on validation data. label_fraction: share
-    of training labels used, 0 to 1. start: pretrained or from scratch, where known. record: all of `run.json`.
+    of training labels used, 0 to 1. start: pretrained or from scratch, where known. encoder: of what kind, blank where
+    it is unknown. record: all of `run.json`.
     """
 
     name: str
     thresholds: dict[str, float]
     label_fraction: float | None
     start: str
+    encoder: str
     record: dict[str, Any]
 
 
@@ -49,6 +51,7 @@ def read_facts(results: Path, notices: Notices) -> RunFacts:
         thresholds=_numbers(facts.get("thresholds")),
         label_fraction=_fraction(facts.get("label_fraction")),
         start=start,
+        encoder=str(facts.get("encoder") or ""),
         record=record,
     )
 

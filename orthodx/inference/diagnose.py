@@ -20,7 +20,7 @@ from orthodx.inference.study_reader import Reading, StudyReader
 from orthodx.joints import View
 from orthodx.networks.device import memory_errors, pick_device
 from orthodx.requests import DiagnoseRequest, takes
-from orthodx.studies.discover import find_series, require_any
+from orthodx.studies.discover import among, find_series, require_any
 from orthodx.studies.identity import pseudonym
 from orthodx.studies.keys import study_key
 from orthodx.studies.manifest import write_table
@@ -78,7 +78,7 @@ def diagnose(
     _spare_others(out)
     reader = StudyReader(open_bundle(request.model), pick_device(request.device))
     records = records_for(request.ehr, reader)
-    found = find_series(request.studies, request.view)
+    found = among(find_series(request.studies, request.view), request.only)
     require_any(found, request.studies)
     notes = [*found.notes, *unmatched(records, found.studies, request.ehr)]
     for line in notes:
@@ -227,6 +227,7 @@ def _facts(reader: StudyReader, series: Sequence[Series], ehr: Path | None) -> d
             "thresholds": reader.thresholds,
             "label_fraction": reader.info.label_fraction,
             "from_scratch": reader.info.from_scratch,
+            "encoder": next(iter(reader.info.encoders.values())).name,
         },
         "joint": info.joint.to_json(),
         "device": str(reader.device),

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from orthodx.bundles.bundle import open_bundle
+from orthodx.bundles.bundle import Bundle, open_bundle
 from orthodx.errors import NoInputError, OrthodxError, UsageError
 from orthodx.grid.canonical import from_grid, to_grid
 from orthodx.inference.dicom_seg import require_highdicom, write_dicom_seg
@@ -22,7 +22,7 @@ from orthodx.inference.preview import write_preview
 from orthodx.inference.sided_pairs import settle_pairs
 from orthodx.networks.device import memory_errors, pick_device
 from orthodx.requests import SegmentRequest, takes
-from orthodx.studies.discover import find_series, require_any
+from orthodx.studies.discover import among, find_series, require_any
 from orthodx.studies.manifest import MANIFEST, write_table
 from orthodx.studies.mask_files import VOLUMES
 from orthodx.studies.nifti import write_mask
@@ -70,7 +70,7 @@ def segment(
     """
     started, out = datetime.now(timezone.utc), request.out
     _check_formats(request.formats)
-    found = find_series(request.studies, request.view)
+    found = among(find_series(request.studies, request.view), request.only)
     require_any(found, request.studies)
     for line in found.notes:
         note(line)
@@ -91,7 +91,7 @@ def segment(
         _write_tables(out, cases)
     _write_tables(out, cases)
     facts = {
-        "model": {"name": bundle.info.name, "version": bundle.info.version, "sha256": bundle.digest},
+        "model": {"name": bundle.info.name, "version": bundle.info.version, "sha256": bundle.digest, **_taught(bundle)},
         "joint": bundle.info.joint.to_json(),
         "device": str(segmenter.device),
         "inputs": inputs_of(found.series),
@@ -101,6 +101,16 @@ def segment(
     if all(c.status == "failed" for c in cases):
         raise NoInputError("no case could be segmented", hint=f"the reasons are in {out / 'status.csv'}")
     return cases
+
+
+def _taught(bundle: Bundle) -> dict[str, Any]:
+    """How the masks were learned, for `evaluate`: share of the labels, start and kind of the encoders."""
+    of_masks = [r for r in bundle.info.training if str(r.get("stage", "")).startswith("finetune segment")]
+    last: dict[str, Any] = of_masks[-1] if of_masks else {}
+    if "from_scratch" not in last:
+        return {}
+    told = {"label_fraction": last.get("label_fraction", 1.0), "from_scratch": last["from_scratch"]}
+    return {**told, "encoder": next(iter(bundle.info.encoders.values())).name}
 
 
 def _check_formats(formats: Sequence[str]) -> None:

@@ -6,6 +6,7 @@ from orthodx.requests.inference import DiagnoseRequest, SegmentRequest
 from orthodx.requests.request import Request, takes
 from orthodx.requests.synthesis import SynthRequest
 from orthodx.requests.training import FinetuneRequest, PretrainRequest, Task
+from orthodx.requests.transfer import TransferRequest
 
 __all__ = [
     "ConvertRequest",
@@ -18,5 +19,6 @@ __all__ = [
     "Settings",
     "SynthRequest",
     "Task",
+    "TransferRequest",
     "takes",
 ]

@@ -16,9 +16,10 @@ class SegmentRequest(Request):
     """Masks of studies.
 
     studies: manifests, folders of DICOM or NIfTI, files. out: folder of results. model: a shipped model's name, or a
-    bundle folder. view: read every series as this view. preview: draw pictures. formats: of the masks, "nifti" and
-    "dicom-seg". device: "auto", "cpu", "cuda", "cuda:N" or "mps". workers: images read in advance; 0 for none.
-    resume: keep finished cases of an earlier run with the same model, options and inputs.
+    bundle folder. view: read every series as this view. only: table of the study_id that are read, of all there.
+    preview: draw pictures. formats: of the masks, "nifti" and "dicom-seg". device: "auto", "cpu", "cuda", "cuda:N" or
+    "mps". workers: images read in advance; 0 for none. resume: keep finished cases of an earlier run with the same
+    model, options and inputs.
     """
 
     studies: tuple[Path, ...]
@@ -26,6 +27,7 @@ class SegmentRequest(Request):
     _: KW_ONLY
     model: str | Path = DEFAULT_MODEL
     view: View | None = None
+    only: Path | None = None
     formats: tuple[str, ...] = ("nifti",)
     preview: bool = True
     device: str = "auto"
@@ -40,8 +42,9 @@ class DiagnoseRequest(Request):
     studies: manifests, folders of DICOM or NIfTI, files. out: a CSV, or a folder (there, or with a slash at its end)
     for `predictions.csv`. model: a shipped model's name, or a bundle folder. ehr: table of health records, a row a
     study. explain: folder for what each view and the record counted, and pictures. view: read every series as this
-    view. device: "auto", "cpu", "cuda", "cuda:N" or "mps". workers: images read in advance; 0 for none. resume: keep
-    finished studies of an earlier run with the same model, series and record.
+    view. only: table of the study_id that are read, of all there. device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+    workers: images read in advance; 0 for none. resume: keep finished studies of an earlier run with the same model,
+    series and record.
     """
 
     studies: tuple[Path, ...]
@@ -51,6 +54,7 @@ class DiagnoseRequest(Request):
     ehr: Path | None = None
     explain: Path | None = None
     view: View | None = None
+    only: Path | None = None
     device: str = "auto"
     workers: int = 1
     resume: bool = False

@@ -47,6 +47,7 @@ OPTION = {
     "maps": "map",
     "centers": "center",
     "formats": "format",
+    "start": "from",
 }  # what a field is called on the command line, where it is another word
 
 
@@ -102,6 +103,11 @@ def _as_declared(value: Any, hint: Any, name: str) -> Any:
             raise UsageError(
                 f"{name}: '{value}' is none", hint=f"give {', '.join(str(k.value) for k in kind)}"
             ) from error
+    if kind in (int, float) and isinstance(value, str):
+        try:
+            return kind(value)
+        except ValueError as error:
+            raise UsageError(f"{name}: '{value}' is no number", hint="check it") from error
     return value
 
 

@@ -69,20 +69,20 @@ class FinetuneRequest(Request):
     studies: with masks in `truth/`, or with `labels.csv`; or one bank, or banks and studies. out: folder for
     checkpoints, metrics and the bundle. task: "segment" or "diagnose". joint: a joint's name or file; else that of the
     data. encoders: folder or bundle to start from. from_scratch: start every encoder from noise instead. probe: leave
-    the encoders as they are. encoder_share: their learning rate relative to the head's. views: only these. name: of
-    the new model. encoder, preset, head: registered names. batch: volumes a step. learning_rate: its peak. pixel_mm:
-    in-plane pixel of the model's grid. detail: pixels that evidence maps see along one of the encoders'. validation:
-    held-out bank or studies.
+    the encoders as they are. encoder_share: their learning rate relative to the head's. views: only these. only: table
+    of the study_id that are learned from, of all there. name: of the new model. encoder, preset, head: registered
+    names. batch: volumes a step. learning_rate: its peak. pixel_mm: in-plane pixel of the model's grid. detail: pixels
+    that evidence maps see along one of the encoders'. validation: held-out bank or studies.
 
     From masks or a bank: steps, and stop_at to end a part of them. crop: slices, rows and columns of a sample.
     shared_encoder: one for all views. bank_share: of the samples, where banks and studies are given. validate_every,
     validation_samples: how often, and how many crops of each view. From a bank of injuries: focus, the share of crops
     on a lesion or where one could be, and focus_label, of these labels only.
 
-    From labels: labels, ehr: tables, if not beside the studies. label_fraction: share of the training patients used.
-    fusion: of the views. hold_out_center: centers left out. validation_share: of the patients, who calibrate. into:
-    bundle to add the diagnosis to. epochs: passes over the studies. region: slices, rows and columns read in the
-    middle of a series. cache: folder for regions and frozen features.
+    From labels: labels, ehr: tables, if not beside the studies. label_fraction: share of the training patients used (of
+    masks too). fusion: of the views. hold_out_center: centers left out. validation_share: of the patients, who
+    calibrate. into: bundle to add the diagnosis to. epochs: passes over the studies. region: slices, rows and columns
+    read in the middle of a series. cache: folder for regions and frozen features.
 
     device: "auto", "cpu", "cuda", "cuda:N" or "mps". workers: processes that prepare samples. seed: of everything
     random. resume: go on.
@@ -98,6 +98,7 @@ class FinetuneRequest(Request):
     probe: bool = False
     encoder_share: float | None = None
     views: tuple[View, ...] = ()
+    only: Path | None = None
     name: str = "my-model"
     encoder: str = "ortho"
     preset: str = "small"

@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 import nibabel as nib
 import numpy as np
 
-from orthodx.errors import NoInputError, StudyError
+from orthodx.errors import NoInputError, StudyError, UsageError
 from orthodx.joints import View
 from orthodx.studies import dicom
 from orthodx.studies.keys import file_name, study_key
-from orthodx.studies.manifest import MANIFEST, read_manifest
+from orthodx.studies.manifest import MANIFEST, read_manifest, read_table
 from orthodx.studies.mask_files import VOLUMES, stem_of
 from orthodx.studies.nifti import is_nifti, read_volume
 from orthodx.studies.receipts import DONE
@@ -82,6 +82,31 @@ def find_series(paths: Sequence[Path], view: View | None = None) -> Found:
     first = {s.study_id: str(s.path) for s in reversed(series)}
     found.refused += [Refused(first[study], reason, study) for study, reason in mixed.items()]
     return found
+
+
+def among(found: Found, table: Path | None) -> Found:
+    """What was found of the studies that a table names (`named_in`); all of it without a table.
+
+    Raises `UsageError` where none of them was found.
+    """
+    if table is None:
+        return found
+    wanted = named_in(table)
+    kept = [study for study in found.studies if study_key(study.study_id) in wanted]
+    refused = [bad for bad in found.refused if study_key(bad.study_id) in wanted]
+    if not kept and not refused:
+        raise UsageError(f"--only: no study here is in {table.name}", hint="use the study_id of the manifest")
+    return replace(found, studies=kept, refused=refused)
+
+
+def named_in(table: Path) -> set[str]:
+    """The studies in a table's column study_id, as `study_key`; raises `UsageError` where there is none."""
+    if not table.is_file():
+        raise UsageError(f"--only: {table} is not there", hint="check the path")
+    rows = read_table(table)
+    if "study_id" not in rows.columns:
+        raise UsageError(f"--only: {table.name} has no column 'study_id'", hint="name the studies in one")
+    return {study_key(study) for study in rows["study_id"]} - {""}
 
 
 def require_any(found: Found, paths: Sequence[Path]) -> None:

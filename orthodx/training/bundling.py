@@ -14,7 +14,7 @@ from torch import Tensor
 from orthodx.bundles.bundle import Bundle, BundleInfo, DiagnosisInfo, Part, open_bundle, save_bundle
 from orthodx.errors import UsageError
 from orthodx.grid.spec import GridSpec
-from orthodx.joints import View
+from orthodx.joints import Joint, View
 from orthodx.networks import ENCODERS, Wanted
 from orthodx.networks.heads.head import head_config
 from orthodx.studies.run_record import versions
@@ -28,20 +28,32 @@ DIAGNOSE = "diagnose.safetensors"
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """What a bundle says of itself beside its networks. training: records that stand in the place of the run's own."""
+    """What a bundle says of itself beside its networks. training: records that stand in the place of the run's own.
+
+    from_scratch: whether the encoders started from noise, where it is known.
+    """
 
     name: str
     version: str = "0.1.0"
     training: tuple[dict[str, Any], ...] = ()
+    from_scratch: bool | None = None
     licence: str = "unstated"
     sources: tuple[str, ...] = ()
 
+    def after(self, origin: Bundle | None) -> Card:
+        """The card of weights that began as those of another bundle: its licence and sources hold for them too."""
+        return (
+            self if origin is None else replace(self, licence=origin.info.licence, sources=tuple(origin.info.sources))
+        )
 
-def base_of(into: Path | None, start: Start, *, probe: bool) -> Bundle | None:
-    """The bundle that a diagnosis is added to: `into`, or the one whose encoders a probe leaves alone."""
+
+def base_of(into: Path | None, start: Start, joint: Joint, *, probe: bool) -> Bundle | None:
+    """The bundle that a diagnosis is added to: `into`, or the one whose encoders a probe of its joint leaves alone."""
     if into is not None:
         return open_bundle(into)
-    return start.bundle if probe else None
+    own = start.bundle if probe else None
+    alike = own is not None and (own.info.joint.name == joint.name or own.info.joint.names == joint.names)
+    return own if alike else None
 
 
 def refuse_other_grid(base: Bundle, grid: GridSpec) -> None:
@@ -66,7 +78,8 @@ def bundle_masks(
         wanted = Wanted.of(task.joint, detail=config.detail if part in task.closer else 1)
         heads[part] = Part(name, head_config(name, encoder, wanted), f"{part}.safetensors")
     record = {"stage": f"finetune {'+'.join(heads)}", "versions": versions()}
-    record |= json.loads(json.dumps({k: v for k, v in asdict(config).items() if v is not None}))
+    told = asdict(config) | {"from_scratch": card.from_scratch}
+    record |= json.loads(json.dumps({k: v for k, v in told.items() if v is not None}))
     info = BundleInfo(
         name=card.name,
         version=card.version,
@@ -88,17 +101,18 @@ def bundle_diagnosis(
     config: DiagnosisConfig,
     fitted: Fitted,
     *,
-    from_scratch: bool,
+    start: Start,
     base: Bundle | None = None,
     ehr: bool = False,
 ) -> Bundle:
     """Write a fitted diagnosis as a bundle.
 
     base: a bundle to add the diagnosis to: its grid, encoders and heads come along as they are, and so do its licence,
-    sources and training record; encoders that equal the bundle's are kept once. Raises `UsageError` where its grid
-    is another.
+    sources and training record, as those of `start` do without it; encoders that equal the bundle's are kept once.
+    Raises `UsageError` where its grid is another.
     """
     config = fitted.config
+    origin = base or start.bundle
     if base is not None:
         refuse_other_grid(base, config.grid)
     files: dict[str, Mapping[str, Tensor]] = {}
@@ -116,9 +130,9 @@ def bundle_diagnosis(
         grid=base.info.grid if base else config.grid,
         encoders=base.info.encoders if base else read,
         heads=heads,
-        training=[*(base.info.training if base else ()), _record(config, fitted) | {"health_records": ehr}],
-        licence=base.info.licence if base else "unstated",
-        sources=base.info.sources if base else [],
+        training=[*(origin.info.training if origin else ()), _record(config, fitted) | {"health_records": ehr}],
+        licence=origin.info.licence if origin else "unstated",
+        sources=origin.info.sources if origin else [],
         sha256={},
         diagnosis=DiagnosisInfo(
             diagnoser=fitted.model.config,
@@ -128,7 +142,7 @@ def bundle_diagnosis(
             temperatures=fitted.temperatures,
             thresholds=fitted.thresholds,
             label_fraction=config.fraction,
-            from_scratch=from_scratch,
+            from_scratch=start.folder is None,
         ),
     )
     return save_bundle(folder, info, files)

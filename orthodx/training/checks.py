@@ -21,7 +21,7 @@ FROM_MASKS = (
     *FROM_LESIONS,
 )
 FROM_LABELS = (
-    *("labels", "ehr", "label_fraction", "fusion", "hold_out_center", "validation_share", "into", "epochs", "region"),
+    *("labels", "ehr", "fusion", "hold_out_center", "validation_share", "into", "epochs", "region"),
     "cache",
 )
 

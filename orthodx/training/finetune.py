@@ -21,7 +21,7 @@ from orthodx.training.diagnosis.stage_one import DiagnosisConfig
 from orthodx.training.distributed import leave
 from orthodx.training.masks.fit import MasksConfig, fit_masks
 from orthodx.training.masks.tasks import dense_task
-from orthodx.training.sources import Source, identity, open_source, passed_over
+from orthodx.training.sources import EVERYONE, Chosen, Source, identity, open_source, passed_over
 from orthodx.training.starting import dense_notes, dense_start
 
 
@@ -70,7 +70,7 @@ def _from_truth(run: Run) -> tuple[Bundle, dict[str, Any]]:
     spec.require_readable("crop", request.crop)
     aim = (request.focus, request.focus_label or ()) if request.focus else None
 
-    def opened(studies: Sequence[Path], bank_share: float | None = None) -> Any:
+    def opened(studies: Sequence[Path], bank_share: float | None = None, chosen: Chosen = EVERYONE) -> Any:
         return open_source(
             studies,
             seen,
@@ -82,9 +82,11 @@ def _from_truth(run: Run) -> tuple[Bundle, dict[str, Any]]:
             what=task.truth,
             focus=aim,
             bank_share=bank_share,
+            chosen=chosen,
         )
 
-    source = opened(request.studies, request.bank_share)
+    chosen = Chosen(request.only, request.label_fraction, request.seed)
+    source = opened(request.studies, request.bank_share, chosen)
     held_out = None if request.validation is None else opened([request.validation])
     config = _masks_config(run, source, aim)
     begin = dense_start(start, str(request.task), run.joint, run.views, closer)
@@ -104,7 +106,8 @@ def _from_truth(run: Run) -> tuple[Bundle, dict[str, Any]]:
         resume=request.resume,
         say=run.say,
     )
-    bundle = bundle_masks(request.out / request.name, Card(name=request.name), config, task, parts, spec)
+    card = Card(name=request.name, from_scratch=request.from_scratch).after(start.bundle)
+    bundle = bundle_masks(request.out / request.name, card, config, task, parts, spec)
     return bundle, {"config": asdict(config)}
 
 
@@ -130,6 +133,7 @@ def _masks_config(run: Run, source: Source, focus: tuple[float, tuple[str, ...]]
         pixel_mm=request.pixel_mm,
         focus=focus,
         bank_share=request.bank_share,
+        label_fraction=None if request.label_fraction == 1 else request.label_fraction,
         data=identity(source),
     )
 
@@ -138,7 +142,7 @@ def _from_labels(run: Run) -> tuple[Bundle, dict[str, Any]]:
     """Studies with labels: stage I a view, fusion, calibration -> bundle, added to another one where asked."""
     request, start = run.request, run.start
     grid = GridSpec(pixel_mm=request.pixel_mm)
-    base = base_of(request.into, start, probe=request.probe)
+    base = base_of(request.into, start, run.joint, probe=request.probe)
     if base is not None:
         refuse_other_grid(base, grid)
     joint = base.info.joint if base is not None and request.joint is None else run.joint
@@ -170,6 +174,7 @@ def _from_labels(run: Run) -> tuple[Bundle, dict[str, Any]]:
     cohort = Cohort(
         studies=request.studies,
         validation=() if request.validation is None else (request.validation,),
+        only=request.only,
         labels=request.labels,
         ehr=request.ehr,
         cache=request.cache,
@@ -182,7 +187,7 @@ def _from_labels(run: Run) -> tuple[Bundle, dict[str, Any]]:
         request.name,
         config,
         fitted,
-        from_scratch=request.from_scratch,
+        start=start,
         base=base,
         ehr=request.ehr is not None,
     )

@@ -14,13 +14,16 @@ from torch import Tensor
 from orthodx.errors import NoInputError, UsageError
 from orthodx.grid.spec import GridSpec
 from orthodx.joints import JOINTS, Joint, View, joint_beside
-from orthodx.studies.discover import find_series
+from orthodx.studies.discover import find_series, named_in
+from orthodx.studies.keys import study_key
 from orthodx.studies.manifest import MANIFEST, read_manifest
 from orthodx.studies.mask_files import truth_of
 from orthodx.studies.series import Series
+from orthodx.studies.study import Study
 from orthodx.synth.anatomy_bank import AnatomyBank
 from orthodx.synth.focus import Focus
 from orthodx.synth.source import SyntheticSource
+from orthodx.training.diagnosis.splits import Case, label_fraction
 from orthodx.training.study_source import StudySource
 
 STREAM = 7_919  # which source a sample is of is drawn apart from what it shows
@@ -46,6 +49,35 @@ class Mixture:
         return self.sources[int(np.searchsorted(self._reach, drawn, side="right"))][key]
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """Which studies with masks are learned from: those that the table `only` names, and of their patients a share.
+
+    As with labels, a smaller share of one seed is part of a larger one, alike in centers.
+    """
+
+    only: Path | None = None
+    share: float = 1.0
+    seed: int = 0
+
+    def of(self, studies: Sequence[Study]) -> set[str]:
+        """The ids of the share."""
+        if self.share == 1:
+            return {study.study_id for study in studies}
+        cases = [
+            Case(
+                study_id=study.study_id,
+                patient_id=study.patient_id,
+                center=study.center,
+                labels=(),
+                images=frozenset(one.content for one in study.series),
+            )
+            for study in studies
+        ]
+        return {studies[i].study_id for i in label_fraction(cases, self.share, self.seed)}
+
+
+EVERYONE = Chosen()
 Source: TypeAlias = SyntheticSource | StudySource | Mixture
 
 
@@ -62,6 +94,7 @@ def open_source(
     cache: Path | None = None,
     focus: tuple[float, tuple[str, ...]] | None = None,
     bank_share: float | None = None,
+    chosen: Chosen = EVERYONE,
 ) -> Source:
     """Anatomy banks give endless synthetic images; anything else is read as studies.
 
@@ -69,7 +102,8 @@ def open_source(
     those that studies must have. what: of a bank of injuries, what the truth holds. focus: the share of crops taken on
     purpose, and for which labels (`Focus`). cache: a folder for series on the model's grid, needed where they do not
     fit in memory. bank_share: of the samples, where there are banks and studies (half without it); several banks count
-    by their anatomies. Raises `UsageError` for what does not fit together, `NoInputError` where there is nothing.
+    by their anatomies. chosen: which of the studies. Raises `UsageError` for what does not fit together, `NoInputError`
+    where there is nothing.
     """
     given = [(path, AnatomyBank(path)) for path in studies]
     banks = [bank for _, bank in given if len(bank) > 0]
@@ -85,6 +119,10 @@ def open_source(
             raise UsageError(
                 f"{bank.folder} is a bank of the {bank.joint}, not of the {joint.name}", hint="leave --joint out"
             )
+    if chosen.share != 1 and not scans:
+        raise UsageError("--label-fraction is a share of the studies, and there are none", hint="leave it out")
+    if chosen.only is not None and not scans:
+        raise UsageError("--only names studies, and there are none", hint="leave it out")
     aim = Focus(banks[0], *focus) if focus else None
     sources: list[SyntheticSource | StudySource] = [
         SyntheticSource(bank, spec, crop, seed, truth=what, focus=aim) for bank in banks
@@ -93,18 +131,19 @@ def open_source(
     if scans:
         of_banks = 0.5 if bank_share is None else bank_share
         shares = [of_banks * share / sum(shares) for share in shares] + [1 - of_banks if banks else 1.0]
-        series, masks, refused = _listed(scans, truth)
+        series, masks, refused = _listed(scans, truth, chosen)
         read = StudySource(series, spec, crop, seed, masks, joint, cache, refused)
         read.refuse_without(views)
         sources.append(read)
     return sources[0] if len(sources) == 1 else Mixture(sources, shares, seed)
 
 
-def _listed(studies: Sequence[Path], truth: bool) -> tuple[list[Series], list[Path | None], list[tuple[str, str]]]:
+def _listed(
+    studies: Sequence[Path], truth: bool, chosen: Chosen
+) -> tuple[list[Series], list[Path | None], list[tuple[str, str]]]:
     """Series to train on, the mask of each where `truth` is needed, and the inputs left out."""
-    series: list[Series] = []
-    masks: list[Path | None] = []
-    refused = []
+    usable: list[tuple[Study, dict[str, Path | None]]] = []
+    refused: list[tuple[str, str]] = []
     for path in studies:
         found = find_series([path])
         refused += [(bad.source, bad.reason) for bad in found.refused]
@@ -115,10 +154,21 @@ def _listed(studies: Sequence[Path], truth: bool) -> tuple[list[Series], list[Pa
         there = {one.series_id: truth_of(path, one) for one in found.series} if truth else {}
         if truth and not any(there.values()):
             raise UsageError(f"no masks for the series of {path}", hint="put them into truth/<series_id>.nii.gz")
-        kept = [one for one in found.series if not truth or there[one.series_id]]
-        series += kept
-        masks += [there.get(one.series_id) for one in kept]
-    return series, masks, refused
+        usable += [(s, there) for s in found.studies if not truth or any(there[one.series_id] for one in s.series)]
+    if chosen.only is not None:
+        named = named_in(chosen.only)
+        usable = [(study, there) for study, there in usable if study_key(study.study_id) in named]
+        if not usable:
+            raise UsageError(f"--only: no study with masks is in {chosen.only.name}", hint="check its column study_id")
+    wanted = chosen.of([study for study, _ in usable])
+    pairs = [
+        (one, there.get(one.series_id))
+        for study, there in usable
+        if study.study_id in wanted
+        for one in study.series
+        if not truth or there[one.series_id]
+    ]
+    return [one for one, _ in pairs], [mask for _, mask in pairs], refused
 
 
 def joint_of_data(studies: Sequence[Path]) -> Joint | None:

@@ -8,8 +8,9 @@ from typer.testing import CliRunner
 from orthodx.cli.app import app
 
 COMMANDS = [
-    (), ("convert",), ("segment",), ("diagnose",), ("evaluate",), ("synth",), ("pretrain",), ("finetune",), ("models",),
-    ("models", "list"), ("models", "show"), ("models", "verify"), ("models", "import"), ("models", "pack"),
+    (), ("convert",), ("segment",), ("diagnose",), ("evaluate",), ("synth",), ("pretrain",), ("finetune",),
+    ("transfer",), ("models",), ("models", "list"),
+    ("models", "show"), ("models", "verify"), ("models", "import"), ("models", "pack"),
 ]  # fmt: skip
 
 
@@ -39,6 +40,7 @@ def test_the_version_is_that_of_the_package():
         ("synth", "o", "--joint", "elbow"),
         ("pretrain", "absent", "--view", "axial", "--out", "o"),
         ("finetune", "absent", "--out", "o"),
+        ("transfer", "absent", "--from", "knee-small", "--joint", "ankle", "--out", "o"),
         ("models", "show", "absent"),
         ("models", "verify", "absent"),
         ("models", "import", "axial=absent.pt", "--out", "o"),

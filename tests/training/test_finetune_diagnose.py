@@ -23,6 +23,7 @@ from orthodx.training.bundling import bundle_diagnosis, refuse_other_grid
 from orthodx.training.diagnosis.fit import Cohort, fit_diagnosis
 from orthodx.training.diagnosis.stage_one import DiagnosisConfig
 from orthodx.training.diagnosis.summaries import Summaries
+from orthodx.training.starting import Start
 
 CPU = torch.device("cpu")
 LABELS = ("ACL", "MM", "EFFU")
@@ -234,7 +235,7 @@ def test_the_bundle_keeps_calibration_and_reads_back(tmp_path, studies):
     config = settings(fraction=0.5)
     cohort = Cohort(studies=[studies], ehr=studies / "ehr.csv")
     fitted = fit_diagnosis(config, cohort, tmp_path / "run", device=CPU, say=lambda line: None)
-    bundle = bundle_diagnosis(tmp_path / "model", "mine", config, fitted, from_scratch=True, ehr=True)
+    bundle = bundle_diagnosis(tmp_path / "model", "mine", config, fitted, start=Start(), ehr=True)
     info = open_bundle(bundle.path).info
     assert info.diagnosis.thresholds == fitted.thresholds
     assert info.diagnosis.region == config.region
@@ -253,7 +254,7 @@ def test_a_diagnosis_that_looks_closer_reads_back_and_reads_a_study(tmp_path, st
     config = settings(head="evidence", region=RegionSpec(slices=4, rows=16, columns=16, detail=2), fraction=0.5)
     cohort = Cohort(studies=[studies])
     fitted = fit_diagnosis(config, cohort, tmp_path / "run", device=CPU, say=lambda line: None)
-    bundle = bundle_diagnosis(tmp_path / "model", "mine", config, fitted, from_scratch=True)
+    bundle = bundle_diagnosis(tmp_path / "model", "mine", config, fitted, start=Start())
     reader = StudyReader(open_bundle(bundle.path), CPU)
     one = next(s for s in find_series([studies]).series if s.view is View.CORONAL)
     reading = reader.read(one.series_id, one.load(), View.CORONAL, with_heat=True)

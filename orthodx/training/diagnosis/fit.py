@@ -44,12 +44,13 @@ class Cohort:
     """What a diagnosis is fitted to.
 
     studies, validation: as `open_cases` reads them. labels, ehr: tables; without them those beside the studies count,
-    and no record is read. Labels and records of `validation` lie beside it, or in `labels` and `ehr`. cache: folder of
-    regions and frozen features, the run's own without it.
+    and no record is read. only: table of those of `studies` that count. Labels and records of `validation` lie beside
+    it, or in `labels` and `ehr`. cache: folder of regions and frozen features, the run's own without it.
     """
 
     studies: Sequence[Path]
     validation: Sequence[Path] = ()
+    only: Path | None = None
     labels: Path | None = None
     ehr: Path | None = None
     cache: Path | None = None
@@ -167,12 +168,13 @@ def _cases(
 ) -> tuple[list[StudyCase], list[StudyCase]]:
     """The studies that train and those that calibrate, patients apart, of known labels and views."""
 
-    def opened(studies: Sequence[Path], table: Path, ehr: Sequence[Path]) -> list[StudyCase]:
+    def opened(studies: Sequence[Path], table: Path, ehr: Sequence[Path], only: Path | None = None) -> list[StudyCase]:
         regions = cache / "regions"
-        return open_cases(studies, config.labels, config.grid, config.region, regions, labels=table, ehr=ehr, say=say)
+        own = (config.labels, config.grid, config.region, regions)
+        return open_cases(studies, *own, labels=table, ehr=ehr, only=only, say=say)
 
     tables = [] if cohort.ehr is None else [cohort.ehr]
-    known = [c for c in opened(cohort.studies, labels, tables) if not np.isnan(c.labels).all()]
+    known = [c for c in opened(cohort.studies, labels, tables, cohort.only) if not np.isnan(c.labels).all()]
     if not known:
         raise UsageError("every label of every study is blank", hint="fill in labels.csv with 1 and 0")
     known = [c for c in known if set(c.views) & set(config.views)]

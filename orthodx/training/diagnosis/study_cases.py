@@ -13,7 +13,7 @@ from orthodx.errors import NoInputError, StudyError, UsageError
 from orthodx.grid.region import RegionSpec, joint_region
 from orthodx.grid.spec import GridSpec
 from orthodx.joints import Joint, View
-from orthodx.studies.discover import find_series
+from orthodx.studies.discover import among, find_series
 from orthodx.studies.keys import study_key
 from orthodx.studies.labels import LABELS_FILE, label_columns, read_labels, read_records
 from orthodx.studies.records import Record
@@ -69,13 +69,14 @@ def open_cases(
     *,
     labels: Path,
     ehr: Sequence[Path] = (),
+    only: Path | None = None,
     say: Callable[[str], None] = print,
 ) -> list[StudyCase]:
     """The labelled studies among `studies`, by study_id.
 
-    labels: table. ehr: tables, of which the first that has a study counts. cache: folder of the regions, where a later
-    run finds them. Series and studies that cannot be used are told to `say` and left out. Raises `NoInputError` if no
-    study is left, `StudyError` for a table that cannot be read.
+    labels: table. ehr: tables, of which the first that has a study counts. only: table of the studies to open, of all.
+    cache: folder of the regions, where a later run finds them. Series and studies that cannot be used are told to `say`
+    and left out. Raises `NoInputError` if no study is left, `StudyError` for a table that cannot be read.
     """
     table = read_labels(labels, names)
     if table.absent:
@@ -83,14 +84,14 @@ def open_cases(
     records: dict[str, Record] = {}
     for path in reversed(ehr):
         records |= read_records(path)
-    found = find_series(studies)
+    found = among(find_series(studies), only)
     for line in (*found.notes, *(f"left out: {bad.source}: {bad.reason}" for bad in found.refused)):
         say(line)
     here = {study_key(study.study_id) for study in found.studies}
     known = {study_key(study) for study in table.study_ids}
     if unknown := sorted(here - known):
         say(f"{len(unknown)} studies have no labels and are left out, such as '{unknown[0]}'")
-    if pictureless := sorted(known - here):
+    if pictureless := sorted(known - here if only is None else ()):
         say(f"{len(pictureless)} labelled studies have no image here, such as '{pictureless[0]}'")
     labelled = [study for study in found.studies if study_key(study.study_id) in known]
     out = []

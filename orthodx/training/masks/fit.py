@@ -38,8 +38,9 @@ class MasksConfig:
     encoder_share: scales the encoders' learning rate; with 0 they stay as they are. view_shares: how often each of
     `views` is drawn; without them the views take turns. stop_at: end this part of the run after so many steps, the
     schedule unchanged; the weights are written all the same, and the run can be resumed. detail: pixels of an image
-    along each side of one that the encoders see; the heads see them all. crop, pixel_mm, focus, bank_share, data:
-    how the source was opened and what is in it, for the record and so that `resume` goes on with the same.
+    along each side of one that the encoders see; the heads see them all. crop, pixel_mm, focus, bank_share,
+    label_fraction, data: how the source was opened and what is in it, for the record and so that `resume` goes on with
+    the same.
     """
 
     views: tuple[View, ...] = (View.SAGITTAL, View.CORONAL, View.AXIAL)
@@ -65,6 +66,7 @@ class MasksConfig:
     pixel_mm: float | None = None
     focus: tuple[float, tuple[str, ...]] | None = None
     bank_share: float | None = None
+    label_fraction: float | None = None
     data: str | None = None
 
     def __post_init__(self) -> None:

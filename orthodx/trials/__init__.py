@@ -1,0 +1,1 @@
+"""What is tried: several fine-tunings on one split, each tested on the same studies, and their comparison."""

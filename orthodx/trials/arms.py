@@ -1,0 +1,141 @@
+"""The arms of a transfer: which fine-tunings there are, in which order, and what each is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orthodx.bundles.bundle import Bundle
+from orthodx.errors import UsageError
+from orthodx.joints import View
+from orthodx.networks import ENCODERS
+from orthodx.requests import FinetuneRequest, Task, TransferRequest
+from orthodx.trials.parts import Parts
+
+TRANSFERRED, SCRATCH = "transferred", "scratch"
+BASELINES = {  # encoder -> what it does, and the head that completes it
+    "resnet18": (Task.DIAGNOSE, "mean"),
+    "dynunet": (Task.SEGMENT, "linear_segment"),
+}
+HEADS_OF = {Task.DIAGNOSE: "global_local", Task.SEGMENT: "skip_segment"}  # where none is asked for
+LIGHTLY = 0.05  # encoders' learning rate relative to the head's, as published
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One fine-tuning. kind: transferred, scratch, or a baseline's name. share: of the training patients."""
+
+    kind: str
+    share: float
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """What its folder, its model and its curve are called."""
+        return f"{self.kind}-{100 * self.share:.3g}pc-seed{self.seed}"
+
+    @property
+    def told(self) -> str:
+        """For people."""
+        return f"{self.kind}, {100 * self.share:.3g} % of the labels, seed {self.seed}"
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A checked request: what every arm shares. encoder, preset: those of the bundle it starts from."""
+
+    request: TransferRequest
+    bundle: Bundle
+    encoder: str
+    preset: str
+    views: tuple[View, ...]
+
+    def arms(self, parts: Parts) -> list[Arm]:
+        """All arms, the largest shares of every kind first: the model comes early, and so does what an arm costs."""
+        request = self.request
+        kinds = [TRANSFERRED, *([SCRATCH] if request.scratch else []), *filter(None, [request.baseline])]
+        seeds = range(request.seed, request.seed + request.seeds)
+        shares = sorted(self._shares(parts), reverse=True)
+        return [Arm(kind, share, seed) for seed in seeds for share in shares for kind in kinds]
+
+    def _shares(self, parts: Parts) -> set[float]:
+        request = self.request
+        if not request.label_count:
+            return set(request.label_fraction)
+        if max(request.label_count) > parts.patients:
+            raise UsageError(
+                f"--label-count {max(request.label_count)} is more than the {parts.patients} patients who can train",
+                hint="give fewer, or more studies",
+            )
+        return {number / parts.patients for number in request.label_count}
+
+    def asked(self, arm: Arm, parts: Parts, out: Path) -> FinetuneRequest:
+        """What fine-tuning is asked for an arm."""
+        request = self.request
+        words: dict[str, Any] = {
+            "task": request.task,
+            "joint": request.joint,
+            "views": self.views,
+            "only": parts.train,
+            "name": arm.name,
+            "encoder": self.encoder,
+            "preset": self.preset,
+            "head": request.head or HEADS_OF[request.task],
+            "pixel_mm": self.bundle.info.grid.pixel_mm,
+            "label_fraction": arm.share,
+            "device": request.device,
+            "seed": arm.seed,
+            "resume": True,
+        }
+        if request.task is Task.DIAGNOSE:
+            words |= {"labels": parts.labels, "region": request.region, "cache": request.cache or request.out / "cache"}
+        else:
+            words |= {"steps": request.steps, "crop": request.crop, "workers": request.workers}
+        learned: dict[str, Any] = {"learning_rate": request.learning_rate, "batch": request.batch}
+        learned |= {"epochs": request.epochs} if request.task is Task.DIAGNOSE else {}
+        if arm.kind == TRANSFERRED:
+            words |= {"encoders": self.bundle.path}
+            words |= {"probe": True} if request.probe else {"encoder_share": 1.0 if request.full else LIGHTLY}
+        else:
+            words |= {"from_scratch": True}
+        if arm.kind in BASELINES:
+            encoder = ENCODERS.get(arm.kind)
+            words |= {"encoder": arm.kind, "preset": next(iter(encoder.presets)), "head": BASELINES[arm.kind][1]}
+        probed = request.probe and arm.kind == TRANSFERRED and request.task is Task.DIAGNOSE
+        return FinetuneRequest(request.studies, out, **words, **({} if probed else learned))
+
+
+def planned(request: TransferRequest, bundle: Bundle) -> Plan:
+    """Raises `UsageError` for what cannot be followed, before anything is read."""
+    parts = bundle.info.diagnosis.encoders if bundle.info.diagnosis and request.task is Task.DIAGNOSE else {}
+    parts = {**bundle.info.encoders, **parts}
+    views = tuple(dict.fromkeys(request.views)) or tuple(parts)
+    if missing := [view for view in views if view not in parts]:
+        raise UsageError(f"{bundle.info.name} has no {missing[0]} encoder", hint="give other --view")
+    kinds = {(parts[view].name, parts[view].config) for view in views}
+    if len(kinds) > 1:
+        raise UsageError(f"the encoders of {bundle.info.name} differ", hint="give one --view")
+    ((encoder, config),) = kinds
+    presets = [name for name, known in ENCODERS.get(encoder).presets.items() if known == config]
+    if not presets:
+        raise UsageError(f"the encoders of {bundle.info.name} are of no preset", hint="pretrain with --preset")
+    _check_baseline(request)
+    return Plan(request, bundle, encoder, presets[0], views)
+
+
+def _check_baseline(request: TransferRequest) -> None:
+    if request.baseline is None:
+        return
+    task, _ = BASELINES.get(request.baseline, (None, ""))
+    if task is not request.task:
+        known = [name for name, (does, _) in BASELINES.items() if does is request.task]
+        raise UsageError(
+            f"no baseline '{request.baseline}' can {request.task}", hint=f"give --baseline {' or '.join(known)}"
+        )
+
+
+def rank(arms: Sequence[Arm]) -> Arm:
+    """The arm whose model is handed out: transferred, the largest share, the first seed."""
+    return min((arm for arm in arms if arm.kind == TRANSFERRED), key=lambda arm: (-arm.share, arm.seed))
