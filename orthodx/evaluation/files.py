@@ -12,8 +12,8 @@ from orthodx.evaluation.diagnosis import TASK as DIAGNOSIS
 from orthodx.evaluation.rows import COLUMNS, for_table, plain
 from orthodx.evaluation.segment_scores import METRICS
 from orthodx.evaluation.segmentation import TASK as SEGMENTATION
-from orthodx.studies.manifest import write_table
 from orthodx.studies.run_record import sha256, versions, write_json
+from orthodx.studies.tables import write_table
 
 if TYPE_CHECKING:
     from orthodx.evaluation.evaluate import Evaluation

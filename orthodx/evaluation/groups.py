@@ -29,11 +29,11 @@ def groupings(
     """
     out = {}
     for column in by:
-        if manifest is not None and column in manifest.columns:
+        if manifest is not None and (own := _spelled(column, manifest)):
             key, ids = ("study_id", studies) if series is None else ("series_id", series)
-            values = _lookup(manifest, key, column, ids)
-        elif ehr is not None and column in ehr.columns:
-            values = _lookup(ehr, "study_id", column, studies)
+            values = _lookup(manifest, key, own, ids)
+        elif ehr is not None and (own := _spelled(column, ehr)):
+            values = _lookup(ehr, "study_id", own, studies)
         else:
             have = [c for t in (manifest, ehr) if t is not None for c in t.columns if not c.endswith("_id")]
             raise UsageError(
@@ -45,6 +45,12 @@ def groupings(
         crossed = [CROSS.join(pair) for pair in zip(*out.values(), strict=True)]
         out[CROSS.join(out)] = np.array(crossed, dtype=object)
     return out
+
+
+def _spelled(column: str, table: pd.DataFrame) -> str:
+    """The table's column of that name, its case aside where no other one is meant; blank for none."""
+    alike = [c for c in table.columns if c.casefold() == column.casefold()]
+    return column if column in alike else alike[0] if len(alike) == 1 else ""
 
 
 def _lookup(table: pd.DataFrame, key: str, column: str, ids: Sequence[str]) -> np.ndarray:

@@ -46,7 +46,8 @@ def read_diagnoses(
 
     Raises `StudyError` where nothing can be joined, or an id stands twice.
     """
-    found, truth = read_by_study(predictions), read_by_study(labels)
+    found = read_by_study(predictions)
+    truth = read_by_study(labels, [c for c in found.columns if c not in ABOUT])
     names = [c for c in found.columns if c in truth.columns and c not in ABOUT]
     if not names:
         raise StudyError(

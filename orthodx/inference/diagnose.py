@@ -23,13 +23,13 @@ from orthodx.requests import DiagnoseRequest, takes
 from orthodx.studies.discover import among, find_series, require_any
 from orthodx.studies.identity import pseudonym
 from orthodx.studies.keys import study_key
-from orthodx.studies.manifest import write_table
 from orthodx.studies.read_ahead import read_ahead
 from orthodx.studies.receipts import DONE, Receipts
 from orthodx.studies.records import Record
 from orthodx.studies.run_record import inputs_of, sha256, write_run
 from orthodx.studies.series import Series
 from orthodx.studies.study import Study
+from orthodx.studies.tables import write_table
 from orthodx.studies.volume import Volume
 
 PREDICTIONS = "predictions.csv"

@@ -23,13 +23,14 @@ from orthodx.inference.sided_pairs import settle_pairs
 from orthodx.networks.device import memory_errors, pick_device
 from orthodx.requests import SegmentRequest, takes
 from orthodx.studies.discover import among, find_series, require_any
-from orthodx.studies.manifest import MANIFEST, write_table
+from orthodx.studies.manifest import MANIFEST
 from orthodx.studies.mask_files import VOLUMES
 from orthodx.studies.nifti import write_mask
 from orthodx.studies.read_ahead import read_ahead
 from orthodx.studies.receipts import DONE, Receipts
 from orthodx.studies.run_record import inputs_of, write_run
 from orthodx.studies.series import Series
+from orthodx.studies.tables import write_table
 from orthodx.studies.volume import Volume
 
 FORMATS = {"nifti": ".nii.gz", "dicom-seg": ".seg.dcm"}

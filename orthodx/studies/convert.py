@@ -18,13 +18,14 @@ from orthodx.studies.dicom import Named, name_stacks, open_dicom, say_left_out
 from orthodx.studies.discover import files_under
 from orthodx.studies.grouping import LeftOut
 from orthodx.studies.identity import key_path, load_key, pseudonym
-from orthodx.studies.manifest import COLUMNS, MANIFEST, write_table
+from orthodx.studies.manifest import COLUMNS, MANIFEST
 from orthodx.studies.nifti import write_image
 from orthodx.studies.processes import spread
 from orthodx.studies.receipts import DONE, Receipts
 from orthodx.studies.run_record import write_json, write_run
 from orthodx.studies.sidecar import sidecar
 from orthodx.studies.site_map import SiteMap, read_site_map
+from orthodx.studies.tables import write_table
 
 MANIFEST_COLUMNS = (*COLUMNS, "ti", "etl", "echo", "part", "modality", "warnings")
 SERIES_COLUMNS = ("study_id", "series_id", "status", "reason", "modality", "part", "echo", "slices", "files")

@@ -20,12 +20,13 @@ from orthodx.errors import NoInputError, StudyError, UsageError
 from orthodx.joints import View
 from orthodx.studies import dicom
 from orthodx.studies.keys import file_name, study_key
-from orthodx.studies.manifest import MANIFEST, read_manifest, read_table
+from orthodx.studies.manifest import MANIFEST, read_manifest
 from orthodx.studies.mask_files import VOLUMES, stem_of
 from orthodx.studies.nifti import is_nifti, read_volume
 from orthodx.studies.receipts import DONE
 from orthodx.studies.series import Series
 from orthodx.studies.study import Study, studies_of
+from orthodx.studies.tables import read_table
 from orthodx.studies.view import OBLIQUE_DEGREES, view_of
 
 RESULT_FOLDERS = {"truth", "masks", "previews", "labelstr", "labelsts"}  # the last two are nnU-Net's

@@ -6,6 +6,8 @@ import hashlib
 import re
 import unicodedata
 
+from orthodx.studies.readable import readable
+
 _ODD = re.compile(r"[^\w.-]+")  # \w: letters and digits of any script
 _LEADING = re.compile(r"^[.-]+")  # hidden files, and names that look like options
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # on Windows
@@ -13,14 +15,15 @@ _LONGEST = 120
 
 
 def study_key(text: object) -> str:
-    """What a patient, study or series id is joined by in every table: itself, without outer blanks, composed (NFC).
+    """What a patient, study or series id is joined by in every table: itself, without outer blanks, composed (NFC),
+    and `readable`.
 
     Case counts, and so do leading zeros.
 
     >>> study_key(" Mu\\u0308ller ") == study_key("M\\u00fcller")
     True
     """
-    return unicodedata.normalize("NFC", str(text)).strip()
+    return unicodedata.normalize("NFC", readable(str(text).strip()))
 
 
 def file_name(key: str) -> str:

@@ -12,8 +12,8 @@ import pandas as pd
 
 from orthodx.errors import StudyError
 from orthodx.studies.keys import study_key
-from orthodx.studies.manifest import read_table
 from orthodx.studies.records import RECORD_COLUMNS, Record
+from orthodx.studies.tables import read_table
 
 LABELS_FILE, RECORDS_FILE = "labels.csv", "ehr.csv"
 LABEL_FIX = "write 1, 0, or nothing where it is unknown"
@@ -51,7 +51,7 @@ def read_labels(path: Path, names: Sequence[str]) -> Labels:
 
     Raises `StudyError` where no name is a column, a study stands twice, or a cell is not 1, 0 or blank.
     """
-    table = read_by_study(path)
+    table = read_by_study(path, names)
     refuse_repeated(table, path)
     there = [name for name in names if name in table.columns]
     if not there:
@@ -71,9 +71,9 @@ def read_labels(path: Path, names: Sequence[str]) -> Labels:
     return Labels(tuple(table["study_id"]), tuple(names), values, tuple(n for n in names if n not in there))
 
 
-def label_columns(path: Path) -> tuple[str, ...]:
-    """Columns of a table of labels that are no ids."""
-    return tuple(c for c in read_by_study(path).columns if not c.endswith("_id") and c)
+def label_columns(path: Path, known: Sequence[str] = ()) -> tuple[str, ...]:
+    """Columns of a table of labels that are no ids. known: labels that are found however they are spelled."""
+    return tuple(c for c in read_by_study(path, known).columns if not c.endswith("_id"))
 
 
 def read_records(path: Path) -> dict[str, Record]:
@@ -81,12 +81,8 @@ def read_records(path: Path) -> dict[str, Record]:
 
     Raises `StudyError` where none of them is there, a study stands twice, or a cell cannot be true.
     """
-    table = read_by_study(path)
+    table = read_by_study(path, RECORD_COLUMNS)
     refuse_repeated(table, path)
-    table.columns = ["_".join(str(c).casefold().split()) for c in table.columns]
-    twice = [c for c in RECORD_COLUMNS if list(table.columns).count(c) > 1]
-    if twice:
-        raise StudyError(f"{path.name}: the column '{twice[0]}' stands twice", hint="keep one of the two")
     if not set(RECORD_COLUMNS) & set(table.columns):
         raise StudyError(f"{path.name}: has no column of a record", hint=f"name them {', '.join(RECORD_COLUMNS)}")
     records = {}
@@ -98,17 +94,16 @@ def read_records(path: Path) -> dict[str, Record]:
     return records
 
 
-def read_by_study(path: Path) -> pd.DataFrame:
-    """A table of text with a column study_id of `study_key`s; empty rows are dropped, the index still counts them.
+def read_by_study(path: Path, known: Sequence[str] = ()) -> pd.DataFrame:
+    """A table of text with a column study_id of `study_key`s, by `read_table`. known: further columns it may have.
 
     Raises `StudyError` without that column.
     """
-    table = read_table(path)
+    table = read_table(path, ("study_id", "patient_id", "series_id", *known))
     if "study_id" not in table.columns:
         raise StudyError(f"{path.name}: has no column 'study_id'", hint="one row a study, named by study_id")
-    table = table.fillna("")  # a row that ends early
     table["study_id"] = table["study_id"].map(study_key)
-    return table[(table.apply(lambda column: column.str.strip()) != "").any(axis=1)]
+    return table
 
 
 def refuse_repeated(table: pd.DataFrame, path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from orthodx.errors import UsageError
-from orthodx.studies.manifest import read_table
+from orthodx.studies.tables import read_table
 
 _TAGS = {"institution": "InstitutionName", "station": "StationName", "serial": "DeviceSerialNumber"}
 _COLUMNS = {"center", "vendor", "study_id", "patient_id", *_TAGS}
@@ -39,15 +39,15 @@ def read_site_map(path: Path) -> SiteMap:
     """Read the CSV; raises `UsageError` for a missing or unknown column or an empty center."""
     if not path.is_file():
         raise UsageError(f"{path}: no such site map", hint="give a CSV with a column 'center'")
-    table = read_table(path)
+    table = read_table(path, _COLUMNS)
     unknown = [c for c in table.columns if c not in _COLUMNS]
     if "center" not in table.columns or unknown:
         wrong = f"unknown column '{unknown[0]}'" if unknown else "no column 'center'"
         raise UsageError(f"{path.name}: {wrong}", hint=f"columns are {', '.join(sorted(_COLUMNS))}")
     rows = []
-    for number, record in enumerate(table.to_dict("records"), start=2):
+    for at, record in zip(table.index, table.to_dict("records"), strict=True):
         center = str(record.pop("center")).strip()
         if not center:
-            raise UsageError(f"{path.name}: line {number} names no center", hint="fill it or delete the line")
+            raise UsageError(f"{path.name}: row {at + 2} names no center", hint="fill it or delete the row")
         rows.append(({str(c): str(v).strip().casefold() for c, v in record.items() if str(v).strip()}, center))
     return SiteMap(tuple(rows))

@@ -13,11 +13,12 @@ import torch
 
 from orthodx.errors import UsageError
 from orthodx.studies.labels import LABELS_FILE, RECORDS_FILE
-from orthodx.studies.manifest import COLUMNS, write_table
+from orthodx.studies.manifest import COLUMNS
 from orthodx.studies.nifti import write_image
 from orthodx.studies.processes import spread
 from orthodx.studies.records import RECORD_COLUMNS
 from orthodx.studies.run_record import write_json
+from orthodx.studies.tables import write_table
 from orthodx.studies.view import OBLIQUE_DEGREES, view_of
 from orthodx.synth.anatomy import Anatomy
 from orthodx.synth.deformation import Deformation, random_deformation

@@ -15,9 +15,10 @@ from orthodx.joints import Joint
 from orthodx.requests import Task, TransferRequest
 from orthodx.studies.discover import find_series, require_any
 from orthodx.studies.labels import LABELS_FILE, read_labels
-from orthodx.studies.manifest import COLUMNS, read_table, write_table
+from orthodx.studies.manifest import COLUMNS
 from orthodx.studies.mask_files import TRUTH, truth_of
 from orthodx.studies.study import Study
+from orthodx.studies.tables import read_table, write_table
 from orthodx.studies.writing import atomic
 from orthodx.training.diagnosis.splits import Case, person_index, refuse_leakage, split
 from orthodx.training.diagnosis.study_cases import labels_in, table_of

@@ -19,9 +19,9 @@ from orthodx.inference.diagnose import PREDICTIONS, diagnose
 from orthodx.inference.segment import segment
 from orthodx.joints import Joint, open_joint
 from orthodx.requests import Task, TransferRequest, takes
-from orthodx.studies.manifest import write_table
 from orthodx.studies.receipts import DONE, Receipts
 from orthodx.studies.run_record import write_run
+from orthodx.studies.tables import write_table
 from orthodx.training.finetune import finetune
 from orthodx.training.sources import joint_of_data
 from orthodx.trials.arms import Arm, Plan, planned, rank

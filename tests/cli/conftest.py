@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from orthodx.studies.manifest import write_table
 from orthodx.studies.nifti import write_image
+from orthodx.studies.tables import write_table
 
 RADIUS, DISC, CODES = 1, 4, ("TFCC", "FRACTURE")
 

@@ -15,8 +15,8 @@ from orthodx.joints import KNEE, View
 from orthodx.networks.encoders.ortho import OrthoConfig, OrthoEncoder
 from orthodx.networks.heads import pooled
 from orthodx.networks.heads.pooled import DiagnoseHead
-from orthodx.studies.manifest import write_table
 from orthodx.studies.nifti import write_image
+from orthodx.studies.tables import write_table
 from orthodx.synth.bank import write_bank
 
 SMALL = ("--head", "mean", "--preset", "tiny", "--region", 4, 32, 32, "--pixel-mm", 2, "--view", "sagittal",

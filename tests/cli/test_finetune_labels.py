@@ -11,8 +11,8 @@ from orthodx.bundles.bundle import open_bundle
 from orthodx.cli.app import app
 from orthodx.joints import KNEE
 from orthodx.networks import ENCODERS
-from orthodx.studies.manifest import write_table
 from orthodx.studies.nifti import write_image
+from orthodx.studies.tables import write_table
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 COLUMNS = ("patient_id", "study_id", "series_id", "path", "joint", "view", "center")

@@ -11,7 +11,7 @@ from orthodx.cli.app import app
 from orthodx.networks.encoders.ortho import OrthoConfig, OrthoEncoder
 from orthodx.networks.heads import pooled
 from orthodx.studies.keys import file_name
-from orthodx.studies.manifest import write_table
+from orthodx.studies.tables import write_table
 from orthodx.synth.dicom_writer import write_dicom_series
 
 IDS = ("Knee 001/A", "case 7", "Müller", "-12", "007", "7", "=1+1", "muller", "a,b", "1e5", "NA", "Knee 001 A")

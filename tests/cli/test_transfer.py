@@ -14,7 +14,7 @@ from orthodx.grid.spec import GridSpec
 from orthodx.joints import KNEE, View
 from orthodx.networks.encoders.ortho import OrthoConfig, OrthoEncoder
 from orthodx.networks.heads import pooled
-from orthodx.studies.manifest import write_table
+from orthodx.studies.tables import write_table
 
 WRIST = Path(__file__).parents[2] / "examples/joints/wrist.toml"
 TINY = OrthoConfig(channels=(16, 16, 16, 16), time_channels=16)

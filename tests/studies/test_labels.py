@@ -5,8 +5,8 @@ import pytest
 
 from orthodx.errors import StudyError
 from orthodx.studies.labels import read_labels, read_records
-from orthodx.studies.manifest import write_table
 from orthodx.studies.records import RECORD_COLUMNS, Record
+from orthodx.studies.tables import write_table
 from orthodx.synth.grammar import synthetic
 
 

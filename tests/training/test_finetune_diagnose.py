@@ -17,8 +17,8 @@ from orthodx.joints import View
 from orthodx.networks.encoders.ortho import OrthoConfig, OrthoEncoder
 from orthodx.networks.heads import pooled
 from orthodx.studies.discover import find_series
-from orthodx.studies.manifest import write_table
 from orthodx.studies.nifti import write_image
+from orthodx.studies.tables import write_table
 from orthodx.training.bundling import bundle_diagnosis, refuse_other_grid
 from orthodx.training.diagnosis.fit import Cohort, fit_diagnosis
 from orthodx.training.diagnosis.stage_one import DiagnosisConfig

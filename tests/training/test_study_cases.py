@@ -7,9 +7,9 @@ from orthodx.errors import NoInputError, UsageError
 from orthodx.grid.region import RegionSpec
 from orthodx.grid.spec import GridSpec
 from orthodx.joints import KNEE, Abnormality, Joint, View
-from orthodx.studies.manifest import write_table
 from orthodx.studies.nifti import write_image
 from orthodx.studies.series import Series
+from orthodx.studies.tables import write_table
 from orthodx.studies.volume import Volume
 from orthodx.training.diagnosis import study_cases
 from orthodx.training.diagnosis.study_cases import labels_in, open_cases, table_of

@@ -23,8 +23,8 @@ from orthodx.networks.diagnosis.combinations import StudyRows, by_study, stacked
 from orthodx.networks.diagnosis.diagnoser import Diagnoser
 from orthodx.networks.diagnosis.record_coding import RecordCoding
 from orthodx.studies.labels import LABELS_FILE, RECORDS_FILE
-from orthodx.studies.manifest import write_table
 from orthodx.studies.run_record import sha256, write_json
+from orthodx.studies.tables import write_table
 from orthodx.training import checkpoint
 from orthodx.training.diagnosis import fusion_stage
 from orthodx.training.diagnosis.calibration import fit_temperature, fit_thresholds

@@ -138,7 +138,7 @@ def labels_in(table: Path, joint: Joint, say: Callable[[str], None]) -> tuple[st
     """What a table of labels teaches: the joint's abnormalities that it has columns for, or, of a joint that names
     none, all of them. Other columns are told.
     """
-    columns = label_columns(table)
+    columns = label_columns(table, joint.codes)
     names = tuple(code for code in joint.codes if code in columns) if joint.codes else columns
     strangers = [column for column in columns if column not in names]
     if not names:

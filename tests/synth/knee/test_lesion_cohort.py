@@ -14,8 +14,9 @@ from orthodx.errors import UsageError
 from orthodx.grid.spec import GridSpec
 from orthodx.joints import KNEE, View
 from orthodx.studies.discover import find_series
-from orthodx.studies.manifest import read_manifest, read_table
+from orthodx.studies.manifest import read_manifest
 from orthodx.studies.records import RECORD_COLUMNS
+from orthodx.studies.tables import read_table
 from orthodx.synth import grammar
 from orthodx.synth.knee import SYNTHETIC
 from orthodx.synth.knee.injuries import PAINTERS

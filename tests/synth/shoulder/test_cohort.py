@@ -13,7 +13,8 @@ from orthodx.cli.app import app
 from orthodx.grid.spec import GridSpec
 from orthodx.joints import SHOULDER, View
 from orthodx.studies.discover import find_series
-from orthodx.studies.manifest import read_manifest, read_table
+from orthodx.studies.manifest import read_manifest
+from orthodx.studies.tables import read_table
 from orthodx.studies.view import view_of
 from orthodx.synth import grammar
 from orthodx.synth.anatomy_bank import AnatomyBank

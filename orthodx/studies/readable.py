@@ -1,0 +1,32 @@
+"""Text of unknown origin, fit to be shown: file names of old CDs, names that would drive a terminal."""
+
+from __future__ import annotations
+
+import re
+
+_STRAY = re.compile(r"[\ud800-\udfff]")  # bytes of a file name that are not UTF-8, as Python keeps them
+# what moves a cursor, rings a bell, or turns the direction of writing
+_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def readable(text: object, keep: str = "") -> str:
+    """Text that any file and any terminal takes: stray bytes read as Windows-1252, control signs as escapes.
+
+    keep: control signs that may stay, such as the line feeds of a page.
+
+    >>> readable("M\\udcfcller"), readable("a\\x1b[31m")
+    ('Müller', 'a\\\\x1b[31m')
+    """
+    seen = _STRAY.sub(lambda sign: _as_windows(ord(sign[0])), str(text))
+    return _UNSEEN.sub(lambda sign: sign[0] if sign[0] in keep else _escaped(sign[0]), seen)
+
+
+def _as_windows(code: int) -> str:
+    """A byte that `surrogateescape` kept, as the sign it had on most machines of its time."""
+    if not 0xDC80 <= code <= 0xDCFF:
+        return "\ufffd"
+    return bytes([code - 0xDC00]).decode("cp1252", "replace")
+
+
+def _escaped(sign: str) -> str:
+    return sign.encode("unicode_escape").decode("ascii")
