@@ -79,7 +79,9 @@ def show(done: Evaluation, voice: Voice) -> None:
     """The headline numbers as a table."""
     from rich.console import Console
 
-    console = Console(file=voice.file, width=None if voice.file.isatty() else 110)
+    console = Console(
+        file=voice.file, markup=False, emoji=False, highlight=False, width=None if voice.file.isatty() else 110
+    )
     for table in _tables(done):
         console.print(table)
 

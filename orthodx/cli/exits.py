@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Iterator
 
 from orthodx.errors import NoInputError, OrthodxError, StudyError
+from orthodx.studies.readable import readable
 
 OK, BUG, USAGE, NO_INPUT, SOME_FAILED = 0, 1, 2, 3, 8
 PIPE_CLOSED = 141  # 128 + SIGPIPE, as shells know it
@@ -17,7 +18,7 @@ PIPE_CLOSED = 141  # 128 + SIGPIPE, as shells know it
 def say_error(message: str, hint: str | None = None) -> None:
     """One line on stderr."""
     line = f"error: {message}" + (f" -> {hint}" if hint else "")
-    print(line.replace("\n", " "), file=sys.stderr)
+    print(readable(line.replace("\n", " ")), file=sys.stderr)
 
 
 @contextlib.contextmanager

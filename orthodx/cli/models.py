@@ -10,9 +10,14 @@ import typer
 from orthodx.cli import exits
 from orthodx.cli.options import A_JOINT, Debug, Json, print_json
 from orthodx.joints import DEFAULT_JOINT
+from orthodx.studies.readable import readable
 
 app = typer.Typer(help="List, show and verify models.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="Name of a shipped model, or a bundle folder.")]
+
+
+def _say(line: str) -> None:
+    print(readable(line))
 
 
 @app.command("list")
@@ -29,10 +34,10 @@ def list_models(json: Json = False, debug: Debug = False) -> None:
             return
         for m in models:
             tasks, views = ", ".join(m.tasks) or "encoders only", ", ".join(map(str, m.encoders))
-            print(f"model    {m.name} {m.version}  {m.joint.name}: {tasks}  ({views})")
+            _say(f"model    {m.name} {m.version}  {m.joint.name}: {tasks}  ({views})")
         for kind, names in plugins.items():
             for name, origin in names.items():
-                print(f"{kind:8} {name}  from {origin}")
+                _say(f"{kind:8} {name}  from {origin}")
 
 
 @app.command()
@@ -43,7 +48,8 @@ def show(name: Name, debug: Debug = False) -> None:
 
         bundle = open_bundle(name)
         card = bundle.path / "MODEL_CARD.md"
-        print((card if card.is_file() else bundle.path / INFO).read_text(encoding="utf-8"))
+        text = (card if card.is_file() else bundle.path / INFO).read_text(encoding="utf-8", errors="replace")
+        print(readable(text, keep="\t\n"))
 
 
 @app.command()
@@ -55,7 +61,7 @@ def verify(name: Name, debug: Debug = False) -> None:
 
         bundle = open_bundle(name)
         for line in check(bundle):
-            print(f"ok  {line}")
+            _say(f"ok  {line}")
 
 
 @app.command("import")
@@ -80,7 +86,7 @@ def import_models(
                 raise UsageError(f"'{item}' is not VIEW=FILE", hint="each of sagittal=, coronal=, axial= once")
             files[View(view)] = Path(path)
         bundle = import_released(files, out, name=name)
-        print(f"-> {bundle.path}  ({', '.join(map(str, files))})")
+        _say(f"-> {bundle.path}  ({', '.join(map(str, files))})")
 
 
 @app.command()
@@ -108,4 +114,4 @@ def pack(
             licence=licence,
             sources=source or [],
         )
-        print(f"-> {bundle.path}  ({', '.join(map(str, bundle.info.encoders))})")
+        _say(f"-> {bundle.path}  ({', '.join(map(str, bundle.info.encoders))})")

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from orthodx.joints import JOINTS
+from orthodx.studies.readable import readable, readable_values
 
 A_JOINT = f"{', '.join(JOINTS)}, or a TOML file"
 STUDIES = typer.Argument(
@@ -55,7 +56,7 @@ class Voice:
     def say(self, text: str) -> None:
         """Print one line."""
         if not self.quiet:
-            print(text, file=self.file, flush=True)
+            print(readable(text), file=self.file, flush=True)
 
     def note(self, text: str) -> None:
         """Print a line worth knowing."""
@@ -75,7 +76,7 @@ class Voice:
             task = bar.add_task("", total=None)
 
             def tell(line: str, done: int, total: int) -> None:
-                bar.console.print(line, markup=False, highlight=False)
+                bar.console.print(readable(line), markup=False, highlight=False)
                 bar.update(task, completed=done, total=total)
 
             yield tell
@@ -85,4 +86,4 @@ def print_json(value: object) -> None:
     """The one JSON object on stdout."""
     import json
 
-    print(json.dumps(value, default=str))
+    print(json.dumps(readable_values(value)))

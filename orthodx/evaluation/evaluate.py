@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from orthodx.errors import NoInputError, StudyError
 from orthodx.evaluation.comparison import Run, compare_diagnoses, compare_masks
 from orthodx.evaluation.diagnosis import Threshold, score_diagnoses, thresholds
 from orthodx.evaluation.diagnosis_groups import score_groups
@@ -81,7 +82,8 @@ def evaluate(
     joint = joint_of(request.joint, inputs, attributes.manifest, notices)
     opener = Opener(request, inputs, attributes, joint, notices, progress)
     ours = (inputs.diagnosis[0] if inputs.diagnosis else None, inputs.segmentation[0] if inputs.segmentation else None)
-    runs = _distinct([opener(*ours), *(opener(*compared_paths(path), ours=False) for path in request.compare)])
+    compared = [compared_paths(path) for path in request.compare]
+    runs = _distinct([opener(*ours), *filter(None, (opener.compared(*paths) for paths in compared))])
     run, at, rows = runs[0], dict[str, Threshold](), list[Row]()
     groups: dict[str, np.ndarray] = {}
     series_groups: dict[str, np.ndarray] = {}
@@ -123,12 +125,25 @@ class Opener:
     notices: Notices
     progress: Callable[[str, int, int], None]
 
+    def compared(self, table: Path | None, masks: Path | None) -> Run | None:
+        """Another run; None, and said, where it cannot be read."""
+        try:
+            return self(table, masks, ours=False)
+        except (StudyError, NoInputError) as error:
+            self.notices.refuse(f"--compare {table or masks}: {error}", error.hint)
+            return None
+
     def __call__(self, table: Path | None, masks: Path | None, *, ours: bool = True) -> Run:
         """One run; of compared ones little is said."""
         inputs, request, notices = self.inputs, self.request, self.notices
         read = scores = None
         if table is not None and inputs.diagnosis:
-            read = read_diagnoses(table, inputs.diagnosis[1], self.attributes, notices, quiet=not ours)
+            try:
+                read = read_diagnoses(table, inputs.diagnosis[1], self.attributes, notices, quiet=not ours)
+            except StudyError as error:
+                if masks is None or not inputs.segmentation:
+                    raise
+                notices.refuse(f"{error}; masks are scored without it", error.hint)
         if masks is not None and inputs.segmentation:
             name = "ours" if ours else f"compared-{masks.resolve().parent.name}-{masks.name}"
             scores = score_masks(

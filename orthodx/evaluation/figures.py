@@ -24,6 +24,8 @@ from orthodx.evaluation.operating import BINS, net_benefit, proportion
 from orthodx.evaluation.ranking import roc_points
 from orthodx.evaluation.resampling import PatientBootstrap
 from orthodx.evaluation.rows import Row, find
+from orthodx.studies.keys import file_name
+from orthodx.studies.readable import readable
 from orthodx.studies.writing import atomic
 
 INK, BLUE, ORANGE, GREY = "#1c2024", "#3a80d2", "#e07a2f", "#8c939b"
@@ -61,7 +63,7 @@ def _finish(figure: Figure, folder: Path, name: str, alt: str, wide: bool = Fals
         warnings.filterwarnings("ignore", message="Glyph")  # names in scripts the font lacks; SVG keeps them as text
         figure.savefig(buffer, format="svg", metadata={"Date": None})
         figure.savefig(temporary, format="png", dpi=150)
-    svg = buffer.getvalue()
+    svg = readable(buffer.getvalue(), keep="\t\n")
     with atomic(folder / f"{name}.svg") as temporary:
         temporary.write_text(svg, encoding="utf-8")
     page = svg[svg.index("<svg") :].replace(INK, "currentColor").replace("fill: #ffffff", "fill: none")
@@ -69,8 +71,8 @@ def _finish(figure: Figure, folder: Path, name: str, alt: str, wide: bool = Fals
 
 
 def safe(text: str) -> str:
-    """A file-name part."""
-    return "".join(c if c.isalnum() else "_" for c in text).strip("_") or "unnamed"
+    """A file-name part, no two alike."""
+    return file_name(text.replace(" ", "_"))
 
 
 def roc(label: LabelCases, row: Row, folder: Path, resamples: int, seed: int) -> Picture:
@@ -85,7 +87,7 @@ def roc(label: LabelCases, row: Row, folder: Path, resamples: int, seed: int) ->
         ax.fill_between(grid, low, high, color=BLUE, alpha=0.22, linewidth=0)
         ax.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls="--")
         ax.plot(fpr, tpr, color=BLUE, lw=1.6)
-        _square(ax, "1 − specificity", "sensitivity", f"{label.name}: AUROC {row.value:.3f}")
+        _square(ax, "1 − specificity", "sensitivity", f"{_brief(label.name)}: AUROC {row.value:.3f}")
         alt = f"ROC curve of {label.name}, AUROC {row.value:.3f} ({row.low:.3f} to {row.high:.3f})"
         return _finish(figure, folder, f"roc_{safe(label.name)}", alt)
 
@@ -101,7 +103,7 @@ def calibration(label: LabelCases, folder: Path) -> Picture:
         if len(bins) == len(share):
             ax.vlines(mean, [b.low for b in bins], [b.high for b in bins], color=BLUE, lw=1, alpha=0.7)
         ax.plot(mean, share, color=BLUE, lw=1.2, marker="o", ms=4)
-        _square(ax, "predicted probability", "observed share", f"{label.name}: calibration")
+        _square(ax, "predicted probability", "observed share", f"{_brief(label.name)}: calibration")
         return _finish(figure, folder, f"calibration_{safe(label.name)}", f"Calibration curve of {label.name}")
 
 
@@ -117,7 +119,7 @@ def decision_curve(label: LabelCases, threshold: float, folder: Path) -> Picture
         ax.plot(at, model, color=BLUE, lw=1.6, label="model")
         ax.axvline(threshold, color=GREY, lw=0.8, ls=":")
         ax.set(xlim=(0, 1), ylim=(-0.05, max(0.05, prevalence * 1.1)), xlabel="threshold", ylabel="net benefit")
-        ax.set_title(f"{label.name}: decision curve")
+        ax.set_title(f"{_brief(label.name)}: decision curve")
         ax.legend(loc="upper right")
         return _finish(figure, folder, f"benefit_{safe(label.name)}", f"Net benefit of {label.name} over thresholds")
 
@@ -142,17 +144,23 @@ def forest(rows: Sequence[Row], metric_name: str, grouping: str, folder: Path, n
             if not known:
                 ax.text(0.01, y, "n too small", transform=ax.get_yaxis_transform(), va="center", fontsize=7, color=GREY)
         ax.set_yticks(range(len(lines)))
-        ax.set_yticklabels([_heading(x) if isinstance(x, str) else x.group for x in lines])
+        ax.set_yticklabels([_heading(x) if isinstance(x, str) else _brief(x.group) for x in lines])
         for tick, line in zip(ax.get_yticklabels(), lines, strict=True):
             tick.set_fontweight("bold" if isinstance(line, str) else "normal")
-        ax.set(ylim=(len(lines) - 0.5, -0.5), xlabel=metric_name, title=f"{metric_name} by {grouping}")
+        ax.set(ylim=(len(lines) - 0.5, -0.5), xlabel=metric_name, title=f"{metric_name} by {_brief(grouping, 60)}")
         ax.grid(axis="x", color=GREY, alpha=0.25, lw=0.6)
         ax.tick_params(axis="y", length=0)
         return _finish(figure, folder, name, f"{metric_name} with 95 % intervals by {grouping}", wide=True)
 
 
 def _heading(target: str) -> str:
-    return target.replace("_", " ")
+    return _brief(target.replace("_", " "))
+
+
+def _brief(name: str, most: int = 40) -> str:
+    """A name that leaves room for the figure; wide signs count twice."""
+    wide = [2 if ord(sign) > 0x2E80 else 1 for sign in name]
+    return name if sum(wide) <= most else name[: int(np.searchsorted(np.cumsum(wide), most - 1))] + "…"
 
 
 def strips(scores: pd.DataFrame, rows: Sequence[Row], metric: str, metric_name: str, folder: Path) -> Picture:

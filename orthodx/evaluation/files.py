@@ -12,6 +12,7 @@ from orthodx.evaluation.diagnosis import TASK as DIAGNOSIS
 from orthodx.evaluation.rows import COLUMNS, for_table, plain
 from orthodx.evaluation.segment_scores import METRICS
 from orthodx.evaluation.segmentation import TASK as SEGMENTATION
+from orthodx.studies.readable import readable, readable_values
 from orthodx.studies.run_record import sha256, versions, write_json
 from orthodx.studies.tables import write_table
 
@@ -41,7 +42,8 @@ def summary(e: Evaluation) -> dict[str, Any]:
         "created": e.started.isoformat(timespec="seconds"),
         "run": e.run.facts.name,
         "compared": [run.facts.name for run in e.others],
-        "inputs": {k: {"name": v.name, "sha256": sha256(v) if v.is_file() else "folder"} for k, v in files.items()},
+        "inputs": {k: {"name": readable(v.name), "sha256": sha256(v) if v.is_file() else "folder"}
+                   for k, v in files.items()},
         "settings": {k: list(v) if isinstance(v, tuple) else v for k, v in vars(e.settings).items()},
         "thresholds": {k: vars(t) for k, t in e.thresholds.items()},
         "counts": counts,
@@ -60,7 +62,7 @@ def write_files(e: Evaluation, out: Path) -> None:
     groups = list(dict.fromkeys([*e.groups, *e.series_groups]))
     columns = ("task", "patient_id", "study_id", "series_id", "target", "metric", "value", "state", *groups)
     write_table(out / CASE_FILE, [*_diagnosis_cases(e), *_mask_cases(e)], columns)
-    write_json(out / SUMMARY_FILE, e.summary)
+    write_json(out / SUMMARY_FILE, readable_values(e.summary))
 
 
 def _diagnosis_cases(e: Evaluation) -> list[dict[str, Any]]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import pandas as pd
 
-from orthodx.errors import NoInputError, UsageError
+from orthodx.errors import NoInputError, StudyError, UsageError
 from orthodx.evaluation.notices import Notices
 from orthodx.evaluation.run_facts import RUN, read_facts
 from orthodx.joints import DEFAULT_JOINT, JOINTS, Joint, joint_beside, open_joint
@@ -19,6 +20,7 @@ from orthodx.studies.study import mixed_studies
 
 PREDICTIONS = "predictions.csv"
 MASKS, TRUTH = "masks", "truth"
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True)
@@ -84,11 +86,15 @@ def find_inputs(folder: Path, named: dict[str, Path | None], notices: Notices) -
 
 
 def read_attributes(inputs: Inputs, notices: Notices) -> Attributes:
-    """Manifest and EHR table; rows that name no study, and studies that mix patients, are refused by name."""
-    ehr = None if inputs.ehr is None else read_by_study(inputs.ehr)
-    if inputs.manifest is None:
+    """Manifest and EHR table; rows that name no study, and studies that mix patients, are refused by name.
+
+    A table that cannot be read is refused, and nothing is known of what it holds.
+    """
+    ehr = _read(inputs.ehr, read_by_study, notices)
+    read = _read(inputs.manifest, read_manifest, notices)
+    if inputs.manifest is None or read is None:
         return Attributes(None, ehr, frozenset())
-    rows, faults = read_manifest(inputs.manifest)
+    rows, faults = read
     for number, reason in faults:
         notices.refuse(f"{inputs.manifest.name} row {number}: {reason}", None)
     mixed = mixed_studies((row["study_id"], row["patient_id"]) for row in rows)
@@ -96,6 +102,14 @@ def read_attributes(inputs: Inputs, notices: Notices) -> Attributes:
         notices.refuse(f"{inputs.manifest.name}: {reason}", None)
     columns = None if rows else REQUIRED
     return Attributes(pd.DataFrame(rows, columns=columns, dtype=object), ehr, frozenset(mixed))
+
+
+def _read(path: Path | None, reader: Callable[[Path], Read], notices: Notices) -> Read | None:
+    try:
+        return None if path is None else reader(path)
+    except StudyError as error:
+        notices.refuse(f"{error}; the rest is scored without it", error.hint)
+        return None
 
 
 def joint_of(asked: str | Path | None, inputs: Inputs, manifest: pd.DataFrame | None, notices: Notices) -> Joint:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -118,7 +120,12 @@ def _item(guideline: str, asks: str, answer: Any) -> Item:
 
 def as_markdown(e: Evaluation) -> str:
     """`methods.md`: the paragraph and the list."""
-    lines = ["# Methods (draft)", "", methods(e), "", "# CLAIM / TRIPOD+AI (draft)", "",
+    lines = ["# Methods (draft)", "", _inert(methods(e)), "", "# CLAIM / TRIPOD+AI (draft)", "",
              "| guideline | item | from this run |", "|---|---|---|"]  # fmt: skip
-    lines += [f"| {i.guideline} | {i.asks} | {i.answer.replace('|', '/')} |" for i in checklist(e)]
+    lines += [f"| {i.guideline} | {i.asks} | {_inert(i.answer)} |" for i in checklist(e)]
     return "\n".join(lines) + "\n"
+
+
+def _inert(text: str) -> str:
+    """One line of Markdown that shows names as they are: no tag, link, picture or cell of theirs."""
+    return re.sub(r"([\[\]`|\\])", r"\\\1", html.escape(" ".join(text.split()), quote=False))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from orthodx.studies.readable import readable
+
 
 @dataclass
 class Notices:
@@ -16,14 +18,14 @@ class Notices:
 
     def refuse(self, message: str, hint: str | None) -> None:
         """A case or value that is left out because it cannot be trusted."""
-        line = f"{message} -> {hint}" if hint else message
+        line = readable(f"{message} -> {hint}" if hint else message)
         self.refused.append(line)
         self.tell(line, True)
 
     def note(self, message: str) -> None:
         """A fact that changes how the numbers are read."""
-        self.notes.append(message)
-        self.tell(message, False)
+        self.notes.append(readable(message))
+        self.tell(self.notes[-1], False)
 
 
 def some(names: Sequence[str], most: int = 4) -> str:

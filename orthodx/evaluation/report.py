@@ -22,6 +22,7 @@ from orthodx.evaluation.methods import as_markdown, checklist, methods
 from orthodx.evaluation.overview import COLUMN_NAMES, Sheet, number
 from orthodx.evaluation.rows import ALL_STRUCTURES, MACRO, Row, find
 from orthodx.evaluation.segmentation import TASK as SEGMENTATION
+from orthodx.studies.readable import readable
 from orthodx.studies.run_record import versions, write_run
 from orthodx.studies.writing import atomic
 
@@ -75,13 +76,13 @@ def write_report(e: Evaluation, out: Path) -> Evaluation:
     e = replace(e, summary=summary(e))
     write_files(e, out)
     with atomic(out / METHODS) as temporary:
-        temporary.write_text(as_markdown(e), encoding="utf-8")
+        temporary.write_text(readable(as_markdown(e), keep="\n"), encoding="utf-8")
     drawn = out / FIGURES
     sections = [s for s in (_diagnosis(e, drawn), _segmentation(e, drawn), *_groups(e, drawn), _compared(e),
                             _efficiency(e, drawn), *_worst(e, drawn)) if s is not None]  # fmt: skip
     page = _page(e, sections)
     with atomic(out / REPORT) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+        temporary.write_text(readable(page, keep="\t\n"), encoding="utf-8")
     facts = {k: e.summary[k] for k in ("inputs", "settings", "compared", "counts")}
     write_run(out / "run.json", command=e.command, started=e.started, facts=facts)
     return e

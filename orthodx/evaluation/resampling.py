@@ -66,7 +66,12 @@ class PatientBootstrap:
             yield counts[:, self.patient].astype(float)
 
     def intervals(self, *statistics: Callable[[np.ndarray], np.ndarray]) -> list[tuple[float, float]]:
-        """Percentile 95 % intervals; resamples in which a statistic is undefined (NaN) are left out of its own."""
+        """Percentile 95 % intervals; resamples in which a statistic is undefined (NaN) are left out of its own.
+
+        One patient gives no interval (NaN).
+        """
+        if int(self.patient.max()) < 1:
+            return [(float("nan"), float("nan"))] * len(statistics)
         drawn = [[statistic(w) for statistic in statistics] for w in self.weights()]
         return [percentiles(np.concatenate(values)) for values in zip(*drawn, strict=True)]
 

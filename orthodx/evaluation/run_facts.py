@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from orthodx.evaluation.notices import Notices
+from orthodx.studies.readable import readable, readable_values
 
 RUN = "run.json"
 
@@ -36,9 +37,9 @@ def read_facts(results: Path, notices: Notices) -> RunFacts:
     for path in (folder / f"{stem}.{RUN}", folder / RUN):
         if path.is_file():
             try:
-                record = dict(json.loads(path.read_text(encoding="utf-8")))
+                record = dict(readable_values(json.loads(path.read_text(encoding="utf-8"))))
                 break
-            except (ValueError, TypeError, OSError) as error:
+            except (ValueError, TypeError, OSError, RecursionError) as error:
                 notices.note(f"{path.name}: not a run record ({error}); thresholds and training facts stay unknown")
     model = record.get("model") if isinstance(record.get("model"), dict) else {}
     facts = {**record, **(model or {})}
@@ -47,7 +48,7 @@ def read_facts(results: Path, notices: Notices) -> RunFacts:
     scratch = facts.get("from_scratch")
     start = "" if scratch is None else ("from scratch" if scratch else "pretrained")
     return RunFacts(
-        name=name or "run",
+        name=readable(name) or "run",
         thresholds=_numbers(facts.get("thresholds")),
         label_fraction=_fraction(facts.get("label_fraction")),
         start=start,

@@ -161,4 +161,11 @@ def _patients(found: pd.DataFrame, manifest: pd.DataFrame | None, notices: Notic
     lost = patients == ""
     if lost.any() and not quiet:
         notices.note(f"{int(lost.sum())} studies name no patient; each counts as a patient of its own")
-    return patients.where(~lost, "study " + found["study_id"]).to_numpy(str)
+    told = patients.where(~lost, "study " + found["study_id"]).to_numpy(str)
+    names, many = np.unique(told, return_counts=True)
+    if many.max() > max(1, len(told) // 2) and not quiet:
+        notices.note(
+            f"{many.max()} of {len(told)} studies are of one patient, '{names[many.argmax()]}': patients make the "
+            "intervals; leave patient_id blank where it is unknown"
+        )
+    return told

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patheffects import withStroke
 
+from orthodx.inference.lettering import plain_lettering
 from orthodx.studies.writing import atomic
 
 MOST_OPAQUE = 0.4  # the anatomy below must stay readable
@@ -32,6 +33,7 @@ class Panel:
     title: str
 
 
+@plain_lettering()
 def write_heat_picture(path: Path, panels: Sequence[Panel], title: str, model: str, unit: str) -> None:
     """Grey slices with the heat over them, one colour scale in `unit` for all views, as PNG; written atomically."""
     figure = Figure(

@@ -12,6 +12,7 @@ from matplotlib.patches import Patch
 
 from orthodx.grid.canonical import canonical_axes
 from orthodx.grid.spec import AXES
+from orthodx.inference.lettering import plain_lettering
 from orthodx.joints import Joint, View
 from orthodx.studies.volume import Volume
 from orthodx.studies.writing import atomic
@@ -24,6 +25,7 @@ _OTHERS = {
 }
 
 
+@plain_lettering()
 def write_preview(path: Path, volume: Volume, labels: np.ndarray, view: View, joint: Joint, title: str) -> None:
     """Montage of six acquired slices, and one cut in each of the other planes, as PNG; written atomically."""
     axes, flips = canonical_axes(volume.affine, volume.shape, view)

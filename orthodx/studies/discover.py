@@ -104,7 +104,7 @@ def named_in(table: Path) -> set[str]:
     """The studies in a table's column study_id, as `study_key`; raises `UsageError` where there is none."""
     if not table.is_file():
         raise UsageError(f"--only: {table} is not there", hint="check the path")
-    rows = read_table(table)
+    rows = read_table(table, ("study_id",))
     if "study_id" not in rows.columns:
         raise UsageError(f"--only: {table.name} has no column 'study_id'", hint="name the studies in one")
     return {study_key(study) for study in rows["study_id"]} - {""}

@@ -11,7 +11,7 @@ from orthodx.studies.readable import readable
 _ODD = re.compile(r"[^\w.-]+")  # \w: letters and digits of any script
 _LEADING = re.compile(r"^[.-]+")  # hidden files, and names that look like options
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # on Windows
-_LONGEST = 120
+_LONGEST, _MOST_BYTES = 120, 200  # a file name has 255 bytes, and something follows
 
 
 def study_key(text: object) -> str:
@@ -37,6 +37,12 @@ def file_name(key: str) -> str:
     """
     key = study_key(key)
     name = _LEADING.sub("_", _ODD.sub("_", key)).rstrip(".")
-    if name == key and 0 < len(name) <= _LONGEST and not _RESERVED.fullmatch(name):
+    if (
+        name == key
+        and 0 < len(name) <= _LONGEST
+        and len(name.encode()) <= _MOST_BYTES
+        and not _RESERVED.fullmatch(name)
+    ):
         return name
-    return f"{name[: _LONGEST - 7] or 'unnamed'}-{hashlib.sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()[:6]}"
+    short = name[: _LONGEST - 7].encode()[: _MOST_BYTES - 7].decode(errors="ignore")
+    return f"{short or 'unnamed'}-{hashlib.sha256(key.encode()).hexdigest()[:6]}"

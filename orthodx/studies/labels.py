@@ -12,6 +12,7 @@ import pandas as pd
 
 from orthodx.errors import StudyError
 from orthodx.studies.keys import study_key
+from orthodx.studies.readable import readable
 from orthodx.studies.records import RECORD_COLUMNS, Record
 from orthodx.studies.tables import read_table
 
@@ -103,7 +104,7 @@ def read_by_study(path: Path, known: Sequence[str] = ()) -> pd.DataFrame:
     if "study_id" not in table.columns:
         raise StudyError(f"{path.name}: has no column 'study_id'", hint="one row a study, named by study_id")
     table["study_id"] = table["study_id"].map(study_key)
-    return table
+    return table.map(readable)
 
 
 def refuse_repeated(table: pd.DataFrame, path: Path) -> None:

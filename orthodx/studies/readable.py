@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 _STRAY = re.compile(r"[\ud800-\udfff]")  # bytes of a file name that are not UTF-8, as Python keeps them
 # what moves a cursor, rings a bell, or turns the direction of writing
@@ -19,6 +21,15 @@ def readable(text: object, keep: str = "") -> str:
     """
     seen = _STRAY.sub(lambda sign: _as_windows(ord(sign[0])), str(text))
     return _UNSEEN.sub(lambda sign: sign[0] if sign[0] in keep else _escaped(sign[0]), seen)
+
+
+def readable_values(value: Any) -> Any:
+    """The same lists and dictionaries, every text of them `readable`."""
+    if isinstance(value, Mapping):
+        return {readable(name): readable_values(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [readable_values(one) for one in value]
+    return value if value is None or isinstance(value, (bool, int, float)) else readable(value)
 
 
 def _as_windows(code: int) -> str:

@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from orthodx.studies.readable import readable_values
 from orthodx.studies.writing import atomic
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def write_run(path: Path, *, command: Sequence[str], started: datetime, facts: d
         "platform": platform.platform(terse=True),
         **facts,
     }
-    write_json(path, record)
+    write_json(path, readable_values(record))
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -132,7 +132,7 @@ def _names(head: _Line, known: Collection[str], table: str) -> list[str]:
     """Column names as the program knows them; blank for none."""
     squeezed = Counter(map(_squeezed, known))
     spelled = {_squeezed(column): column for column in known if squeezed[_squeezed(column)] == 1}
-    told = [_as_it_was(cell.strip().strip("\ufeff\u200b")) for cell in head.cells]
+    told = [readable(_as_it_was(cell.strip().strip("\ufeff\u200b"))) for cell in head.cells]
     names = [cell if cell in known else spelled.get(_squeezed(cell), cell) for cell in told]
     twice = next((column for i, column in enumerate(names) if column and column in names[:i]), None)
     if twice is not None:

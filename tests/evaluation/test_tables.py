@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from orthodx.errors import StudyError, UsageError
+from orthodx.evaluation.evaluate import evaluate
 from orthodx.evaluation.groups import groupings
 from orthodx.evaluation.inputs import Inputs, read_attributes
 from orthodx.evaluation.notices import Notices
+from orthodx.evaluation.resampling import PatientBootstrap
 from orthodx.evaluation.tables import read_diagnoses
 
 
@@ -134,3 +136,45 @@ def test_groups_cross_and_ages_become_quartiles(diagnoses):
     with pytest.raises(UsageError, match="no column 'vendor'") as caught:
         groupings(["vendor"], studies, None, manifest, ehr)
     assert "center" in caught.value.hint
+
+
+def test_one_patient_for_most_studies_is_said(diagnoses):
+    for i in range(60):
+        cell(diagnoses / "predictions.csv", f"s{i}", "patient_id", "unnamed")
+    notices = Notices()
+    read(diagnoses, notices)
+    assert any("60 of 80 studies are of one patient, 'unnamed'" in line for line in notices.notes)
+
+
+def test_one_patient_gives_no_interval():
+    ((low, high),) = PatientBootstrap(np.zeros(9, int), 100).intervals(lambda weights: weights.sum(1))
+    assert np.isnan(low)
+    assert np.isnan(high)
+
+
+@pytest.mark.parametrize("table", ["manifest.csv", "ehr.csv", "other.csv"])
+def test_a_bad_table_costs_only_itself(diagnoses, tmp_path, table):
+    (diagnoses / table).write_bytes(b"study_id,ACL,MM\ns1,0.5,0.5,7\n")
+    others = (diagnoses / "other.csv",) if table == "other.csv" else ()
+    done = evaluate(tmp_path / "out", folder=diagnoses, compare=others, resamples=100, worst=0)
+    (line,) = done.notices.refused
+    assert f"{table}: row 2 has 4 cells, the header 3" in line
+    assert done.summary["counts"]["diagnosis"]["studies"] == 80
+
+
+def test_bad_predictions_leave_the_masks(diagnoses, segmented, tmp_path):
+    (segmented / "predictions.csv").write_bytes(b"\0")
+    (segmented / "labels.csv").write_text("study_id,ACL\nx,1\n")
+    done = evaluate(tmp_path / "out", folder=segmented, resamples=100, worst=0, workers=0)
+    assert any("predictions.csv: holds NUL bytes" in line for line in done.notices.refused)
+    assert done.run.masks is not None
+
+
+def test_labels_are_joined_and_grouped_whatever_the_case_of_their_columns(diagnoses):
+    for name in ("labels.csv", "ehr.csv"):
+        path = diagnoses / name
+        head, rest = path.read_text().split("\n", 1)
+        path.write_text(head.upper().replace("STUDY_ID", "Study ID") + "\n" + rest)
+    assert read(diagnoses).labels == ("ACL", "MM")
+    ehr = read_attributes(Inputs(None, None, None, None, None, diagnoses / "ehr.csv"), Notices()).ehr
+    assert set(groupings(["age"], ["s0", "s1"], None, None, ehr)["age"]) <= {"20", "21"}
