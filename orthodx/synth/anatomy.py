@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,6 +11,11 @@ import numpy as np
 from orthodx.joints import DEFAULT_JOINT
 
 DEFAULT = DEFAULT_JOINT.name  # of anatomies and banks that name none
+
+
+def draw_shape(rng: np.random.Generator, shape: Mapping[str, tuple[float, float]]) -> dict[str, float]:
+    """Parameters of a procedural joint: each its mean and standard deviation, drawn normal, cut at 2 sd."""
+    return {k: m + sd * float(np.clip(rng.standard_normal(), -2, 2)) for k, (m, sd) in shape.items()}
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,35 @@ class Patient:
         return {name: "" if getattr(self, name) is None else getattr(self, name) for name in RECORD_COLUMNS}
 
 
+def case_mix(mechanisms: Mapping[str, Mechanism], shares: Mapping[str, Sequence[float]]) -> dict[str, dict[str, float]]:
+    """Center -> share of each mechanism, from the shares in the order of the mechanisms."""
+    return {center: dict(zip(mechanisms, row, strict=True)) for center, row in shares.items()}
+
+
+def injuries_of(
+    rng: np.random.Generator, mechanism: Mechanism, draw: Callable[[np.random.Generator, str, float], Sequence[Lesion]]
+) -> tuple[list[Lesion], set[str]]:
+    """What the mechanism does, first its leading injuries, then what comes with them; and the codes of it.
+
+    draw: gives the lesions of a code at a severity, from mild (0) to the worst (1).
+    """
+    out: list[Lesion] = []
+    hurt: set[str] = set()
+    for code in (*mechanism.first, *mechanism.with_it):
+        chance = mechanism.first[code] if code in mechanism.first else mechanism.with_it[code]
+        if code not in mechanism.first and mechanism.first and not hurt:
+            chance *= 0.4  # the joint got away lightly
+        if rng.random() < chance:
+            hurt.add(code)
+            out += draw(rng, code, float(rng.beta(1.4, 1.3)))
+    return out, hurt
+
+
+def seed_of(rng: np.random.Generator) -> int:
+    """The seed of one lesion's looks."""
+    return int(rng.integers(2**31))
+
+
 def patient_of(clinic: Clinic, seed: int, study: int, center: str, injured: float | None = None) -> Patient:
     """The patient behind study `study` of a seed: always the same one."""
     return sample_patient(np.random.default_rng([seed, study, LESION_STREAM]), clinic, center, injured)

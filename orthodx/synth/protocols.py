@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from orthodx.joints import View
@@ -90,3 +90,23 @@ def protocols(
         )
         for view, (sequence, tr, te, suppressed) in settings.items()
     )
+
+
+def center_protocols(
+    settings: Mapping[str, tuple[float, float, Sequence[Setting]]], *, field_mm: float, reach_mm: Mapping[View, float]
+) -> dict[str, tuple[Protocol, ...]]:
+    """Center -> its `protocols`.
+
+    settings: center -> pixel and slice, mm, and the settings of its sagittal, coronal and axial series.
+    """
+    return {
+        name: protocols(
+            CENTERS[name],
+            dict(zip((View.SAGITTAL, View.CORONAL, View.AXIAL), rows, strict=True)),
+            pixel_mm=pixel,
+            slice_mm=slice_mm,
+            field_mm=field_mm,
+            reach_mm=reach_mm,
+        )
+        for name, (pixel, slice_mm, rows) in settings.items()
+    }

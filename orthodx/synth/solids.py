@@ -15,6 +15,7 @@ from torch.nn import functional
 
 Field = np.ndarray
 Point = Sequence[float] | np.ndarray
+Face = tuple[int, int]
 
 
 def grid_points(low: Point, high: Point, spacing: float) -> tuple[np.ndarray, np.ndarray]:
@@ -76,6 +77,11 @@ def subtract(a: Field, b: Field, k: float) -> Field:
     return smooth_intersection(a, -b, k)
 
 
+def fade(x: np.ndarray, low: float, high: float) -> np.ndarray:
+    """0 below `low`, 1 above `high`, linear between."""
+    return np.clip((x - low) / (high - low), 0, 1)
+
+
 def gradient(field: Field, spacing: float) -> np.ndarray:
     """(3, X, Y, Z) gradient, per mm."""
     return np.stack(np.gradient(field, spacing)).astype(np.float32)
@@ -104,19 +110,28 @@ def gap(a: Field, b: Field) -> float:
     return 2 * float(np.maximum(a, b).min())
 
 
-def closed(core: Field, mm: float, radius: float) -> Field:
-    """Signed distance (mm) to the surface that bridges every hollow of `core` < 0 narrower than `radius`."""
+def closed(core: Field, mm: float, radius: float, cut: Sequence[Face] = ((2, 0), (2, 1))) -> Field:
+    """Signed distance (mm) to the surface that bridges every hollow of `core` < 0 narrower than `radius`.
+
+    cut: faces of the volume, each its axis and 0 (low) or 1 (high), beyond which the limb goes on.
+    """
     pad = int(np.ceil(radius / mm)) + 2
     solid = np.pad(core < 0, pad, mode="edge")
-    for axis in (0, 1):  # only the cut ends of the limb go on beyond the volume
+    for axis in range(3):
         ends = [slice(None)] * 3
-        for ends[axis] in (slice(0, pad), slice(-pad, None)):
-            solid[tuple(ends)] = False
+        for end, ends[axis] in enumerate((slice(0, pad), slice(-pad, None))):
+            if (axis, end) not in cut:
+                solid[tuple(ends)] = False
     grown = ndimage.distance_transform_edt(~solid, sampling=mm) < radius
     whole = ndimage.distance_transform_edt(grown, sampling=mm) > radius
     signed = ndimage.distance_transform_edt(~whole, sampling=mm) - ndimage.distance_transform_edt(whole, sampling=mm)
     smooth = ndimage.gaussian_filter(signed.astype(np.float32), 3.0 / mm)
     return smooth[(slice(pad, -pad),) * 3]
+
+
+def coarse(field: np.ndarray, step: int) -> np.ndarray:
+    """Every `step`-th sample along the last three axes; `upsample` is the way back."""
+    return field[..., ::step, ::step, ::step]
 
 
 def upsample(field: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -3,7 +3,7 @@
 from orthodx.joints import KNEE
 from orthodx.synth.grammar import CropCentres, SyntheticJoint
 from orthodx.synth.knee.injuries import INJURIES
-from orthodx.synth.knee.labelmaps import LabelMapSource
+from orthodx.synth.knee.labelmaps import open_maps
 from orthodx.synth.knee.procedural import random_knee
 from orthodx.synth.knee.protocols import PROTOCOLS
 from orthodx.synth.knee.tissues import TISSUES, side_of
@@ -17,5 +17,5 @@ SYNTHETIC = SyntheticJoint(
     random_anatomy=random_knee,
     side_of=side_of,
     known_injuries=INJURIES,
-    map_reader=LabelMapSource.open,
+    map_reader=open_maps,
 )

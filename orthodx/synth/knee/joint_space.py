@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from orthodx.synth.solids import Field, bezier, smooth_noise, tube
+from orthodx.synth.solids import Field, bezier, fade, smooth_noise, tube
 
 Masks = dict[str, np.ndarray]
 
@@ -38,11 +38,6 @@ class Bones:
         return np.minimum(np.minimum(self.femur, self.tibia), np.minimum(self.fibula, self.patella))
 
 
-def _fade(x: np.ndarray, low: float, high: float) -> np.ndarray:
-    """0 below `low`, 1 above `high`, linear between."""
-    return np.clip((x - low) / (high - low), 0, 1)
-
-
 def articulate(bones: Bones, normals: Masks, s: Mapping[str, float], rng: np.random.Generator, mm: float) -> Masks:
     """Masks (X, Y, Z) bool of every structure in and round the joint."""
     shape = bones.femur.shape
@@ -52,14 +47,14 @@ def articulate(bones: Bones, normals: Masks, s: Mapping[str, float], rng: np.ran
 
     angle = np.rad2deg(np.arctan2(fz - 22, fy + 2))  # 0 = anterior, -90 = distal, +-180 = posterior
     turn = np.where(angle > 90, angle - 360, angle)  # posterior-superior is below -180
-    covered = _fade(turn, -212, -203) * _fade(-turn, -32, -24)
-    covered = covered * _fade(0.86 - np.abs(normals["femur"][0]), 0.0, 0.12)
-    covered = covered * (1 - (np.abs(fx) < s["notch_width"] + 0.5) * _fade(-fy, -4, 4) * (fz < 36))
+    covered = fade(turn, -212, -203) * fade(-turn, -32, -24)
+    covered = covered * fade(0.86 - np.abs(normals["femur"][0]), 0.0, 0.12)
+    covered = covered * (1 - (np.abs(fx) < s["notch_width"] + 0.5) * fade(-fy, -4, 4) * (fz < 36))
     thick_f = s["femoral_cartilage"] * rough * covered * (1 + 0.25 * (turn > -50))
     femoral = (bones.femur >= 0) & (bones.femur < thick_f) & (thick_f > 0.5)
 
     px, _, pz = bones.patella_points - np.asarray(bones.patella_centre, np.float32).reshape(3, 1, 1, 1)
-    facet = _fade(-normals["patella"][1], 0.35, 0.55) * _fade(pz + 0.55 * s["patella_height"], 0, 3)
+    facet = fade(-normals["patella"][1], 0.35, 0.55) * fade(pz + 0.55 * s["patella_height"], 0, 3)
     thick_p = s["patellar_cartilage"] * rough * facet * np.clip(1.15 - (np.abs(px) / s["patella_width"]) ** 2, 0, 1)
     patellar = (bones.patella >= 0) & (bones.patella < thick_p) & (thick_p > 0.6) & ~femoral & (bones.femur > 0)
 
@@ -68,7 +63,7 @@ def articulate(bones: Bones, normals: Masks, s: Mapping[str, float], rng: np.ran
     for name, (xc, yc, rx, ry) in compartments.items():
         rho[name] = np.sqrt(((tx - xc) / (rx + grow)) ** 2 + ((ty - yc) / ry) ** 2)
     nearest = np.minimum(rho["medial"], rho["lateral"])
-    up = _fade(normals["tibia"][2], 0.55, 0.75) * (1 - _fade(nearest, 0.86, 1.0)) * _fade(np.abs(tx), 7, 10)
+    up = fade(normals["tibia"][2], 0.55, 0.75) * (1 - fade(nearest, 0.86, 1.0)) * fade(np.abs(tx), 7, 10)
     thick_t = s["tibial_cartilage"] * rough * up * (1.25 - 0.4 * nearest)
     tibial = (bones.tibia >= 0) & (bones.tibia < thick_t) & (thick_t > 0.5) & ~femoral & (bones.femur > 0)
 
@@ -76,8 +71,8 @@ def articulate(bones: Bones, normals: Masks, s: Mapping[str, float], rng: np.ran
     out: Masks = {"femoral_cartilage": femoral, "tibial_cartilage": tibial, "patellar_cartilage": patellar}
     for name, (xc, yc, rx, _) in compartments.items():
         inward = np.sign(-xc) * (tx - xc) / rx  # towards the midline
-        gap = _fade(inward / np.maximum(rho[name], 0.2), 0.72 if name == "medial" else 0.86, 0.97)
-        width = s["meniscus_width"] * (1.15 if name == "lateral" else 1.0) * (1 + 0.15 * _fade(-(ty - yc), 0, 15))
+        gap = fade(inward / np.maximum(rho[name], 0.2), 0.72 if name == "medial" else 0.86, 0.97)
+        width = s["meniscus_width"] * (1.15 if name == "lateral" else 1.0) * (1 + 0.15 * fade(-(ty - yc), 0, 15))
         inner = 1.02 - width
         along = (rho[name] - inner) / width
         height = 0.6 + s["meniscus_height"] * np.clip(along, 0, 1)

@@ -8,40 +8,36 @@ muscles, fat and skin, by the same rules that build the procedural knee.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy import ndimage
 
-from orthodx.errors import StudyError, UsageError
+from orthodx.errors import StudyError
 from orthodx.joints import KNEE
-from orthodx.studies.nifti import read_volume
-from orthodx.studies.volume import Volume
 from orthodx.synth.anatomy import Anatomy
 from orthodx.synth.knee import bones as bone
 from orthodx.synth.knee import joint_space, soft_tissue
 from orthodx.synth.knee.procedural import HIGH_MM, LOW_MM, bones_into, sample_shape
 from orthodx.synth.knee.tissues import TISSUES
+from orthodx.synth.label_maps import (
+    BONE_SMOOTH_MM,
+    THIN_SMOOTH_MM,
+    LabelMap,
+    LabelMapSource,
+    field_of,
+    grown,
+    map_paths,
+    read_labels,
+)
 from orthodx.synth.solids import Field, box_of, grid_points, true_distance
 
 PLATEAU_WIDTH_MM = 75.0  # of the procedural knee that the soft tissue is scaled from
 JOINT_BOX_MM = ((-58.0, -58.0, -66.0), (58.0, 70.0, 88.0))
-FAR_MM = 30.0
-BONES = ("femur", "tibia", "fibula", "patella")
+SHAFTS = ("femur", "tibia", "fibula")
+BONES = (*SHAFTS, "patella")
 CARTILAGES = ("femoral_cartilage", "tibial_cartilage", "patellar_cartilage")
 # what maps show too thin is thickened to a volume drawn from these (mL, of adults)
 VOLUMES_ML = {"medial_meniscus": (1.8, 3.6), "lateral_meniscus": (1.8, 3.6), "acl": (1.2, 2.4), "pcl": (1.6, 3.0)}
-
-
-@dataclass(frozen=True)
-class LabelMap:
-    """A map on a limb-sized grid about its joint centre: signed distances (X, Y, Z), mm, per structure it holds."""
-
-    name: str
-    fields: dict[str, Field]
-    affine: np.ndarray
-    scale: float
 
 
 def read_map(path: Path, spacing_mm: float = 0.8) -> LabelMap:
@@ -49,9 +45,7 @@ def read_map(path: Path, spacing_mm: float = 0.8) -> LabelMap:
 
     Raises `StudyError` unless femur, tibia and patella are there, on axes within 20 degrees of RAS+.
     """
-    volume = read_volume(path)
-    if np.min(np.diag(volume.affine[:3, :3] / volume.spacing_mm)) < np.cos(np.deg2rad(20)):
-        raise StudyError(f"{path.name}: its axes are not about RAS+", hint="reorient the map to RAS+")
+    volume = read_labels(path)
     labels = np.rint(volume.data).astype(np.uint8)
     for name in ("femur", "tibia", "patella"):
         if not (labels == TISSUES[name]).any():
@@ -71,44 +65,9 @@ def read_map(path: Path, spacing_mm: float = 0.8) -> LabelMap:
     for name in (*BONES, *CARTILAGES, *VOLUMES_ML):
         mask = labels == TISSUES[name]
         if mask.sum() * mm.prod() >= 100:
-            fields[name] = _field(mask, name, volume, origin, affine, shape)
+            smooth = BONE_SMOOTH_MM if name in BONES else THIN_SMOOTH_MM
+            fields[name] = field_of(mask, mm, origin, affine, shape, shaft=name in SHAFTS, smooth_mm=smooth)
     return LabelMap(path.name.split(".")[0], fields, affine, scale)
-
-
-def _field(
-    mask: np.ndarray, name: str, volume: Volume, origin: np.ndarray, affine: np.ndarray, shape: tuple[int, ...]
-) -> Field:
-    """Signed distance (mm) to one structure, on the grid of `affine`; `FAR_MM` where it is far away."""
-    mm = np.asarray(volume.spacing_mm, float)
-    pieces, n = ndimage.label(mask)
-    if n > 1:  # crumbs
-        sizes = np.bincount(pieces.ravel())[1:]
-        mask = np.isin(pieces, np.flatnonzero(sizes > 0.05 * sizes.max()) + 1)
-    first = np.zeros(3)
-    if name in BONES and name != "patella":  # a shaft goes on beyond the cut end of the map
-        more = int(60 / mm[2])
-        mask = np.pad(mask[:, :, 2:-2], ((0, 0), (0, 0), (more, more)), mode="edge")
-        first[2] = 2 - more
-    margin = np.ceil(10 / mm).astype(int)
-    box = ndimage.find_objects(mask.astype(np.uint8))[0]
-    local = np.pad(mask[box], [(m, m) for m in margin], mode="constant")
-    if name in BONES and name != "patella":
-        local = local[:, :, margin[2] : local.shape[2] - margin[2]]
-        margin[2] = 0
-    first += np.array([s.start for s in box]) - margin
-    signed = ndimage.distance_transform_edt(~local, sampling=mm) - ndimage.distance_transform_edt(local, sampling=mm)
-    signed = (signed + np.where(local, mm.mean() / 2, -mm.mean() / 2)).astype(np.float32)
-    signed = ndimage.gaussian_filter(signed, (0.7 if name in BONES else 0.45) / mm)
-    low = np.clip(np.floor(((first * mm - origin) - affine[:3, 3]) / affine[0, 0]).astype(int), 0, shape)
-    high = np.clip(
-        np.ceil((((first + local.shape) * mm - origin) - affine[:3, 3]) / affine[0, 0]).astype(int), low + 1, shape
-    )
-    start = (affine[:3, 3] + low * affine[0, 0] + origin) / mm - first
-    field = np.full(shape, FAR_MM, np.float32)
-    field[tuple(map(slice, low, high))] = ndimage.affine_transform(
-        signed, affine[0, 0] / mm, start, tuple(high - low), order=1, mode="constant", cval=FAR_MM
-    )
-    return field
 
 
 def complete(source: LabelMap, rng: np.random.Generator) -> Anatomy:
@@ -152,38 +111,13 @@ def _overrule(
     free = bones.any > 0
     for name in VOLUMES_ML:
         if name in mapped:
-            joint[name] = _grown(mapped[name], free & ~taken, rng.uniform(*VOLUMES_ML[name]), mm)
+            joint[name] = grown(mapped[name], free & ~taken, rng.uniform(*VOLUMES_ML[name]), mm)
         joint[name] &= ~taken
         taken |= joint[name]
     for name in set(joint) - set(CARTILAGES) - set(VOLUMES_ML):
         joint[name] &= ~taken
 
 
-def _grown(field: Field, room: np.ndarray, volume_ml: float, mm: float) -> np.ndarray:
-    """The structure with as much rind, at most 1.6 mm, as takes it to `volume_ml`; never thinner than it is."""
-    distances = np.sort(field[room & (field < 1.6)])
-    wanted = int(volume_ml * 1000 / mm**3)
-    level = distances[min(wanted, len(distances) - 1)] if len(distances) else 0.0
-    return room & (field < max(float(level), 0.0))
-
-
-@dataclass(frozen=True)
-class LabelMapSource:
-    """Random whole knees from a folder of label maps, or from the named ones only."""
-
-    maps: Sequence[LabelMap]
-
-    @classmethod
-    def open(cls, folder: Path, names: Sequence[str] | None = None) -> LabelMapSource:
-        """Read the maps of `folder`; `names` (file names without ending) picks some."""
-        paths = {p.name.split(".")[0]: p for p in sorted(folder.glob("*.nii.gz"))}
-        if not paths:
-            raise UsageError(f"no label map (.nii.gz) in {folder}", hint="give a folder of knee label maps")
-        for name in names or ():
-            if name not in paths:
-                raise UsageError(f"no label map '{name}' in {folder}", hint=f"there are: {', '.join(paths)}")
-        return cls([read_map(paths[name]) for name in (names or paths)])
-
-    def __call__(self, rng: np.random.Generator) -> Anatomy:
-        """One of the maps, completed anew."""
-        return complete(self.maps[int(rng.integers(len(self.maps)))], rng)
+def open_maps(folder: Path, names: Sequence[str] | None = None) -> LabelMapSource:
+    """What draws knees from the maps of `folder`; `names` (file names without ending) picks some."""
+    return LabelMapSource([read_map(path) for path in map_paths(folder, KNEE.name, names)], complete)

@@ -1,4 +1,4 @@
-"""Bone bruises and osteophytes: signs of an injury's mechanism or of wear, found in negatives too.
+"""Where knees are bruised and grow spurs.
 
 Sites after Sanders et al., RadioGraphics 2000;20:S135 (pivot shift, dashboard, clip, dislocation).
 """
@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from orthodx.synth.knee.lesions import VALUES, BoneBruise, Osteophyte
-from orthodx.synth.lesion_canvas import SOFT, Canvas
-from orthodx.synth.solids import Point
+from orthodx.synth.knee.lesions import VALUES
+from orthodx.synth.lesion_bone import BoneBruise, Osteophyte, bruise_at, spur_at
+from orthodx.synth.lesion_canvas import Canvas
 
 # site -> (bone, compartment's meniscus, offset from the meniscus's middle in mm: outward, forward, up)
 SITES: dict[str, tuple[str, str, tuple[float, float, float]]] = {
@@ -28,7 +28,6 @@ RIMS: dict[str, tuple[str, str, float]] = {
     "lateral_femur": ("femur", "lateral_meniscus", 8.0),
     "lateral_tibia": ("tibia", "lateral_meniscus", -6.0),
 }
-CORTEX_MM = 0.9
 
 
 def bruise_bone(canvas: Canvas, bruise: BoneBruise) -> None:
@@ -39,15 +38,6 @@ def bruise_bone(canvas: Canvas, bruise: BoneBruise) -> None:
         outward = canvas.lateral if meniscus.startswith("lateral") else -canvas.lateral
         at = middle + np.array([offset[0] * outward, offset[1], offset[2]])
         bruise_at(canvas, bone, at, bruise.radius_mm, bruise.seed, VALUES["bone_bruise"])
-
-
-def bruise_at(canvas: Canvas, bone: str, centre: Point, radius_mm: float, seed: int, value: int) -> None:
-    """A cloud of marrow oedema, dense in the middle and fading in flakes."""
-    reach = 1.6 * radius_mm
-    window = canvas.window(np.array(centre) - reach, np.array(centre) + reach)
-    rng = np.random.default_rng(seed)
-    cloud = window.radius(centre, (radius_mm,) * 3) * (1 + 0.22 * window.noise(rng, 9.0))
-    window.paint(window.of(bone) & window.flakes(rng, 2.6 * (1.1 - cloud)), f"{bone}_bruise", value)
 
 
 def grow_osteophyte(canvas: Canvas, spur: Osteophyte) -> None:
@@ -65,9 +55,4 @@ def grow_osteophyte(canvas: Canvas, spur: Osteophyte) -> None:
     edge = found[:, np.argmax(found[0] * outward)]
     size = np.array([1.1, 1.5, 0.75]) * spur.size_mm
     middle = edge + np.array([0.4 * outward * spur.size_mm, 0, -0.25 * np.sign(up) * spur.size_mm])
-    window = canvas.window(middle - size - 2, middle + size + 2)
-    radius = window.radius(middle, size)
-    free = window.of(*SOFT, "mcl", "lcl")
-    window.paint((radius < 1) & free, f"{bone}_cortex", VALUES["osteophyte"])
-    core = (radius < 1 - CORTEX_MM / float(size.min())) & (window.lesions == VALUES["osteophyte"])
-    window.paint(core | ((radius < 0.8) & window.of(f"{bone}_cortex")), bone, VALUES["osteophyte"])
+    spur_at(canvas, bone, middle, size, VALUES["osteophyte"], over=("mcl", "lcl"))

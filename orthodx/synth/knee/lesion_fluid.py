@@ -1,44 +1,25 @@
-"""Joint effusion: a given volume of fluid, laid where a knee holds it first."""
+"""Where a knee holds an effusion first."""
 
 from __future__ import annotations
 
-import numpy as np
-
-from orthodx.synth.knee.lesions import LEAST_ML, VALUES, Effusion
+from orthodx.synth.knee.lesions import LEAST_ML, VALUES
 from orthodx.synth.lesion_canvas import Canvas, Window
+from orthodx.synth.lesion_fluid import Effusion, fill_pools, mark_fluid, pools
 from orthodx.synth.solids import Field
-
-FILLABLE = ("fat", "fat_pad", "capsule", "fluid", "oedema", "muscle")
 
 
 def fill_joint(canvas: Canvas, effusion: Effusion) -> None:
     """Fill suprapatellar recess, gutters, notch and the space behind the condyles with `volume_ml` of new fluid."""
     found = _pools(canvas)
-    if found is None:
-        return
-    window, order = found
-    noise = window.noise(np.random.default_rng(effusion.seed), 12.0)
-    order = order * (1 + 0.06 * noise) + 0.5 * window.of("muscle")
-    dry = window.of(*(name for name in FILLABLE if name != "fluid"))
-    wanted = int(effusion.volume_ml * 1000 / window.mm**3)
-    ranked = np.sort(order[dry])
-    level = min(float(ranked[min(wanted, len(ranked) - 1)]), 2.2)
-    window.paint((order < level) & window.of(*FILLABLE), "fluid", VALUES["EFFU"])
+    if found is not None:
+        fill_pools(*found, effusion, VALUES["EFFU"])
 
 
 def mark_effusion(canvas: Canvas) -> None:
-    """Mark the knee's own fluid in the pools too; where all of it is less than an effusion, unmark everything.
-
-    A healthy knee may have a wide recess: what counts is how much fluid there is, not where it came from.
-    """
+    """Count the knee's own fluid as well."""
     found = _pools(canvas)
-    if found is None:
-        return
-    window, order = found
-    marked = window.lesions == VALUES["EFFU"]
-    marked |= window.of("fluid") & (order < 1.15) & (window.lesions == 0)
-    enough = marked.sum() * window.mm**3 / 1000 >= LEAST_ML["EFFU"]
-    window.lesions[marked] = VALUES["EFFU"] if enough else 0
+    if found is not None:
+        mark_fluid(*found, VALUES["EFFU"], LEAST_ML["EFFU"])
 
 
 def _pools(canvas: Canvas) -> tuple[Window, Field] | None:
@@ -52,7 +33,7 @@ def _pools(canvas: Canvas) -> tuple[Window, Field] | None:
     front = _between_femur_and_tendon(canvas, middle[0], top + 14)
     lateral, medial = (high[0], low[0]) if canvas.lateral > 0 else (low[0], high[0])
     gutter_y, gutter_z = middle[1] + 6, middle[2] + 6
-    pools = (  # centre and semi-axes, mm
+    ellipsoids = (  # centre and semi-axes, mm
         ((middle[0], front, top + 16), (25.0, 6.0, 27.0)),
         ((middle[0], front - 3, top - 4), (30.0, 5.0, 10.0)),
         ((lateral + 1.5 * canvas.lateral, gutter_y, gutter_z), (4.0, 17.0, 17.0)),
@@ -62,7 +43,7 @@ def _pools(canvas: Canvas) -> tuple[Window, Field] | None:
         (((middle[0] + lateral) / 2, low[1] - 1, low[2] + 16), (9.0, 4.0, 12.0)),
         (((middle[0] + medial) / 2, low[1] - 1, low[2] + 16), (9.0, 4.0, 12.0)),
     )
-    return window, np.minimum.reduce([window.radius(centre, radii) for centre, radii in pools])
+    return window, pools(window, ellipsoids)
 
 
 def _between_femur_and_tendon(canvas: Canvas, x: float, z: float) -> float:

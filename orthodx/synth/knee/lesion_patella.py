@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from orthodx.synth.knee.lesion_bone import bruise_at
 from orthodx.synth.knee.lesions import VALUES, PatellarDislocation
 from orthodx.synth.knee.tissues import TISSUES
+from orthodx.synth.lesion_bone import bruise_at
 from orthodx.synth.lesion_canvas import SOFT, Canvas, Window
 from orthodx.synth.solids import bezier, rotation, tube
 

@@ -1,4 +1,4 @@
-"""Lesions of a knee as plain data: what was drawn for a patient, enough to paint it again.
+"""Lesions that only knees have, as plain data: what was drawn for a patient, enough to paint it again.
 
 Drawn in `orthodx.synth.knee.patients`, painted by `orthodx.synth.knee.injuries.PAINTERS`, kept in `study.json`.
 """
@@ -30,25 +30,6 @@ LEAST_ML: dict[str, float] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class LigamentTear:
-    """A sprain or tear of a cruciate or collateral ligament.
-
-    code: "ACL", "PCL", "MCL" or "LCL". level: where, 0 at the femur .. 1 at the other end. share: of the fibres'
-    length whose signal is raised. swelling_mm: thickening at the tear. gap_mm: 0 unless the tear is complete.
-    droop_deg: turn of the tibial stump towards the horizontal. oedema_mm: width of the oedema round it.
-    """
-
-    code: str
-    level: float
-    share: float
-    swelling_mm: float
-    gap_mm: float
-    droop_deg: float
-    oedema_mm: float
-    seed: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class MeniscusTear:
     """A tear of a meniscus, or signal inside it.
 
@@ -76,31 +57,3 @@ class PatellarDislocation:
     condyle_bruise_mm: float
     seed: int
     code: str = "PD"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Effusion:
-    """Fluid added to the suprapatellar recess, the gutters and round the cruciates."""
-
-    volume_ml: float
-    seed: int
-    code: str = "EFFU"
-
-
-@dataclass(frozen=True, kw_only=True)
-class BoneBruise:
-    """Marrow oedema. site: a name of `lesion_bone.SITES`."""
-
-    site: str
-    radius_mm: float
-    seed: int
-    code: str = "bone_bruise"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Osteophyte:
-    """A bony spur at the rim of a joint surface. site: a name of `lesion_bone.RIMS`."""
-
-    site: str
-    size_mm: float
-    code: str = "osteophyte"

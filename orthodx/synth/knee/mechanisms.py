@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orthodx.synth.patients import UNHURT, Mechanism
+from orthodx.synth.patients import UNHURT, Mechanism, case_mix
 
 MECHANISMS: dict[str, Mechanism] = {
     UNHURT: Mechanism(
@@ -43,14 +43,14 @@ MECHANISMS: dict[str, Mechanism] = {
 }  # fmt: skip
 
 # share of each mechanism at each center: a sports clinic, a trauma hospital, district hospitals, a rural scanner
-CASE_MIX: dict[str, dict[str, float]] = {
-    center: dict(zip(MECHANISMS, shares, strict=True))
-    for center, shares in {
+CASE_MIX = case_mix(
+    MECHANISMS,
+    {
         "Northgate": (0.20, 0.26, 0.14, 0.05, 0.06, 0.10, 0.13, 0.06),
         "Harbour": (0.28, 0.14, 0.12, 0.09, 0.13, 0.09, 0.08, 0.07),
         "Meadow": (0.30, 0.15, 0.10, 0.05, 0.06, 0.10, 0.12, 0.12),
         "Outpost": (0.42, 0.08, 0.07, 0.04, 0.05, 0.06, 0.10, 0.18),
         "Riverside": (0.34, 0.12, 0.09, 0.05, 0.06, 0.08, 0.12, 0.14),
         "Uplands": (0.24, 0.20, 0.16, 0.06, 0.06, 0.08, 0.12, 0.08),
-    }.items()
-}
+    },
+)

@@ -8,17 +8,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from orthodx.synth.knee.lesions import (
-    BoneBruise,
-    Effusion,
-    LigamentTear,
-    MeniscusTear,
-    Osteophyte,
-    PatellarDislocation,
-)
+from orthodx.synth.knee.lesions import MeniscusTear, PatellarDislocation
 from orthodx.synth.knee.mechanisms import CASE_MIX, MECHANISMS
+from orthodx.synth.lesion_bone import BoneBruise, Osteophyte
+from orthodx.synth.lesion_fluid import Effusion
+from orthodx.synth.lesion_ligament import LigamentTear
 from orthodx.synth.lesions import Lesion
-from orthodx.synth.patients import Clinic, Mechanism
+from orthodx.synth.patients import Clinic, Mechanism, injuries_of, seed_of
 from orthodx.synth.protocols import CENTERS
 
 
@@ -29,19 +25,10 @@ def is_complete_tear(lesion: Lesion) -> bool:
 
 def lesions_of(rng: np.random.Generator, mechanism: Mechanism, age: int) -> list[Lesion]:
     """What the mechanism does: first its leading injury, then what comes with it."""
-    out: list[Lesion] = []
-    risk = dict(mechanism.first)
-    hurt: set[str] = set()
-    for code in (*mechanism.first, *mechanism.with_it):
-        chance = risk.get(code, 0.0) if code in mechanism.first else mechanism.with_it[code]
-        if code not in mechanism.first and mechanism.first and not hurt:
-            chance *= 0.4  # the knee got away lightly
-        if rng.random() < chance:
-            hurt.add(code)
-            out += _draw(rng, code, float(rng.beta(1.4, 1.3)))
+    out, hurt = injuries_of(rng, mechanism, _draw)
     bruised = 0.8 if hurt & {"ACL", "PCL", "MCL", "LCL"} else 0.15
     out += [
-        BoneBruise(site=site, radius_mm=float(rng.uniform(5, 13)), seed=_seed(rng))
+        BoneBruise(site=site, radius_mm=float(rng.uniform(5, 13)), seed=seed_of(rng))
         for site in mechanism.bruises
         if rng.random() < bruised
     ]
@@ -55,7 +42,7 @@ def lesions_of(rng: np.random.Generator, mechanism: Mechanism, age: int) -> list
         if code not in hurt and rng.random() < np.clip((age - 25) / 70, 0, 0.5):
             out.append(_meniscus(rng, code, "degeneration"))
     ml = _fluid_ml(rng, hurt)
-    return [*out, Effusion(volume_ml=ml, seed=_seed(rng))] if ml else out
+    return [*out, Effusion(volume_ml=ml, seed=seed_of(rng))] if ml else out
 
 
 def _fluid_ml(rng: np.random.Generator, hurt: set[str]) -> float:
@@ -64,10 +51,6 @@ def _fluid_ml(rng: np.random.Generator, hurt: set[str]) -> float:
     if rng.random() < chance:
         return float(rng.uniform(12, 60) if hurt & {"ACL", "PD"} else rng.uniform(11, 40))
     return float(rng.uniform(1.0, 4.0)) if rng.random() < 0.3 else 0.0
-
-
-def _seed(rng: np.random.Generator) -> int:
-    return int(rng.integers(2**31))
 
 
 def _draw(rng: np.random.Generator, code: str, severity: float) -> list[Lesion]:
@@ -89,7 +72,7 @@ def _dislocation(rng: np.random.Generator, severity: float) -> PatellarDislocati
         tilt_deg=5 + 18 * severity,
         patella_bruise_mm=float(rng.uniform(5, 10)),
         condyle_bruise_mm=float(rng.uniform(7, 14)),
-        seed=_seed(rng),
+        seed=seed_of(rng),
     )
 
 
@@ -105,7 +88,7 @@ def _ligament(rng: np.random.Generator, code: str, severity: float) -> LigamentT
         gap_mm=float(rng.uniform(3, 8)) if complete else 0.0,
         droop_deg=float(rng.uniform(8, 28)) if complete and code == "ACL" else 0.0,
         oedema_mm=1.6 + oedema * severity,
-        seed=_seed(rng),
+        seed=seed_of(rng),
     )
 
 
@@ -118,7 +101,7 @@ def _meniscus(rng: np.random.Generator, code: str, pattern: str, severity: float
         where_deg=float(where),
         arc_deg=float(rng.uniform(170, 230)) if bucket else 35 + 55 * severity,
         width_mm=0.8 + 1.2 * severity,
-        seed=_seed(rng),
+        seed=seed_of(rng),
     )
 
 

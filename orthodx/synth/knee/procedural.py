@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from orthodx.joints import KNEE
-from orthodx.synth.anatomy import Anatomy
+from orthodx.synth.anatomy import Anatomy, draw_shape
 from orthodx.synth.knee import bones as bone
 from orthodx.synth.knee import joint_space, soft_tissue
 from orthodx.synth.knee.tissues import TISSUES
@@ -65,7 +65,7 @@ SHAPE: dict[str, tuple[float, float]] = {
 
 def sample_shape(rng: np.random.Generator) -> dict[str, float]:
     """Draw one knee's shape parameters; feed the result to `build_knee` to replay it."""
-    shape = {k: m + sd * float(np.clip(rng.standard_normal(), -2, 2)) for k, (m, sd) in SHAPE.items()}
+    shape = draw_shape(rng, SHAPE)
     shape["fat"] = max(shape["fat"], 3.0)
     shape["flexion"] = max(shape["flexion"], 0.0)
     shape["seed"] = float(rng.integers(2**31))

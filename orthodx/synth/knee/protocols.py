@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orthodx.joints import View
-from orthodx.synth.protocols import CENTERS, Protocol, Setting, protocols
+from orthodx.synth.protocols import Setting, center_protocols
 
 FIELD_MM = 160
 REACH_MM = {View.SAGITTAL: 100.0, View.CORONAL: 92.0, View.AXIAL: 104.0}
@@ -16,14 +16,4 @@ SETTINGS: dict[str, tuple[float, float, tuple[Setting, Setting, Setting]]] = {
     "Riverside": (0.60, 4.0, (("T2STAR", 480, 12, False), ("PD", 2400, 18, False), ("T2", 3600, 80, True))),
     "Uplands": (0.50, 1.6, (("DESS", 17, 6, True), ("PD", 2900, 30, True), ("PD", 3000, 32, True))),
 }
-PROTOCOLS: dict[str, tuple[Protocol, ...]] = {
-    name: protocols(
-        CENTERS[name],
-        dict(zip((View.SAGITTAL, View.CORONAL, View.AXIAL), settings, strict=True)),
-        pixel_mm=pixel,
-        slice_mm=slice_mm,
-        field_mm=FIELD_MM,
-        reach_mm=REACH_MM,
-    )
-    for name, (pixel, slice_mm, settings) in SETTINGS.items()
-}
+PROTOCOLS = center_protocols(SETTINGS, field_mm=FIELD_MM, reach_mm=REACH_MM)

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 from scipy import ndimage
 
+from orthodx.synth import envelope
 from orthodx.synth.knee.joint_space import Bones, Masks
 from orthodx.synth.knee.tissues import TISSUES
-from orthodx.synth.solids import Field, bezier, closed, smooth_noise, tube, upsample
+from orthodx.synth.solids import Field, bezier, coarse, smooth_noise, tube, upsample
 
 # Belly lines (x, y, z, radius), mm, of a right knee in world axes: what a mid-sized adult shows.
 MUSCLES: dict[str, list[tuple[float, float, float, float]]] = {
@@ -28,14 +29,10 @@ MUSCLES: dict[str, list[tuple[float, float, float, float]]] = {
     "peroneus": [(41, -12, -36, 6), (39, -14, -115, 12)],
     "tibialis_posterior": [(8, -19, -55, 8), (8, -17, -115, 11)],
 }
-VESSELS = [
-    [(3, -40, 115), (4, -36, 20), (4, -37, -20), (4, -28, -115)],
-    [(-3, -44, 115), (9, -41, 20), (-2, -41, -25), (10, -30, -115)],
+VESSELS: list[tuple[list[tuple[float, float, float]], float]] = [
+    ([(3, -40, 115), (4, -36, 20), (4, -37, -20), (4, -28, -115)], 3.6),
+    ([(-3, -44, 115), (9, -41, 20), (-2, -41, -25), (10, -30, -115)], 4.4),
 ]
-
-
-def _coarse(field: np.ndarray, step: int) -> np.ndarray:
-    return field[..., ::step, ::step, ::step]
 
 
 def wrap(
@@ -45,41 +42,27 @@ def wrap(
 
     q: (3, X, Y, Z) world points of the unscaled knee, mm.
     """
-    shape, step = bones.femur.shape, 2
-    qc = _coarse(q, step)
+    shape, step = bones.femur.shape, envelope.STEP
+    qc = coarse(q, step)
     noise = [smooth_noise(rng, qc.shape[1:], mm * step, 25.0) for _ in range(2)]
-    first = np.full(qc.shape[1:], 1e3, np.float32)
-    second = first.copy()
-    for line in MUSCLES.values():
-        pts = np.array(line, float)
-        pts[:, :3] += rng.normal(0, 1.8, 3)
-        d = tube(qc, pts[:, :3], 1.22 * pts[:, 3] * s["muscle"] * rng.normal(1, 0.06)) + 1.2 * noise[0]
-        second = np.minimum(second, np.maximum(first, d))
-        first = np.minimum(first, d)
-    belly, septum = upsample(first, shape), upsample(second - first, shape)
-
+    muscles = envelope.bellies(qc, MUSCLES, s["muscle"], noise[0], rng)
     tendons = _tendons(bones, s)
     tendon = np.minimum(*tendons.values())
-    core = _coarse(np.minimum(np.minimum(bones.any, tendon), joint["mcl"] * -1.0 + 0.5), 2 * step)
-    core = np.minimum(core, _coarse(first, 2)[tuple(slice(0, n) for n in core.shape)])
-    fascia_c = closed(core, mm * 2 * step, 42.0)
-    qf = _coarse(q, 2 * step)
+    core = coarse(np.minimum(np.minimum(bones.any, tendon), joint["mcl"] * -1.0 + 0.5), 2 * step)
+    fascia_c = envelope.fascia_round(core, muscles, mm, 42.0)
+    qf = coarse(q, 2 * step)
     anterior = np.clip((qf[1] - 5) / 30, 0, 1) * np.clip(1.2 - np.abs(qf[0]) / 45, 0, 1)
-    fat = s["fat"] * (1 + 0.22 * _coarse(noise[1], 2)) * (1 - 0.65 * anterior) + 2.0
+    fat = s["fat"] * (1 + 0.22 * coarse(noise[1], 2)) * (1 - 0.65 * anterior) + 2.0
     skin, fascia = upsample(fascia_c - fat, shape), upsample(fascia_c, shape)
 
     # whatever the smoothing did, skin and some fat cover every bone, tendon and muscle
-    from_tendon = ndimage.distance_transform_edt(_coarse(tendon, step) > 0, sampling=mm * step).astype(np.float32)
-    skin = np.minimum(skin, np.minimum(np.minimum(bones.any - 7.0, upsample(from_tendon, shape) - 5.0), belly - 4.0))
+    from_tendon = ndimage.distance_transform_edt(coarse(tendon, step) > 0, sampling=mm * step).astype(np.float32)
+    muscles = muscles.on(shape)
+    over = np.minimum(np.minimum(bones.any - 7.0, upsample(from_tendon, shape) - 5.0), muscles.nearest - 4.0)
+    skin = np.minimum(skin, over)
 
-    tissues = np.zeros(shape, np.uint8)
-    tissues[skin < 0] = TISSUES["skin"]
-    tissues[skin < -1.6] = TISSUES["fat"]
-    tissues[(skin < -1.6) & (np.abs(fascia - 0.4) < 0.45)] = TISSUES["capsule"]
-    tissues[(belly < 0) & (septum > 1.0) & (skin < -4.5)] = TISSUES["muscle"]
-    for vessel, radius in zip(VESSELS, (3.6, 4.4), strict=True):
-        path = np.array(vessel, float) + rng.normal(0, 1.5, 3)
-        tissues[upsample(tube(qc, path, np.full(len(path), radius)), shape) < 0] = TISSUES["vessel"]
+    tissues = envelope.wrapped(TISSUES, skin, fascia, muscles)
+    envelope.lay_vessels(tissues, TISSUES, qc, VESSELS, rng)
 
     fx, fy, fz = bones.femur_points
     tx, ty, tz = bones.tibia_points

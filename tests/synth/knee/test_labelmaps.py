@@ -6,7 +6,7 @@ import pytest
 from scipy import ndimage
 
 from orthodx.errors import StudyError, UsageError
-from orthodx.synth.knee.labelmaps import LabelMapSource, complete, read_map
+from orthodx.synth.knee.labelmaps import complete, open_maps, read_map
 from orthodx.synth.knee.procedural import build_knee, sample_shape
 from orthodx.synth.knee.tissues import TISSUES
 
@@ -93,6 +93,6 @@ def test_maps_that_cannot_be_a_knee_are_refused_by_name(tmp_path):
     with pytest.raises(StudyError, match=r"turned.*RAS"):
         read_map(write_map(tmp_path, "turned", affine=np.diag([-MM, MM, MM, 1]))[0])
     with pytest.raises(UsageError, match="no label map"):
-        LabelMapSource.open(tmp_path / "nothing")
+        open_maps(tmp_path / "nothing")
     with pytest.raises(UsageError, match="'other'"):
-        LabelMapSource.open(tmp_path, ["other"])
+        open_maps(tmp_path, ["other"])

@@ -13,14 +13,13 @@ from orthodx.synth.knee.injuries import PAINTERS
 from orthodx.synth.knee.lesions import (
     LEAST_ML,
     VALUES,
-    BoneBruise,
-    Effusion,
-    LigamentTear,
     MeniscusTear,
-    Osteophyte,
     PatellarDislocation,
 )
 from orthodx.synth.knee.tissues import TISSUES
+from orthodx.synth.lesion_bone import BoneBruise, Osteophyte
+from orthodx.synth.lesion_fluid import Effusion
+from orthodx.synth.lesion_ligament import LigamentTear
 from orthodx.synth.lesions import as_records, from_records
 from orthodx.synth.signals import sequence_signal
 from orthodx.synth.source import SyntheticSource

@@ -8,9 +8,11 @@ import pytest
 from orthodx.joints import KNEE
 from orthodx.studies.records import RECORD_COLUMNS
 from orthodx.synth.knee import SYNTHETIC
-from orthodx.synth.knee.lesions import Effusion, MeniscusTear, Osteophyte
+from orthodx.synth.knee.lesions import MeniscusTear
 from orthodx.synth.knee.mechanisms import CASE_MIX, MECHANISMS
 from orthodx.synth.knee.protocols import PROTOCOLS
+from orthodx.synth.lesion_bone import Osteophyte
+from orthodx.synth.lesion_fluid import Effusion
 
 DRAWS = 2000
 patient_of = SYNTHETIC.patient_of
