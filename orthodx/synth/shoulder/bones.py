@@ -65,7 +65,7 @@ def acromion(p: np.ndarray, s: Shape) -> Field:
     path[1:, 2] += lift
     path[3:, 2] += s["acromion_slope"] - np.array([0.25, 1.0]) * hook
     half = np.array([8.5, 10.5, 12.0, 11.0, 8.0]) + s["acromion_width"]
-    return tube(p, path, half, (1.0, 1.0, 2.4)) / np.float32(1.7)
+    return tube(p, path, half, (1.0, 1.0, 2.15)) / np.float32(1.6)
 
 
 def scapula(p: np.ndarray, s: Shape) -> Field:
@@ -93,4 +93,4 @@ def scapula(p: np.ndarray, s: Shape) -> Field:
 def clavicle(p: np.ndarray, s: Shape) -> Field:
     """Its flat lateral end and the bow forward."""
     path = CLAVICLE + np.array([0, 0, s["acromion_height"]])
-    return tube(p, path, np.array([8.5, 9.0, 8.0, 7.0, 7.0]) + s["clavicle"], (1.0, 1.0, 1.45)) / np.float32(1.22)
+    return tube(p, path, np.array([8.5, 9.0, 8.0, 7.0, 7.0]) + s["clavicle"], (1.0, 1.0, 1.3)) / np.float32(1.15)

@@ -11,7 +11,7 @@ from orthodx.synth.lesion_canvas import Canvas
 from orthodx.synth.shoulder.lesion_bone import bruise_bone, make_cyst, wear_ac
 from orthodx.synth.shoulder.lesion_fluid import fill_bursa, fill_joint, fill_sheath
 from orthodx.synth.shoulder.lesion_joint import lose_cartilage, tear_labrum
-from orthodx.synth.shoulder.lesion_tendon import injure_biceps, shine, tear_cuff
+from orthodx.synth.shoulder.lesion_tendon import injure_biceps, shine, tear_cuff, waste_muscle
 from orthodx.synth.shoulder.lesions import (
     LEAST_ML,
     VALUES,
@@ -21,6 +21,7 @@ from orthodx.synth.shoulder.lesions import (
     BursalFluid,
     CartilageLoss,
     CuffTear,
+    FattyMuscle,
     JointEffusion,
     LabralTear,
     MagicAngle,
@@ -37,6 +38,7 @@ SITE: dict[str, str] = {a.code: a.harms for a in SHOULDER.abnormalities if a.har
     "SASD": "bursa",
 }
 PAINTERS: dict[type, Callable[[Canvas, Any], None]] = {
+    FattyMuscle: waste_muscle,
     BoneBruise: bruise_bone,
     TuberosityCyst: make_cyst,
     CartilageLoss: lose_cartilage,

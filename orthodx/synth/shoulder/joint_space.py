@@ -124,7 +124,7 @@ def articulate(bones: Bones, normal: np.ndarray, s: Mapping[str, float], rng: np
     u = _unit(q)
     film = s["fluid_film"] * np.clip(rough, 0.4, 1.8)
     near = (clear < film) & (covered > 0.3) & (off_head < 2)
-    sheath = (biceps < 0.55 * s["fluid_film"]) & (p[2] < 6) & (p[2] > -24)
+    sheath = (biceps < 0.9) & (rough > 1.12 - 0.1 * s["fluid_film"]) & (p[2] < 6) & (p[2] > -24)
     pouch = tube(q, np.array([(-17, -9, -20), (-13, 0, -26), (-15, 10, -19)]), np.array([1.0, 1.5, 1.0]) * s["recess"])
     out["fluid"] = (near | sheath | ((pouch < 0) & (clear > 0.2))) & free
     below = (u[2] < 0.25) & (q[0] > -26) & (q[0] < 8) & (radial < 40)

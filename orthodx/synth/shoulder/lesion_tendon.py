@@ -10,13 +10,15 @@ import numpy as np
 
 from orthodx.synth.lesion_canvas import SOFT, Canvas, Window
 from orthodx.synth.shoulder.landmarks import Frame, course_of, frame_of
-from orthodx.synth.shoulder.lesions import VALUES, BicepsInjury, CuffTear, MagicAngle
+from orthodx.synth.shoulder.lesions import VALUES, BicepsInjury, CuffTear, FattyMuscle, MagicAngle
 from orthodx.synth.solids import Field
 
 TENDON = {"SSP": "supraspinatus_tendon", "ISP": "infraspinatus_tendon", "SSC": "subscapularis_tendon"}
 BICEPS = "biceps_long_head"
 AROUND = (*SOFT, "bursa")  # what a swollen tendon pushes away
 MARGIN_MM = 9.0
+# where a muscle's belly lies: lateral, forward and up from the head's middle, mm, from and to
+BELLY = {"SSP": ((-100, -15, 3), (-22, 14, 34)), "ISP": ((-100, -43, -64), (-12, -9, 16))}
 
 
 def tear_cuff(canvas: Canvas, tear: CuffTear) -> None:
@@ -70,6 +72,24 @@ def shine(canvas: Canvas, sign: MagicAngle) -> None:
     rng = np.random.default_rng(sign.seed)
     near = np.clip(1.2 - np.abs(course.along - 11) / sign.length_mm, 0, 1) * (course.depth > 0.1)
     window.paint(course.fibres & window.flakes(rng, 0.9 * near), f"{name}_magic", VALUES["magic_angle"])
+
+
+def waste_muscle(canvas: Canvas, wasting: FattyMuscle) -> None:
+    """Streaks of fat along a muscle's belly (Goutallier et al., Clin Orthop 1994;304:78)."""
+    frame = frame_of(canvas)
+    if frame is None:
+        return
+    low, high = BELLY[wasting.of]
+    corners = np.array(
+        [frame.at(a, b, c) for a in (low[0], high[0]) for b in (low[1], high[1]) for c in (low[2], high[2])]
+    )
+    window = canvas.window(corners.min(0), corners.max(0))
+    place = frame(window.points)
+    belly = window.of("muscle")
+    for i in range(3):
+        belly &= (place[i] > low[i]) & (place[i] < high[i])
+    streaks = window.flakes(np.random.default_rng(wasting.seed), np.full(belly.shape, wasting.share, np.float32))
+    window.paint(belly & streaks, "fat", VALUES["fatty_muscle"])
 
 
 def injure_biceps(canvas: Canvas, injury: BicepsInjury) -> None:

@@ -17,6 +17,7 @@ VALUES: dict[str, int] = {
     "magic_angle": 10,
     "tuberosity_cyst": 11,
     "ac_wear": 12,
+    "fatty_muscle": 13,
 }
 # a label is 1 when at least so much of a shoulder is marked (mL): smaller traces would not be reported
 LEAST_ML: dict[str, float] = {
@@ -163,3 +164,13 @@ class MagicAngle:
     length_mm: float
     seed: int
     code: str = "magic_angle"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FattyMuscle:
+    """Streaks of fat in the muscle of a tendon that has long been torn, or of an old person. of: "SSP" or "ISP"."""
+
+    of: str
+    share: float
+    seed: int
+    code: str = "fatty_muscle"

@@ -18,6 +18,7 @@ from orthodx.synth.shoulder.lesions import (
     BursalFluid,
     CartilageLoss,
     CuffTear,
+    FattyMuscle,
     JointEffusion,
     LabralTear,
     MagicAngle,
@@ -47,17 +48,22 @@ def lesions_of(rng: np.random.Generator, mechanism: Mechanism, age: int) -> list
         if rng.random() < chance:
             hurt.add(code)
             out += _draw(rng, code, mechanism, float(rng.beta(1.4, 1.3)))
-    out += _with_full_tears(rng, out, hurt)
+    out += _with_full_tears(rng, out, hurt, age)
     bruised = 0.75 if hurt else 0.1
     out += [_bruise(rng, site) for site in mechanism.bruises if rng.random() < bruised]
     return [*out, *_by_the_way(rng, hurt, age)]
 
 
-def _with_full_tears(rng: np.random.Generator, drawn: list[Lesion], hurt: set[str]) -> list[Lesion]:
-    """A cuff that is open lets fluid from the joint into the bursa."""
-    if not any(isinstance(one, CuffTear) and one.depth >= 1 for one in drawn):
+def _with_full_tears(rng: np.random.Generator, drawn: list[Lesion], hurt: set[str], age: int) -> list[Lesion]:
+    """A cuff that is open lets fluid from the joint into the bursa; muscles waste behind a gap that is long there."""
+    torn = [one for one in drawn if isinstance(one, CuffTear) and one.depth >= 1]
+    if not torn:
         return []
     out: list[Lesion] = []
+    for tear in torn:
+        if tear.code != "SSC" and age > 45 and rng.random() < tear.length_mm / 30:
+            share = float(np.clip(tear.length_mm / 60 + rng.normal(0, 0.08), 0.1, 0.6))
+            out.append(FattyMuscle(of=tear.code, share=share, seed=_seed(rng)))
     if "SASD" not in hurt and rng.random() < 0.85:
         hurt.add("SASD")
         out += _bursa(rng, float(rng.uniform(0.3, 1.0)))
@@ -74,6 +80,8 @@ def _by_the_way(rng: np.random.Generator, hurt: set[str], age: int) -> list[Lesi
     """What is found in anybody of this age, and traces of fluid that are nothing."""
     out: list[Lesion] = []
     old = float(np.clip((age - 30) / 45, 0, 1))
+    if rng.random() < 0.25 * old:
+        out.append(FattyMuscle(of="ISP", share=float(rng.uniform(0.05, 0.25)), seed=_seed(rng)))
     if "AC" not in hurt and rng.random() < 0.6 * old:
         out.append(_ac(rng, "ac_wear", 0.0))
     for _ in range(int(rng.integers(1, 4)) if rng.random() < 0.35 * old else 0):
@@ -160,7 +168,7 @@ def _ac(rng: np.random.Generator, code: str, severity: float) -> AcArthrosis:
     return AcArthrosis(
         spur_mm=1.2 + 3.0 * severity,
         capsule_mm=1.0 + 2.6 * severity,
-        oedema_mm=float(4 + 7 * severity) if rng.random() < 0.35 + 0.5 * severity else 0.0,
+        oedema_mm=float(2.5 + 8 * severity) if rng.random() < 0.2 + 0.7 * severity else 0.0,
         fluid=float(np.clip(severity + rng.normal(0, 0.25), 0, 1)),
         seed=_seed(rng),
     )

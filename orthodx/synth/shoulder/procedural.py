@@ -33,7 +33,7 @@ SHAPE: dict[str, tuple[float, float]] = {
     "glenoid_flatness": (5.0, 1.5),
     "glenoid_version": (2.0, 4.0),
     "coracoid": (0.0, 0.6),
-    "acromion_height": (1.5, 1.2),
+    "acromion_height": (2.0, 1.2),
     "acromion_slope": (0.0, 1.2),
     "acromion_hook": (1.8, 1.8),
     "acromion_width": (0.0, 0.9),
@@ -52,7 +52,7 @@ SHAPE: dict[str, tuple[float, float]] = {
     "recess": (1.4, 0.5),
     "fat": (9.0, 4.5),
     "muscle": (1.0, 0.1),
-    "physis": (0.4, 0.5),
+    "physis": (0.1, 0.5),
     "rib_phase": (0.5, 0.3),
 }
 

@@ -15,19 +15,21 @@ from orthodx.synth.solids import Field, ellipsoid, smooth_noise, smooth_union, t
 # Belly lines (x, y, z, radius), mm, in the scapula's frame, of a mid-sized adult; the last point of those that move
 # the arm follows the humerus.
 MUSCLES: dict[str, list[tuple[float, float, float, float]]] = {
-    "supraspinatus": [(-112, 2, 12, 11), (-62, 1, 15, 13), (-42, -2, 17, 11), (-26, -2, 22.5, 6.5), (-14, -2, 26, 3)],
-    "infraspinatus_upper": [
-        (-112, -24, -8, 15), (-62, -25, -3, 14), (-36, -27, 1, 11), (-18, -25, 8, 6.5), (-8, -22, 12, 3),
+    "supraspinatus": [
+        (-112, 1, 13, 13.5), (-62, 1, 16, 14), (-42, -2, 18, 11.5), (-26, -2, 22.5, 6.5), (-14, -2, 26, 3),
     ],
-    "infraspinatus_lower": [(-112, -30, -45, 17), (-66, -28, -26, 14), (-36, -28, -9, 9), (-16, -25.5, 4, 4.5)],
+    "infraspinatus_upper": [
+        (-112, -22, -8, 17), (-62, -23, -3, 16), (-36, -25, 1, 12.5), (-18, -25, 8, 6.5), (-8, -22, 12, 3),
+    ],
+    "infraspinatus_lower": [(-112, -28, -45, 19), (-66, -26, -27, 17), (-36, -26, -10, 11), (-16, -25.5, 4, 4.5)],
     "subscapularis_upper": [
-        (-112, 12, -4, 12), (-64, 15, -8, 14), (-40, 19, -6, 11), (-22, 23, -3, 7), (-10, 25, -2, 3),
+        (-112, 12, -6, 14), (-64, 13, -9, 16), (-40, 18, -7, 12.5), (-22, 23, -3, 7), (-10, 25, -2, 3),
     ],
     "subscapularis_lower": [
-        (-112, 8, -50, 14), (-66, 8, -36, 14), (-40, 14, -24, 11), (-18, 22, -14, 7), (2, 24, -12, 2.5),
+        (-112, 6, -50, 16), (-66, 6, -37, 16), (-40, 12, -26, 13), (-18, 22, -14, 7), (2, 24, -12, 2.5),
     ],
     "teres_minor": [
-        (-72, -22, -66, 9), (-40, -26, -38, 11.5), (-16, -26, -21, 9), (0, -23.5, -11, 5), (13, -19, -5, 2.5),
+        (-72, -21, -68, 11), (-40, -25, -39, 13.5), (-16, -26, -22, 10), (0, -23.5, -11, 5), (13, -19, -5, 2.5),
     ],
     "teres_major": [(-84, -26, -92, 15), (-46, -20, -68, 12), (-14, -2, -56, 8), (8, 3, -52, 4)],
     "triceps_long": [(-24, -4, -26, 4), (-10, -18, -48, 10), (4, -28, -84, 14), (10, -32, -112, 15)],
@@ -82,6 +84,7 @@ def _core(q: np.ndarray, arm: np.ndarray, lines: Mapping[str, np.ndarray], s: Ma
         first = np.minimum(first, d)
     thick = s["muscle"] * np.clip(3.5 + (36 - q[2]) * 0.45, 3.0, 17.0) * np.clip((q[2] - DELTOID["foot"]) / 34, 0.05, 1)
     medial = np.where(q[1] > 0, DELTOID["front"], DELTOID["back"] + 26 - np.clip(-q[1], 0, 26))
+    thick = thick * np.clip((q[0] - medial) / 22 + 0.3, 0.1, 1)  # thinner towards its origins
     edge = np.maximum(medial - q[0] - 0.5 * np.clip(np.abs(q[1]) - 22, 0, 40) * (q[1] > 0), q[2] - 37)
     return under, thick, edge, first, second, ellipsoid(q, *CHEST)
 

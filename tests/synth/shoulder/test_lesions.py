@@ -21,6 +21,7 @@ from orthodx.synth.shoulder.lesions import (
     BursalFluid,
     CartilageLoss,
     CuffTear,
+    FattyMuscle,
     JointEffusion,
     LabralTear,
     MagicAngle,
@@ -82,6 +83,7 @@ NO_LABEL = {
     "bone_bruise": BoneBruise(site="greater_tuberosity", radius_mm=8, dent_mm=0.0, seed=3),
     "magic_angle": MagicAngle(length_mm=6.0, seed=3),
     "tuberosity_cyst": TuberosityCyst(radius_mm=2.2, where_mm=-6.0, seed=3),
+    "fatty_muscle": FattyMuscle(of="SSP", share=0.4, seed=3),
     "ac_wear": AcArthrosis(spur_mm=1.5, capsule_mm=1.3, oedema_mm=0.0, fluid=0.0, seed=3, code="ac_wear"),
 }
 TRACES = {
@@ -183,6 +185,18 @@ def test_signs_without_a_label_stay_without_one(shoulder, name):
     assert (injured.tissues != shoulder.tissues).any()
     assert set(np.unique(mask)) == {0, VALUES[name]}
     assert not any(labels_of(mask, shoulder.spacing_mm).values())
+
+
+def test_a_muscle_wastes_to_fat_above_or_below_the_spine_of_the_scapula(shoulder):
+    height = {}
+    for muscle in ("SSP", "ISP"):
+        wasted, mask = paint(shoulder, [FattyMuscle(of=muscle, share=0.3, seed=3)])
+        changed = wasted.tissues != shoulder.tissues
+        assert (shoulder.tissues[changed] == TISSUES["muscle"]).all()
+        assert (wasted.tissues[changed] == TISSUES["fat"]).all()
+        assert 2 < ml(mask, shoulder, VALUES["fatty_muscle"]) < 60
+        height[muscle] = np.argwhere(changed)[:, 2].mean() * shoulder.spacing_mm
+    assert height["SSP"] > height["ISP"] + 25
 
 
 @pytest.mark.parametrize("code", TRACES)
