@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from orthodx.synth.shoulder.bones import CORACOID, GROOVE, HEAD_AXIS, rim, socket
-from orthodx.synth.solids import Field, smooth_noise, tube
+from orthodx.synth.solids import Field, fade, smooth_noise, tube
 
 Masks = dict[str, np.ndarray]
 SPHERE_MM = 25.0  # tendons are laid out on a sphere of about the head's size
@@ -77,11 +77,6 @@ CUFF: dict[str, Cuff] = {
 }  # fmt: skip
 
 
-def _fade(x: np.ndarray, low: float, high: float) -> np.ndarray:
-    """0 below `low`, 1 above `high`, linear between."""
-    return np.clip((x - low) / (high - low), 0, 1)
-
-
 def _unit(v: np.ndarray) -> np.ndarray:
     return v / (np.sqrt((v**2).sum(0)) + 1e-4)
 
@@ -92,7 +87,7 @@ def articulate(bones: Bones, normal: np.ndarray, s: Mapping[str, float], rng: np
     q, p, h = bones.points, bones.humerus_points, bones.humerus
     radial = np.sqrt((p**2).sum(0)) + 1e-4
     axis = HEAD_AXIS / np.linalg.norm(HEAD_AXIS)
-    covered = _fade(sum(p[i] * np.float32(axis[i]) for i in range(3)) / radial, 0.12, 0.3) * (radial < 30)
+    covered = fade(sum(p[i] * np.float32(axis[i]) for i in range(3)) / radial, 0.12, 0.3) * (radial < 30)
     thick_h = s["humeral_cartilage"] * rough * covered
     humeral = (h >= 0) & (h < thick_h) & (thick_h > 0.4)
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from orthodx.synth.lesion_bone import CORTEX_MM, bruise_at
 from orthodx.synth.lesion_canvas import SOFT, Canvas
 from orthodx.synth.shoulder.landmarks import frame_of
 from orthodx.synth.shoulder.lesions import VALUES, AcArthrosis, BoneBruise, TuberosityCyst
-from orthodx.synth.solids import Point
 
 # site -> bone, and a point lateral, forward and up from the head's middle in units of its radius
 SITES: dict[str, tuple[str, tuple[float, float, float]]] = {
@@ -21,7 +21,6 @@ SITES: dict[str, tuple[str, tuple[float, float, float]]] = {
     "anterior_glenoid": ("scapula", (-1.25, 0.45, -0.35)),
     "acromion": ("scapula", (-0.3, 0.0, 1.5)),
 }
-CORTEX_MM = 0.9
 
 
 def bruise_bone(canvas: Canvas, bruise: BoneBruise) -> None:
@@ -31,7 +30,7 @@ def bruise_bone(canvas: Canvas, bruise: BoneBruise) -> None:
         return
     bone, where = SITES[bruise.site]
     at = frame.at(*(w * frame.radius for w in where))
-    cloud_at(canvas, bone, at, bruise.radius_mm, bruise.seed, VALUES["bone_bruise"])
+    bruise_at(canvas, bone, at, bruise.radius_mm, bruise.seed, VALUES["bone_bruise"])
     if bruise.dent_mm > 0:
         out = (at - frame.middle) / np.linalg.norm(at - frame.middle)
         centre = frame.middle + out * (frame.radius + 12.5 - bruise.dent_mm)
@@ -42,15 +41,6 @@ def bruise_bone(canvas: Canvas, bruise: BoneBruise) -> None:
         rim = pressed & (window.radius(centre, (11.6,) * 3) > 1)
         window.paint(pressed, "fluid", VALUES["bone_bruise"])
         window.paint(rim, f"{bone}_cortex", VALUES["bone_bruise"])
-
-
-def cloud_at(canvas: Canvas, bone: str, centre: Point, radius_mm: float, seed: int, value: int) -> None:
-    """A cloud of marrow oedema, dense in the middle and fading in flakes."""
-    reach = 1.6 * radius_mm
-    window = canvas.window(np.array(centre) - reach, np.array(centre) + reach)
-    rng = np.random.default_rng(seed)
-    cloud = window.radius(centre, (radius_mm,) * 3) * (1 + 0.22 * window.noise(rng, 9.0))
-    window.paint(window.of(bone) & window.flakes(rng, 2.6 * (1.1 - cloud)), f"{bone}_bruise", value)
 
 
 def make_cyst(canvas: Canvas, cyst: TuberosityCyst) -> None:

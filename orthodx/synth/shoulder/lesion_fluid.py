@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from orthodx.synth.lesion_canvas import Canvas, Window
+from orthodx.synth.lesion_fluid import FILLABLE
 from orthodx.synth.shoulder.landmarks import frame_of
 from orthodx.synth.shoulder.lesion_tendon import BICEPS
 from orthodx.synth.shoulder.lesions import VALUES, BursalFluid, JointEffusion, SheathFluid
 from orthodx.synth.solids import Field
 
-FILLABLE = ("fat", "fat_pad", "capsule", "fluid", "oedema", "muscle", "bursa")
 FINDING_ML = {"GHJ": 1.0, "LHBT_effusion": 0.4, "SASD": 0.6}  # less is what anybody may have
 Fluid = JointEffusion | SheathFluid | BursalFluid
 
@@ -53,7 +53,7 @@ def fill_joint(canvas: Canvas, effusion: JointEffusion) -> None:
         balls.append(np.sqrt(d[0] ** 2 + d[1] ** 2 + d[2] ** 2))
     order = np.minimum.reduce(balls)
     order = order * (1 + 0.06 * window.noise(np.random.default_rng(effusion.seed), 10.0)) + 0.35 * window.of("muscle")
-    _fill(window, order, window.of(*(n for n in FILLABLE if n != "bursa")), effusion, 1.9)
+    _fill(window, order, window.of(*FILLABLE), effusion, 1.9)
 
 
 def fill_bursa(canvas: Canvas, bursa: BursalFluid) -> None:
@@ -70,7 +70,7 @@ def fill_bursa(canvas: Canvas, bursa: BursalFluid) -> None:
     # the bursa is widest lateral of the acromion, and narrow towards its edges
     far = np.arccos(np.clip((0.72 * x - 0.12 * y + 0.68 * z) / r, -1, 1))
     order = away + 3.2 * far**1.5 + 0.8 * noise + 0.6 * window.of("muscle")
-    filled = _fill(window, order, window.of(*FILLABLE) & (away < 6), bursa, 9.0)
+    filled = _fill(window, order, window.of(*FILLABLE, "bursa") & (away < 6), bursa, 9.0)
     if bursa.wall_mm > 0 and filled.any():
         wall = (window.distance(filled) < bursa.wall_mm) & window.of("fat", "fat_pad", "muscle", "bursa", "oedema")
         window.paint(wall & window.flakes(rng, np.full(wall.shape, 0.6, np.float32)), "oedema", VALUES["SASD"])
@@ -90,5 +90,5 @@ def fill_sheath(canvas: Canvas, sheath: SheathFluid) -> None:
     tendon = window.of(BICEPS, f"{BICEPS}_tendinosis", f"{BICEPS}_torn")
     along = np.clip(np.abs(up + 14) / 26, 0, 2)
     order = window.distance(tendon) + 3.0 * along**2 + 0.5 * noise
-    room = window.of(*FILLABLE) & (up < 8)
+    room = window.of(*FILLABLE, "bursa") & (up < 8)
     _fill(window, order, room, sheath, 7.5)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
+from orthodx.synth.lesion_bone import CORTEX_MM, bruise_at
 from orthodx.synth.lesion_canvas import SOFT, Canvas
 from orthodx.synth.shoulder.landmarks import frame_of
-from orthodx.synth.shoulder.lesion_bone import cloud_at
 from orthodx.synth.shoulder.lesions import VALUES, CartilageLoss, LabralTear
 
 # where the joint wears first: lateral, forward, up from the head's middle in its radii
@@ -36,7 +36,7 @@ def lose_cartilage(canvas: Canvas, loss: CartilageLoss) -> None:
     if loss.oedema_mm > 0:
         inward = frame.middle - at if loss.bone == "humerus" else at - frame.middle
         deep = at + inward / np.linalg.norm(inward) * (0.7 * loss.oedema_mm + 1.0)
-        cloud_at(canvas, loss.bone, deep, loss.oedema_mm, loss.seed, value)
+        bruise_at(canvas, loss.bone, deep, loss.oedema_mm, loss.seed, value)
     if loss.spur_mm > 0 and loss.bone == "humerus":
         _spur(canvas, frame.at(-0.62 * r, 0.0, -0.84 * r), loss.spur_mm, value)
 
@@ -48,7 +48,7 @@ def _spur(canvas: Canvas, at: np.ndarray, size_mm: float, value: int) -> None:
     near = window.radius(at, (1.1 * size_mm, 2.4 * size_mm, 1.1 * size_mm))
     spur = (near < 1) & window.of(*SOFT, "glenohumeral_cartilage") & (window.distance(head) < size_mm)
     window.paint(spur, "humerus_cortex", value)
-    window.paint(spur & (window.distance(~(spur | head)) > 0.9), "humerus", value)
+    window.paint(spur & (window.distance(~(spur | head)) > CORTEX_MM), "humerus", value)
 
 
 def tear_labrum(canvas: Canvas, tear: LabralTear) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orthodx.synth.patients import UNHURT, Mechanism
+from orthodx.synth.patients import UNHURT, Mechanism, case_mix
 
 MECHANISMS: dict[str, Mechanism] = {
     UNHURT: Mechanism(
@@ -49,14 +49,14 @@ MECHANISMS: dict[str, Mechanism] = {
 }  # fmt: skip
 
 # share of each mechanism at each center: a sports clinic, a trauma hospital, district hospitals, a rural scanner
-CASE_MIX: dict[str, dict[str, float]] = {
-    center: dict(zip(MECHANISMS, shares, strict=True))
-    for center, shares in {
+CASE_MIX = case_mix(
+    MECHANISMS,
+    {
         "Northgate": (0.20, 0.16, 0.08, 0.09, 0.17, 0.13, 0.08, 0.04, 0.05),
         "Harbour": (0.26, 0.14, 0.16, 0.09, 0.13, 0.04, 0.05, 0.07, 0.06),
         "Meadow": (0.28, 0.20, 0.11, 0.08, 0.07, 0.04, 0.07, 0.09, 0.06),
         "Outpost": (0.38, 0.17, 0.10, 0.06, 0.05, 0.02, 0.06, 0.10, 0.06),
         "Riverside": (0.32, 0.18, 0.11, 0.07, 0.06, 0.03, 0.06, 0.10, 0.07),
         "Uplands": (0.24, 0.18, 0.12, 0.09, 0.10, 0.07, 0.07, 0.07, 0.06),
-    }.items()
-}
+    },
+)

@@ -6,10 +6,12 @@ A full tear of the cuff opens the joint to the bursa, so fluid fills both (Teefe
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from orthodx.synth.lesions import Lesion
-from orthodx.synth.patients import Clinic, Mechanism
+from orthodx.synth.patients import Clinic, Mechanism, injuries_of, seed_of
 from orthodx.synth.protocols import CENTERS
 from orthodx.synth.shoulder.lesions import (
     AcArthrosis,
@@ -39,15 +41,7 @@ def is_full_tear(lesion: Lesion) -> bool:
 
 def lesions_of(rng: np.random.Generator, mechanism: Mechanism, age: int) -> list[Lesion]:
     """What the mechanism does: first its leading injuries, then what comes with it."""
-    out: list[Lesion] = []
-    hurt: set[str] = set()
-    for code in (*mechanism.first, *mechanism.with_it):
-        chance = mechanism.first.get(code, mechanism.with_it.get(code, 0.0))
-        if code not in mechanism.first and not hurt:
-            chance *= 0.4  # the shoulder got away lightly
-        if rng.random() < chance:
-            hurt.add(code)
-            out += _draw(rng, code, mechanism, float(rng.beta(1.4, 1.3)))
+    out, hurt = injuries_of(rng, mechanism, partial(_draw, mechanism))
     out += _with_full_tears(rng, out, hurt, age)
     bruised = 0.75 if hurt else 0.1
     out += [_bruise(rng, site) for site in mechanism.bruises if rng.random() < bruised]
@@ -63,13 +57,13 @@ def _with_full_tears(rng: np.random.Generator, drawn: list[Lesion], hurt: set[st
     for tear in torn:
         if tear.code != "SSC" and age > 45 and rng.random() < tear.length_mm / 30:
             share = float(np.clip(tear.length_mm / 60 + rng.normal(0, 0.08), 0.1, 0.6))
-            out.append(FattyMuscle(of=tear.code, share=share, seed=_seed(rng)))
+            out.append(FattyMuscle(of=tear.code, share=share, seed=seed_of(rng)))
     if "SASD" not in hurt and rng.random() < 0.85:
         hurt.add("SASD")
         out += _bursa(rng, float(rng.uniform(0.3, 1.0)))
     if "GHJ" not in hurt and rng.random() < 0.6:
         hurt.add("GHJ")
-        out.append(JointEffusion(volume_ml=float(rng.uniform(2, 9)), seed=_seed(rng)))
+        out.append(JointEffusion(volume_ml=float(rng.uniform(2, 9)), seed=seed_of(rng)))
     if "LHBT_effusion" not in hurt and rng.random() < 0.35:
         hurt.add("LHBT_effusion")
         out += _sheath(rng, float(rng.random()))
@@ -81,29 +75,25 @@ def _by_the_way(rng: np.random.Generator, hurt: set[str], age: int) -> list[Lesi
     out: list[Lesion] = []
     old = float(np.clip((age - 30) / 45, 0, 1))
     if rng.random() < 0.25 * old:
-        out.append(FattyMuscle(of="ISP", share=float(rng.uniform(0.05, 0.25)), seed=_seed(rng)))
+        out.append(FattyMuscle(of="ISP", share=float(rng.uniform(0.05, 0.25)), seed=seed_of(rng)))
     if "AC" not in hurt and rng.random() < 0.6 * old:
         out.append(_ac(rng, "ac_wear", 0.0))
     for _ in range(int(rng.integers(1, 4)) if rng.random() < 0.35 * old else 0):
         out.append(
-            TuberosityCyst(radius_mm=float(rng.uniform(1.2, 2.8)), where_mm=float(rng.normal(-7, 5)), seed=_seed(rng))
+            TuberosityCyst(radius_mm=float(rng.uniform(1.2, 2.8)), where_mm=float(rng.normal(-7, 5)), seed=seed_of(rng))
         )
     if "SSP" not in hurt and rng.random() < 0.3:
-        out.append(MagicAngle(length_mm=float(rng.uniform(4, 8)), seed=_seed(rng)))
+        out.append(MagicAngle(length_mm=float(rng.uniform(4, 8)), seed=seed_of(rng)))
     if "GHJ" not in hurt and rng.random() < 0.3:
-        out.append(JointEffusion(volume_ml=float(rng.uniform(0.02, 0.1)), seed=_seed(rng)))
+        out.append(JointEffusion(volume_ml=float(rng.uniform(0.02, 0.1)), seed=seed_of(rng)))
     if "LHBT_effusion" not in hurt and rng.random() < 0.3:
-        out.append(SheathFluid(volume_ml=float(rng.uniform(0.03, 0.16)), seed=_seed(rng)))
+        out.append(SheathFluid(volume_ml=float(rng.uniform(0.03, 0.16)), seed=seed_of(rng)))
     if "SASD" not in hurt and rng.random() < 0.3:
-        out.append(BursalFluid(volume_ml=float(rng.uniform(0.05, 0.35)), wall_mm=0.0, seed=_seed(rng)))
+        out.append(BursalFluid(volume_ml=float(rng.uniform(0.05, 0.35)), wall_mm=0.0, seed=seed_of(rng)))
     return out
 
 
-def _seed(rng: np.random.Generator) -> int:
-    return int(rng.integers(2**31))
-
-
-def _draw(rng: np.random.Generator, code: str, mechanism: Mechanism, severity: float) -> list[Lesion]:
+def _draw(mechanism: Mechanism, rng: np.random.Generator, code: str, severity: float) -> list[Lesion]:
     """Lesions of this code, from mild (severity 0) to the worst (1)."""
     if code in ("SSP", "ISP", "SSC"):
         return [_cuff(rng, code, severity)]
@@ -136,7 +126,7 @@ def _cuff(rng: np.random.Generator, code: str, severity: float) -> CuffTear:
         width=float(0.3 + 0.5 * severity + 0.6 * worst),
         from_foot_mm=float(rng.choice((0.0, 0.0, 2.0, 4.0))) * (1 - float(worst)),
         length_mm=float(5 + 5 * severity + (WIDEST_MM - 10) * worst**1.5),
-        seed=_seed(rng),
+        seed=seed_of(rng),
     )
 
 
@@ -149,28 +139,28 @@ def _biceps(rng: np.random.Generator, severity: float) -> BicepsInjury:
         share=0.25 + 0.6 * severity,
         gap_mm=float(rng.uniform(8, 24)) if torn else 0.0,
         shift_deg=float(rng.uniform(22, 50)) if out_of_groove else 0.0,
-        seed=_seed(rng),
+        seed=seed_of(rng),
     )
 
 
 def _sheath(rng: np.random.Generator, severity: float) -> list[Lesion]:
-    return [SheathFluid(volume_ml=0.5 + 3.0 * severity, seed=_seed(rng))]
+    return [SheathFluid(volume_ml=0.5 + 3.0 * severity, seed=seed_of(rng))]
 
 
 def _bursa(rng: np.random.Generator, severity: float) -> list[Lesion]:
-    return [BursalFluid(volume_ml=0.9 + 7.0 * severity**1.5, wall_mm=1.2 * severity, seed=_seed(rng))]
+    return [BursalFluid(volume_ml=0.9 + 7.0 * severity**1.5, wall_mm=1.2 * severity, seed=seed_of(rng))]
 
 
 def _ac(rng: np.random.Generator, code: str, severity: float) -> AcArthrosis:
     if code == "ac_wear":
         spur, capsule = float(rng.uniform(0.8, 1.7)), float(rng.uniform(0.6, 1.5))
-        return AcArthrosis(spur_mm=spur, capsule_mm=capsule, oedema_mm=0.0, fluid=0.0, seed=_seed(rng), code=code)
+        return AcArthrosis(spur_mm=spur, capsule_mm=capsule, oedema_mm=0.0, fluid=0.0, seed=seed_of(rng), code=code)
     return AcArthrosis(
         spur_mm=1.2 + 3.0 * severity,
         capsule_mm=1.0 + 2.6 * severity,
         oedema_mm=float(2.5 + 8 * severity) if rng.random() < 0.2 + 0.7 * severity else 0.0,
         fluid=float(np.clip(severity + rng.normal(0, 0.25), 0, 1)),
-        seed=_seed(rng),
+        seed=seed_of(rng),
     )
 
 
@@ -189,11 +179,11 @@ def _joint(rng: np.random.Generator, worn: bool, dislocated: bool, severity: flo
                 arc_deg=45 + 75 * severity,
                 width_mm=0.9 + 1.5 * severity,
                 cyst_mm=float(rng.uniform(3, 8)) if rng.random() < 0.25 and not dislocated else 0.0,
-                seed=_seed(rng),
+                seed=seed_of(rng),
             )
         )
     if not out or rng.random() < 0.75:
-        out.append(JointEffusion(volume_ml=1.6 + 10.4 * severity, seed=_seed(rng)))
+        out.append(JointEffusion(volume_ml=1.6 + 10.4 * severity, seed=seed_of(rng)))
     return out
 
 
@@ -204,14 +194,14 @@ def _cartilage(rng: np.random.Generator, bone: str, severity: float) -> Cartilag
         depth=0.5 + 0.5 * severity,
         oedema_mm=float(3 + 7 * severity) if severity > 0.3 else 0.0,
         spur_mm=float(6 * severity) if severity > 0.35 else 0.0,
-        seed=_seed(rng),
+        seed=seed_of(rng),
     )
 
 
 def _bruise(rng: np.random.Generator, site: str) -> BoneBruise:
     dent = float(rng.uniform(1.0, 4.5)) if site == "posterolateral_head" and rng.random() < 0.7 else 0.0
     radius = float(rng.uniform(4, 7)) if site in ("anterior_glenoid", "acromion") else float(rng.uniform(5, 12))
-    return BoneBruise(site=site, radius_mm=radius, dent_mm=dent, seed=_seed(rng))
+    return BoneBruise(site=site, radius_mm=radius, dent_mm=dent, seed=seed_of(rng))
 
 
 CLINIC = Clinic(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from orthodx.joints import SHOULDER
-from orthodx.synth.anatomy import Anatomy
+from orthodx.synth.anatomy import Anatomy, draw_shape
 from orthodx.synth.shoulder import bones as bone
 from orthodx.synth.shoulder import joint_space, soft_tissue
 from orthodx.synth.shoulder.tissues import TISSUES
@@ -59,7 +59,7 @@ SHAPE: dict[str, tuple[float, float]] = {
 
 def sample_shape(rng: np.random.Generator) -> dict[str, float]:
     """Draw one shoulder's shape parameters; feed the result to `build_shoulder` to replay it."""
-    shape = {k: m + sd * float(np.clip(rng.standard_normal(), -2, 2)) for k, (m, sd) in SHAPE.items()}
+    shape = draw_shape(rng, SHAPE)
     shape["fat"] = max(shape["fat"], 3.0)
     shape["acromion_hook"] = max(shape["acromion_hook"], 0.0)
     shape["seed"] = float(rng.integers(2**31))
@@ -85,9 +85,9 @@ def build_shoulder(shape: dict[str, float], spacing_mm: float = 0.8, side: str =
     p, affine = grid_points(LOW_MM, HIGH_MM, spacing_mm)
     grid_shape = p.shape[1:]
     scale = np.array([shape["size"] * shape["width_ratio"], shape["size"], shape["size"]])
-    matrix = rotation(2, shape["scapular_plane"]).T @ np.diag(1 / scale)
-    shift = -np.array(HEAD_MM)
-    q = np.tensordot(matrix.astype(np.float32), p, axes=1) + shift.astype(np.float32).reshape(3, 1, 1, 1)
+    turn = rotation(2, shape["scapular_plane"]).T
+    frame = soft_tissue.Frame(turn @ np.diag(1 / scale), -np.array(HEAD_MM))
+    q = frame(p)
     for size_mm, scale_mm in ((1.3, 38.0), (0.3, 9.0)):
         for i in range(3):
             q[i] += size_mm * smooth_noise(rng, grid_shape, spacing_mm, scale_mm)
@@ -113,7 +113,7 @@ def build_shoulder(shape: dict[str, float], spacing_mm: float = 0.8, side: str =
     joint = {name: np.zeros(grid_shape, bool) for name in local}
     for name, mask in local.items():
         joint[name][boxes["joint"]] = mask
-    tissues = soft_tissue.wrap((matrix, shift), bones, joint, shape, rng, affine)
+    tissues = soft_tissue.wrap(frame, bones, shape, rng, affine)
     _joint_into(tissues, joint)
     _bones_into(tissues, bones, shape, rng, spacing_mm)
     tissues[joint["glenohumeral_cartilage"]] = TISSUES["glenohumeral_cartilage"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orthodx.joints import View
-from orthodx.synth.protocols import CENTERS, Protocol, Setting, protocols
+from orthodx.synth.protocols import Setting, center_protocols
 from orthodx.synth.shoulder.procedural import SCAPULAR_PLANE_DEG
 
 FIELD_MM = 150
@@ -19,14 +19,4 @@ SETTINGS: dict[str, tuple[float, float, tuple[Setting, Setting, Setting]]] = {
     "Riverside": (0.60, 4.0, (("T2", 3600, 80, False), ("PD", 2500, 28, True), ("T2STAR", 500, 12, False))),
     "Uplands": (0.50, 2.5, (("PD", 2800, 32, True), ("PD", 3000, 34, True), ("PD", 3000, 30, True))),
 }
-PROTOCOLS: dict[str, tuple[Protocol, ...]] = {
-    name: protocols(
-        CENTERS[name],
-        dict(zip((View.SAGITTAL, View.CORONAL, View.AXIAL), settings, strict=True)),
-        pixel_mm=pixel,
-        slice_mm=slice_mm,
-        field_mm=FIELD_MM,
-        reach_mm=REACH_MM,
-    )
-    for name, (pixel, slice_mm, settings) in SETTINGS.items()
-}
+PROTOCOLS = center_protocols(SETTINGS, field_mm=FIELD_MM, reach_mm=REACH_MM)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 
+from orthodx.synth.envelope import MUSCLE_DEPTH_MM, SKIN_MM, STEP, Bellies, Line, lay_vessels
 from orthodx.synth.shoulder.bones import SHAFT
-from orthodx.synth.shoulder.joint_space import Bones, Masks
+from orthodx.synth.shoulder.joint_space import Bones
 from orthodx.synth.shoulder.tissues import TISSUES
-from orthodx.synth.solids import Field, ellipsoid, smooth_noise, smooth_union, tube, upsample
+from orthodx.synth.solids import Field, coarse, ellipsoid, smooth_noise, smooth_union, tube, upsample
 
 # Belly lines (x, y, z, radius), mm, in the scapula's frame, of a mid-sized adult; the last point of those that move
 # the arm follows the humerus.
-MUSCLES: dict[str, list[tuple[float, float, float, float]]] = {
+MUSCLES: dict[str, Line] = {
     "supraspinatus": [
         (-112, 1, 13, 13.5), (-62, 1, 16, 14), (-42, -2, 18, 11.5), (-26, -2, 22.5, 6.5), (-14, -2, 26, 3),
     ],
@@ -46,22 +48,25 @@ MUSCLES: dict[str, list[tuple[float, float, float, float]]] = {
     "biceps_long": [(23.5, 5, -58, 4), (27, 3, -80, 9), (28, 2, -112, 12)],
 }  # fmt: skip
 DELTOID: dict[str, float] = {"front": -26.0, "back": -58.0, "foot": -92.0}  # how far it goes medially and down
-VESSELS = [
-    [(-100, 60, 4), (-58, 46, 2), (-36, 42, -8), (-18, 32, -30), (-4, 14, -66), (2, 8, -112)],
-    [(-100, 66, -2), (-58, 51, -5), (-34, 46, -16), (-14, 34, -38), (-2, 18, -70), (4, 14, -112)],
+DELTOID_LIES_ON = ("infraspinatus_upper", "infraspinatus_lower", "teres_minor", "triceps_lateral")
+Path = list[tuple[float, float, float]]
+VESSELS: list[tuple[Path, float]] = [
+    ([(-100, 60, 4), (-58, 46, 2), (-36, 42, -8), (-18, 32, -30), (-4, 14, -66), (2, 8, -112)], 3.4),
+    ([(-100, 66, -2), (-58, 51, -5), (-34, 46, -16), (-14, 34, -38), (-2, 18, -70), (4, 14, -112)], 4.2),
 ]
-CHEST = ((-134.0, 50.0, -88.0), (88.0, 92.0, 112.0))
-CUTIS_MM = 1.6
+CHEST = ((-134.0, 50.0, -88.0), (88.0, 92.0, 112.0))  # middle and semi-axes
 # what the skin is drawn over besides muscles: acromion, spine, clavicle, the hollows above and below it
-FILLED: list[tuple[list[tuple[float, float, float]], list[float]]] = [
+FILLED: list[tuple[Path, list[float]]] = [
     ([(-6, 0, 33), (-22, 2, 37), (-34, 10, 38), (-45, 28, 36), (-51, 48, 32), (-50, 90, 26)], [5, 6, 7, 7, 7, 7]),
     ([(-112, -20, 10), (-60, -23, 18), (-32, -26, 25), (-12, -14, 33)], [7, 7, 7, 6]),
     ([(-24, 26, 8), (-52, 40, 8), (-80, 70, 0)], [16, 26, 30]),
     ([(-60, 4, 20), (-112, 10, 14)], [20, 30]),
 ]
+SEPTUM_MM = 0.7
+HULL_MM, HULL_REACH_MM = 4.0, 24.0  # grid of the skin's hull; gaps narrower than twice the reach are bridged
 
 
-def _moved(line: list[tuple[float, float, float, float]], arm: np.ndarray) -> np.ndarray:
+def _moved(line: Line, arm: np.ndarray) -> np.ndarray:
     """The line with the points beyond the joint carried along by the arm, those near it partly."""
     points = np.array(line, float)
     at = points[:, :3]
@@ -70,15 +75,38 @@ def _moved(line: list[tuple[float, float, float, float]], arm: np.ndarray) -> np
     return points
 
 
-def _core(q: np.ndarray, arm: np.ndarray, lines: Mapping[str, np.ndarray], s: Mapping[str, float]) -> tuple[Field, ...]:
-    """Fields on any grid: deltoid, the muscle nearest and the septum to the next, chest; all in about mm."""
+@dataclass(frozen=True)
+class Frame:
+    """World mm -> the scapula's frame: matrix (3, 3) @ w + shift (3,)."""
+
+    matrix: np.ndarray
+    shift: np.ndarray
+
+    def __call__(self, world: np.ndarray) -> np.ndarray:
+        """Points (3, X, Y, Z)."""
+        turned = np.tensordot(self.matrix.astype(np.float32), world, axes=1)
+        return turned + self.shift.astype(np.float32).reshape(3, 1, 1, 1)
+
+
+@dataclass(frozen=True)
+class Deep:
+    """Distances (X, Y, Z), mm, on any grid: muscles, deltoid, what the deltoid lies on, and the chest wall."""
+
+    muscles: Bellies
+    deltoid: Field
+    under: Field
+    chest: Field
+
+
+def _deep(q: np.ndarray, arm: np.ndarray, lines: Mapping[str, np.ndarray], s: Mapping[str, float]) -> Deep:
+    """q: (3, X, Y, Z) points in the scapula's frame."""
     shaft = (arm @ SHAFT.T).T
     under = np.minimum(ellipsoid(q, (0, 0, 0), (28.5, 29, 30.5)), tube(q, shaft, np.array([22.5, 18, 15.5, 14, 14.0])))
     first = np.full(q.shape[1:], 1e3, np.float32)
     second = first.copy()
     for name, line in lines.items():
         d = tube(q, line[:, :3], line[:, 3])
-        if name in ("infraspinatus_upper", "infraspinatus_lower", "teres_minor", "triceps_lateral"):
+        if name in DELTOID_LIES_ON:
             under = smooth_union(under, d - 1.5, 8.0)
         second = np.minimum(second, np.maximum(first, d))
         first = np.minimum(first, d)
@@ -86,52 +114,50 @@ def _core(q: np.ndarray, arm: np.ndarray, lines: Mapping[str, np.ndarray], s: Ma
     medial = np.where(q[1] > 0, DELTOID["front"], DELTOID["back"] + 26 - np.clip(-q[1], 0, 26))
     thick = thick * np.clip((q[0] - medial) / 22 + 0.3, 0.1, 1)  # thinner towards its origins
     edge = np.maximum(medial - q[0] - 0.5 * np.clip(np.abs(q[1]) - 22, 0, 40) * (q[1] > 0), q[2] - 37)
-    return under, thick, edge, first, second, ellipsoid(q, *CHEST)
+    return Deep(Bellies(first, second - first), np.maximum(under - thick, edge), under, ellipsoid(q, *CHEST))
 
 
-def wrap(
-    frame: tuple[np.ndarray, np.ndarray], bones: Bones, joint: Masks, s: Mapping[str, float],
-    rng: np.random.Generator, affine: np.ndarray,
-) -> np.ndarray:  # fmt: skip
-    """Tissues (X, Y, Z) uint8 of all that is not bone or cartilage.
-
-    frame: (3, 3) and (3,), world mm -> the scapula's frame by matrix @ w + shift.
-    """
-    shape, mm = bones.humerus.shape, float(affine[0, 0])
-    step = 2
-    qc = bones.points[:, ::step, ::step, ::step]
-    noise = [smooth_noise(rng, qc.shape[1:], mm * step, 25.0) for _ in range(2)]
+def _lines(arm: np.ndarray, s: Mapping[str, float], rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Each muscle's line, a little displaced and thicker than in the next patient."""
     lines = {}
     for name, line in MUSCLES.items():
-        points = _moved(line, bones.arm)
+        points = _moved(line, arm)
         points[:, :3] += rng.normal(0, 1.2, 3)
         points[:, 3] *= 1.07 * s["muscle"] * rng.normal(1, 0.05)
         lines[name] = points
-    under, thick, edge, first, second, chest = _core(qc, bones.arm, lines, s)
-    first = first + 0.8 * noise[0]
-    deltoid = np.maximum(np.maximum(1.2 - under, under - thick - 0.6 * noise[1]), edge)
-    streaks = np.abs(smooth_noise(rng, qc.shape[1:], mm * step, 16.0)) < 0.10  # fat between bundles
+    return lines
 
-    skin = upsample(_skin(frame, bones, lines, s, affine)[0] - s["fat"] * (1 + 0.2 * noise[1]) - 2.0, shape)
-    belly, septum = upsample(first, shape), upsample(second - first, shape)
-    skin = np.minimum(skin, np.minimum(bones.any - 6.0, np.minimum(belly, upsample(deltoid, shape)) - 4.0))
+
+def wrap(
+    frame: Frame, bones: Bones, s: Mapping[str, float], rng: np.random.Generator, affine: np.ndarray
+) -> np.ndarray:
+    """Tissues (X, Y, Z) uint8 of all that is neither bone nor in the joint."""
+    shape, mm = bones.humerus.shape, float(affine[0, 0])
+    qc = coarse(bones.points, STEP)
+    noise = [smooth_noise(rng, qc.shape[1:], mm * STEP, 25.0) for _ in range(2)]
+    lines = _lines(bones.arm, s, rng)
+    deep = _deep(qc, bones.arm, lines, s)
+    streaks = np.abs(smooth_noise(rng, qc.shape[1:], mm * STEP, 16.0)) < 0.10  # fat between bundles
+    deltoid = np.maximum(1.2 - deep.under, deep.deltoid - 0.6 * noise[1])
+    muscles = Bellies(deep.muscles.nearest + 0.8 * noise[0], deep.muscles.septum).on(shape)
+
+    fat = s["fat"] * (1 + 0.2 * noise[1]) + 2.0
+    skin = upsample(_hull(frame, bones, lines, s, affine) - fat, shape)
+    skin = np.minimum(skin, np.minimum(bones.any - 6.0, np.minimum(muscles.nearest, upsample(deltoid, shape)) - 4.0))
     tissues = np.zeros(shape, np.uint8)
     tissues[skin < 0] = TISSUES["skin"]
-    tissues[skin < -CUTIS_MM] = TISSUES["fat"]
-    inside = skin < -4.5
-    depth = upsample(chest, shape)
-    tissues[(belly < 0) & (septum > 0.7) & inside] = TISSUES["muscle"]
+    tissues[skin < -SKIN_MM] = TISSUES["fat"]
+    inside = skin < -MUSCLE_DEPTH_MM
+    tissues[(muscles.nearest < 0) & (muscles.septum > SEPTUM_MM) & inside] = TISSUES["muscle"]
     shell = upsample(np.where(streaks & (deltoid > -6), 1.0, deltoid), shape)
-    tissues[(shell < 0) & inside & (belly > 0.8)] = TISSUES["muscle"]
-    _chest(tissues, depth, bones.points, inside, s)
-    for vessel, radius in zip(VESSELS, (3.4, 4.2), strict=True):
-        path = np.array(vessel, float) + rng.normal(0, 1.5, 3)
-        tissues[(upsample(tube(qc, path, np.full(len(path), radius)), shape) < 0) & inside] = TISSUES["vessel"]
+    tissues[(shell < 0) & inside & (muscles.nearest > 0.8)] = TISSUES["muscle"]
+    _chest(tissues, upsample(deep.chest, shape), bones.points, inside, s)
+    lay_vessels(tissues, TISSUES, qc, VESSELS, rng)
     for path, radius, flat in ligaments(s):
         tissues[(upsample(tube(qc, path, np.full(len(path), radius), flat), shape) < 0) & inside] = TISSUES["capsule"]
-    both = np.maximum(bones.acromion, bones.clavicle)
-    tissues[both < s["ac_capsule"] + 2.6] = TISSUES["ac_capsule"]
-    tissues[both < s["ac_capsule"] + 0.6] = TISSUES["ac_disc"]
+    between = np.maximum(bones.acromion, bones.clavicle)
+    tissues[between < s["ac_capsule"] + 2.6] = TISSUES["ac_capsule"]
+    tissues[between < s["ac_capsule"] + 0.6] = TISSUES["ac_disc"]
     return tissues
 
 
@@ -156,30 +182,27 @@ def _chest(tissues: np.ndarray, depth: Field, q: np.ndarray, inside: np.ndarray,
     tissues[(depth < -8.5) & inside] = TISSUES["air"]
 
 
-def _skin(
-    frame: tuple[np.ndarray, np.ndarray], bones: Bones, lines: Mapping[str, np.ndarray], s: Mapping[str, float],
-    affine: np.ndarray,
-) -> tuple[Field]:  # fmt: skip
-    """Distance from the smooth hull of all that is deep to the fat, on every second voxel."""
-    mm, step = 4.0, 2
-    low = affine[:3, 3] - 12 * mm
-    counts = np.ceil(np.array(bones.humerus.shape) * affine[0, 0] / mm).astype(int) + 25
-    axes = [np.arange(n, dtype=np.float32) * mm + np.float32(a) for n, a in zip(counts, low, strict=True)]
-    matrix, shift = frame
-    world = np.stack(np.meshgrid(*axes, indexing="ij"))
-    q = np.tensordot(matrix.astype(np.float32), world, axes=1) + shift.astype(np.float32).reshape(3, 1, 1, 1)
-    under, thick, edge, first, _, chest = _core(q, bones.arm, lines, s)
+def _hull(
+    frame: Frame, bones: Bones, lines: Mapping[str, np.ndarray], s: Mapping[str, float], affine: np.ndarray
+) -> Field:
+    """Distance (mm) from the smooth hull of all that is deep to the fat, on every second voxel.
+
+    Made on a grid that is wider than the anatomy, so that the hull does not bend at its faces.
+    """
+    wider = 12
+    low = affine[:3, 3] - wider * HULL_MM
+    counts = np.ceil(np.array(bones.humerus.shape) * affine[0, 0] / HULL_MM).astype(int) + 2 * wider + 1
+    axes = [np.arange(n, dtype=np.float32) * HULL_MM + np.float32(a) for n, a in zip(counts, low, strict=True)]
+    q = frame(np.stack(np.meshgrid(*axes, indexing="ij")))
+    deep = _deep(q, bones.arm, lines, s)
     up = np.array([0, 0, s["acromion_height"]])
     filled = [tube(q, np.array(path, float) + up, np.array(radii, float)) for path, radii in FILLED]
-    core = np.minimum.reduce([np.maximum(under - thick, edge), under - 2, first, chest - 9, *filled])
-    # a hull that closes gaps narrower than twice the reach
-    reach = 24.0
-    solid = core < 0
-    grown = ndimage.distance_transform_edt(~solid, sampling=mm) < reach
-    whole = ndimage.distance_transform_edt(grown, sampling=mm) > reach
-    whole |= solid
-    signed = ndimage.distance_transform_edt(~whole, sampling=mm) - ndimage.distance_transform_edt(whole, sampling=mm)
-    smooth = ndimage.gaussian_filter(signed.astype(np.float32), 1.2)
-    few = [len(range(0, n, step)) for n in bones.humerus.shape]
-    scale = affine[0, 0] * step / mm
-    return (ndimage.affine_transform(smooth, np.full(3, scale), np.full(3, 12.0), tuple(few), order=1),)
+    solid = np.minimum.reduce([deep.deltoid, deep.under - 2, deep.muscles.nearest, deep.chest - 9, *filled]) < 0
+    grown = ndimage.distance_transform_edt(~solid, sampling=HULL_MM) < HULL_REACH_MM
+    whole = solid | (ndimage.distance_transform_edt(grown, sampling=HULL_MM) > HULL_REACH_MM)
+    outside, inside = (ndimage.distance_transform_edt(part, sampling=HULL_MM) for part in (~whole, whole))
+    smooth = ndimage.gaussian_filter((outside - inside).astype(np.float32), 1.2)
+    few = tuple(len(range(0, n, STEP)) for n in bones.humerus.shape)
+    scale = np.full(3, affine[0, 0] * STEP / HULL_MM)
+    hull: Field = ndimage.affine_transform(smooth, scale, np.full(3, float(wider)), few, order=1)
+    return hull
