@@ -16,7 +16,7 @@ import numpy as np
 from orthodx.errors import StudyError
 from orthodx.studies.conversion import check_geometry, convert_stack
 from orthodx.studies.dicom_files import candidates
-from orthodx.studies.grouping import LeftOut, Sorted, Stack, sort_files
+from orthodx.studies.grouping import COPIES, LeftOut, Sorted, Stack, sort_files
 from orthodx.studies.identity import pseudonym
 from orthodx.studies.metadata import describe, number
 from orthodx.studies.series import Series
@@ -36,7 +36,7 @@ class Named:
 
     def row(self) -> dict[str, Any]:
         """Manifest columns known before the voxels are read."""
-        stack, facts, te = self.stack, self.stack.facts, _echo_time(self.stack)
+        stack, facts, te = self.stack, self.stack.facts, self.stack.kind.echo_time_ms
         view, angle = view_of(tag_affine(stack), (*stack.kind.matrix[::-1], len(stack.frames)))
         warnings = list(stack.warnings)
         missing = [n for n, id_ in (("PatientID", stack.kind.uids.patient), ("StudyInstanceUID", stack.kind.uids.study))
@@ -69,10 +69,10 @@ def name_stacks(stacks: Sequence[Stack], key: Path | None = None) -> list[Named]
     """
     echoes: dict[str, set[float]] = defaultdict(set)
     for stack in stacks:
-        echoes[stack.kind.uids.series].add(_echo_time(stack) or 0.0)
+        echoes[stack.kind.uids.series].add(stack.kind.echo_time_ms or 0.0)
     named, taken = [], set()
     for stack in stacks:
-        kind, te = stack.kind, _echo_time(stack) or 0.0
+        kind, te = stack.kind, stack.kind.echo_time_ms or 0.0
         own_series = kind.uids.series or f"folder {stack.frames[0].file.folder.resolve()}"
         study = f"study-{pseudonym(kind.uids.study or f'series {own_series}', key=key)}"
         patient = f"patient-{pseudonym(kind.uids.patient, key=key)}" if kind.uids.patient.strip() else ""
@@ -104,9 +104,9 @@ def open_dicom(
 
 
 def say_left_out(left: LeftOut) -> tuple[str, str]:
-    """Where (a folder, a file for a fault) and why."""
+    """Where (a folder; a file for a fault or a copy) and why."""
     where, many = left.files[0], len(left.files)
-    place = f"{where.folder}/{where.name}" if left.fault else str(where.folder)
+    place = f"{where.folder}/{where.name}" if left.fault or left.reason == COPIES else str(where.folder)
     return place, left.reason + (f" ({many} files)" if many > 1 else "")
 
 
@@ -146,11 +146,6 @@ def _loader(named: Named) -> Callable[[], Volume]:
         return Volume(volume.data.astype(np.float32), volume.affine, volume.source)
 
     return load
-
-
-def _echo_time(stack: Stack) -> float | None:
-    te = stack.kind.echo.partition("/")[2]
-    return float(te) if te else None
 
 
 def tag_affine(stack: Stack) -> np.ndarray:

@@ -77,6 +77,12 @@ class Kind:
     matrix: tuple[int, int]
     time_point: str
 
+    @property
+    def echo_time_ms(self) -> float | None:
+        """None where no tag says it."""
+        te = self.echo.partition("/")[2]
+        return float(te) if te else None
+
 
 @dataclass(frozen=True, slots=True)
 class Header:
@@ -181,9 +187,9 @@ def _no_image(ds: Dataset, sop: str) -> str:
         return "a localizer"
     if words & {"MOSAIC", "VFRAME"}:
         return "a mosaic: many slices in one picture, their places cannot be verified"
-    if int(ds.get("SamplesPerPixel") or 1) != 1:
+    if int(ds.get("SamplesPerPixel", 1) or 0) > 1:
         return "a colour image"
-    if words & {"ADC", "FA", "TRACEW", "T1 MAP", "T2 MAP", "T2STAR MAP", "CBF", "CBV", "MTT"}:
+    if words & {"ADC", "FA", "TRACEW", "T1 MAP", "T2 MAP", "T2STAR MAP", "CBF", "CBV", "MTT"} and "DERIVED" in words:
         return "a derived map: its values are no signal"
     if "PROJECTION IMAGE" in words or "MIP" in words:
         return "a projection"
@@ -253,6 +259,8 @@ def _one(
         raise _UnfitError("no usable Rows or Columns: export it again")
     if str(top.get("PhotometricInterpretation") or "") != "MONOCHROME2":
         raise _UnfitError("grey values that are not MONOCHROME2 (inverted or coloured): export it as MONOCHROME2")
+    if int(top.get("SamplesPerPixel", 1) or 0) != 1 or int(top.get("PixelRepresentation", 0) or 0) not in (0, 1):
+        raise _UnfitError("an impossible SamplesPerPixel or PixelRepresentation: export it again")
     if top.get("ModalityLUTSequence"):
         raise _UnfitError("a modality look-up table instead of slope and intercept: export it again")
     position, orientation, spacing = (_numbers(get, k, n) for k, n in zip(_GEOMETRY, (3, 6, 2), strict=True))

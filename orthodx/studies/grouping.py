@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -12,13 +12,16 @@ from typing import Any
 
 import numpy as np
 
+from orthodx.studies.completeness import signs_of_loss
+from orthodx.studies.copies import without_copies
 from orthodx.studies.dicom_files import DicomFile
 from orthodx.studies.frames import DAMAGED, Frame, Header, Kind, Uids, read_headers
+from orthodx.studies.parts import alike, join_parts
 from orthodx.studies.processes import spread
 
 _BATCH = 50
 _POOL_PAYS = 400  # files; below, starting processes takes longer than reading
-_ORIENTATION, _SPACING = 1e-3, 1e-3
+COPIES = "the same as another file of the series, byte for byte: read once"
 
 
 @dataclass(frozen=True)
@@ -82,36 +85,54 @@ def sort_files(files: Sequence[DicomFile], workers: int = 0, tick: Callable[[int
     lost = _lost_slices(strangers, {_place(frame.file) for found in frames.values() for frame in found})
     left[(Uids("", "", ""), DAMAGED, True)] += lost
     result.foreign = len(strangers) - len(lost)
-    faults = [(uids.series, reason, bad[0].name) for (uids, reason, fault), bad in left.items() if fault and bad]
-    damaged = {series: (reason, culprit) for series, reason, culprit in faults if series}
-    arrived: Counter[str] = Counter()
+    for kind, found in frames.items():
+        frames[kind], copies = without_copies(found)
+        left[(kind.uids, COPIES, False)] += copies
+    joined, notes = join_parts(frames)
+    by_series: dict[str, list[Frame]] = defaultdict(list)
+    for kind, found in joined.items():
+        by_series[kind.uids.series] += found
+    faults = _faults(joined, left)
+    holed = {file.folder for (uids, _, fault), bad in left.items() if fault and not uids.series for file in bad}
+    for kind in sorted(joined, key=repr):
+        split = _by_geometry(joined[kind])
+        for part in map(_in_order, split):
+            warnings = [notes[kind]] if kind in notes else []
+            if len(split) > 1:
+                warnings.append(f"its images have {len(split)} orientations or pixel sizes; this is one of them")
+            else:
+                warnings += signs_of_loss(part, facts[kind][1], by_series[kind.uids.series])
+            if holed & {frame.file.folder for frame in part}:
+                warnings.append("a damaged file lies beside it; a slice may be missing at an end")
+            result.stacks.append(Stack(kind, part, *facts[kind], *faults[kind], tuple(warnings)))
+    result.left_out = [LeftOut(uids, tuple(bad), reason, fault) for (uids, reason, fault), bad in left.items() if bad]
+    _merge_time_points(result)
+    return result
+
+
+def _faults(
+    frames: Mapping[Kind, Sequence[Frame]], left: Mapping[tuple[Uids, str, bool], list[DicomFile]]
+) -> dict[Kind, tuple[str, str]]:
+    """Why each kind must be refused, and the file that is to blame; blanks where nothing is wrong."""
+    damaged = {uids.series: (why, bad[0].name) for (uids, why, fault), bad in left.items() if fault and bad}
     owners: dict[str, set[Uids]] = defaultdict(set)
     people: dict[str, set[str]] = defaultdict(set)
     moments: dict[Kind, set[str]] = defaultdict(set)
     for kind in frames:
-        arrived[kind.uids.series] += len(frames[kind])
         owners[kind.uids.series].add(kind.uids)
         people[kind.uids.study].add(kind.uids.patient)
         moments[_timeless(kind)].add(kind.time_point)
-    holed = {file.folder for (uids, _, fault), bad in left.items() if fault and not uids.series for file in bad}
-    for kind in sorted(frames, key=repr):
-        fault, culprit = damaged.get(kind.uids.series, ("", ""))
+    faults = {}
+    for kind in frames:
+        fault, culprit = damaged.get(kind.uids.series, ("", "")) if kind.uids.series else ("", "")
         if len(owners[kind.uids.series]) > 1 and kind.uids.series:
             fault = "two patients or studies under one series UID: export them again, one by one"
         elif len(people[kind.uids.study] - {""}) > 1 and kind.uids.study:
             fault = "two patients under one study UID: export them again, one by one"
         elif len(moments[_timeless(kind)]) > 1:
             fault = f"4D: {len(moments[_timeless(kind)])} time points or b-values; give a single 3D image"
-        split = _by_geometry(frames[kind])
-        for part in split:
-            warnings = list(_incomplete(part, facts[kind][1], arrived[kind.uids.series], len(split)))
-            if holed & {frame.file.folder for frame in part}:
-                warnings.append("a damaged file lies beside it; a slice may be missing at an end")
-            stack = Stack(kind, _in_order(part), *facts[kind], fault, culprit, tuple(warnings))
-            result.stacks.append(stack)
-    result.left_out = [LeftOut(uids, tuple(bad), reason, fault) for (uids, reason, fault), bad in left.items() if bad]
-    _merge_time_points(result)
-    return result
+        faults[kind] = (fault, culprit)
+    return faults
 
 
 def _place(file: DicomFile) -> tuple[Path, str]:
@@ -162,31 +183,8 @@ def _by_geometry(frames: list[Frame]) -> list[list[Frame]]:
     """Split where orientation or pixel spacing differ by more than rounding."""
     parts: list[list[Frame]] = []
     for frame in frames:
-        for part in parts:
-            first = part[0]
-            if frame.orientation == first.orientation and frame.spacing == first.spacing:
-                break
-            turned = max(abs(a - b) for a, b in zip(frame.orientation, first.orientation, strict=True))
-            scaled = max(abs(a / b - 1) for a, b in zip(frame.spacing, first.spacing, strict=True))
-            if turned <= _ORIENTATION and scaled <= _SPACING:
-                break
-        else:
-            part = []
-            parts.append(part)
+        part = next((part for part in parts if alike(frame, part[0])), None)
+        if part is None:
+            parts.append(part := [])
         part.append(frame)
     return parts
-
-
-def _incomplete(frames: list[Frame], facts: dict[str, Any], arrived: int, parts: int) -> Iterator[str]:
-    """Signs that slices are missing at an end, which geometry alone cannot show. arrived: images of the series."""
-    numbers = sorted({f.instance for f in frames if f.instance is not None})
-    if parts > 1:
-        yield f"its images have {parts} orientations or pixel sizes; this is one of them"
-    elif len(numbers) > 1 and np.diff(numbers).max() > np.diff(numbers).min():
-        yield "InstanceNumber has gaps"
-    try:
-        promised = int(float(facts.get("ImagesInAcquisition", 0)))
-    except (TypeError, ValueError):
-        promised = 0
-    if promised > arrived:
-        yield f"the scanner announced {promised} images in the acquisition, {arrived} of the series are here"

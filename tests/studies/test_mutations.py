@@ -254,10 +254,6 @@ def missing_slice(series):
     del series[4]
 
 
-def duplicate_slice(series):
-    series.append(series[3])
-
-
 def same_place_other_pixels(series):
     twin = pydicom.dcmread(series[3].filename)
     twin.SOPInstanceUID, twin.InstanceNumber = generate_uid(), 77
@@ -404,7 +400,6 @@ def high_bit_elsewhere(series):
 
 REFUSED = {
     "missing slice": (missing_slice, "not evenly spaced, 8.00 mm"),
-    "duplicate slice": (duplicate_slice, "two slices lie at the same position"),
     "same place, other pixels": (same_place_other_pixels, "two slices lie at the same position"),
     "two patients interleaved": (two_patients_interleaved, "two patients or studies under one series UID"),
     "two studies": (two_studies, "two patients or studies under one series UID"),

@@ -1,0 +1,254 @@
+"""One volume whose slices a tag tells apart stays one; copies are read once; signs of missing slices are told."""
+
+import contextlib
+import shutil
+
+import nibabel as nib
+import numpy as np
+import pydicom
+import pytest
+from pydicom.uid import generate_uid
+
+from orthodx.errors import NoInputError
+from orthodx.studies.convert import convert
+from orthodx.synth.dicom_writer import write_dicom_series
+
+SLICES = 10
+ROW = dict(
+    patient_id="P1", study_id="S1", series_id="A", center="Harbour", vendor="SIEMENS", laterality="left",
+    view="sagittal", sequence="pd", field_strength=3.0, tr=3000.0, te=30.0, fat_suppressed=True,
+)  # fmt: skip
+AFFINE = np.array([[0, 0, -4.0, 30], [0.6, 0, 0, -20], [0, -0.7, 0, 40], [0, 0, 0, 1]])
+DATA = np.random.default_rng(3).integers(1, 2000, (20, 24, SLICES)).astype(np.int16)
+
+
+@pytest.fixture(autouse=True)
+def _own_key(tmp_path, monkeypatch):
+    monkeypatch.setenv("ORTHODX_KEY", str(tmp_path / "key"))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write_dicom_series(tmp_path / "knee", DATA, AFFINE, ROW, 7)
+
+
+def retagged(folder, change):
+    """change: called with each dataset, in slice order, and its number."""
+    for k, path in enumerate(sorted(folder.iterdir())):
+        ds = pydicom.dcmread(path)
+        change(ds, k)
+        ds.save_as(path)
+
+
+def converted(folder, out):
+    """Outcomes by status."""
+    found = {"converted": [], "skipped": [], "refused": []}
+    with contextlib.suppress(NoInputError):
+        convert([folder], out, tell=lambda outcome, done, total: found[outcome.status].append(outcome))
+    return found
+
+
+def is_right(path, data=DATA, affine=AFFINE):
+    made, truth = nib.as_closest_canonical(nib.load(path)), nib.as_closest_canonical(nib.Nifti1Image(data, affine))
+    return np.allclose(made.affine, truth.affine, atol=2e-3) and np.array_equal(made.get_fdata(), truth.get_fdata())
+
+
+def echo_jitter_in_turn(ds, k):
+    ds.EchoTime = 30 + 0.002 * (k % 2)
+
+
+def echo_jitter_of_two_slices(ds, k):
+    ds.EchoTime = 30.011 if k in (4, 5) else 30
+
+
+def echo_jitter_in_blocks(ds, k):
+    ds.EchoTime = 30 + 0.004 * (k >= 5)
+
+
+def every_echo_time_another(ds, k):
+    ds.EchoTime = 30 + 0.003 * k
+
+
+def temporal_position_counts_slices(ds, k):
+    ds.TemporalPositionIdentifier = k + 1
+
+
+def temporal_position_of_halves(ds, k):
+    ds.TemporalPositionIdentifier = 1 + k // 5
+
+
+def image_type_words_vary(ds, k):
+    ds.ImageType = ["ORIGINAL", "PRIMARY", "M", "SE", *(["FILTERED"] if k % 3 else [])]
+
+
+def one_derived_slice(ds, k):
+    ds.ImageType = ["DERIVED" if k == 6 else "ORIGINAL", "PRIMARY", "M", "SE"]
+
+
+def map_in_the_name_of_a_weighting(ds, k):
+    ds.ImageType = ["ORIGINAL", "PRIMARY", "T1 MAP"]
+
+
+def everything_at_once(ds, k):
+    echo_jitter_in_turn(ds, k)
+    one_derived_slice(ds, k)
+    temporal_position_counts_slices(ds, k)
+
+
+ONE = (
+    echo_jitter_in_turn, echo_jitter_of_two_slices, echo_jitter_in_blocks, every_echo_time_another,
+    temporal_position_counts_slices, temporal_position_of_halves, image_type_words_vary, one_derived_slice,
+    map_in_the_name_of_a_weighting, everything_at_once,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("change", ONE, ids=lambda change: change.__name__)
+def test_a_tag_that_does_not_define_a_volume_splits_none(folder, tmp_path, change):
+    retagged(folder, change)
+    found = converted(folder, tmp_path / "out")
+    (outcome,) = found["converted"]
+    assert is_right(tmp_path / "out" / outcome.row["path"])
+    assert outcome.row["slices"] == SLICES
+    assert not outcome.row["warnings"]
+
+
+def test_echo_times_that_truly_differ_within_one_volume_are_told(folder, tmp_path):
+    retagged(folder, lambda ds, k: setattr(ds, "EchoTime", 30 if k else 90))
+    (outcome,) = converted(folder, tmp_path / "out")["converted"]
+    assert is_right(tmp_path / "out" / outcome.row["path"])
+    assert "echo times from 30 to 90 ms" in outcome.row["warnings"]
+
+
+@pytest.mark.parametrize("gone", [4, 5])
+def test_a_hole_in_a_jittered_series_stays_a_hole(folder, tmp_path, gone):
+    retagged(folder, echo_jitter_in_turn)
+    (folder / f"IM{gone + 1:04d}.dcm").unlink()
+    found = converted(folder, tmp_path / "out")
+    assert not found["converted"]
+    assert "not evenly spaced" in found["refused"][0].reason
+
+
+def second_echo(folder, jitter, without=()):
+    for k, path in enumerate(sorted(folder.iterdir())):
+        ds = pydicom.dcmread(path)
+        ds.EchoTime = 30 + jitter * (k % 2)
+        ds.save_as(path)
+        if k in without:
+            continue
+        ds.SOPInstanceUID, ds.EchoTime, ds.InstanceNumber = generate_uid(), 80 + jitter * (k % 3), SLICES + k + 1
+        ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
+        ds.PixelData = (DATA[:, :, k].T + 7).astype("<i2").tobytes()
+        ds.save_as(path.with_name(f"second{k:02d}.dcm"))
+
+
+@pytest.mark.parametrize("jitter", [0, 0.003])
+def test_two_echoes_stay_two_volumes_jittered_or_not(folder, tmp_path, jitter):
+    second_echo(folder, jitter)
+    outcomes = converted(folder, tmp_path / "out")["converted"]
+    assert len(outcomes) == 2
+    for outcome in outcomes:
+        added = 7 if float(outcome.row["te"]) > 50 else 0
+        assert is_right(tmp_path / "out" / outcome.row["path"], DATA + np.int16(added))
+
+
+def test_an_end_that_one_echo_lacks_joins_nothing(folder, tmp_path):
+    second_echo(folder, 0, without=(9,))
+    sizes = sorted(o.row["slices"] for o in converted(folder, tmp_path / "out")["converted"])
+    assert sizes == [SLICES - 1, SLICES]
+
+
+def test_time_points_with_positions_of_their_own_are_still_4d(folder, tmp_path):
+    for k, path in enumerate(sorted(folder.iterdir())):
+        ds = pydicom.dcmread(path)
+        ds.TemporalPositionIdentifier = 1
+        ds.save_as(path)
+        ds.TemporalPositionIdentifier, ds.SOPInstanceUID = 2, generate_uid()
+        ds.save_as(path.with_name(f"later{k}.dcm"))
+    found = converted(folder, tmp_path / "out")
+    assert not found["converted"]
+    assert "4D: 2 time points" in found["refused"][0].reason
+
+
+def copy_all(folder):
+    shutil.copytree(folder, folder / "backup")
+
+
+def copy_one(folder):
+    shutil.copy(folder / "IM0004.dcm", folder / "IM0004 (1).dcm")
+
+
+def copy_thrice(folder):
+    for n in (1, 2, 3):
+        shutil.copy(folder / "IM0010.dcm", folder / f"again{n}")
+
+
+@pytest.mark.parametrize(("twice", "files"), [(copy_all, 10), (copy_one, 1), (copy_thrice, 3)])
+def test_a_file_that_is_there_twice_is_named_and_read_once(folder, tmp_path, twice, files):
+    twice(folder)
+    found = converted(folder, tmp_path / "out")
+    (outcome,), (copies,) = found["converted"], found["skipped"]
+    assert is_right(tmp_path / "out" / outcome.row["path"])
+    assert copies.files == files
+    assert "byte for byte: read once" in copies.reason
+    assert any(name in copies.label for name in ("backup", "IM0004 (1).dcm", "again", "IM0010.dcm"))
+
+
+def test_a_copy_with_other_pixels_is_no_copy(folder, tmp_path):
+    ds = pydicom.dcmread(folder / "IM0004.dcm")
+    ds.PixelData = bytes(len(ds.PixelData))
+    ds.save_as(folder / "IM0004 (1).dcm")
+    found = converted(folder, tmp_path / "out")
+    assert not found["converted"]
+    assert "same position" in found["refused"][0].reason
+
+
+def numbers_from(first, step=1):
+    return lambda ds, k: setattr(ds, "InstanceNumber", first + step * k)
+
+
+def thick_as(thickness, spacing=""):
+    def change(ds, k):
+        ds.SliceThickness = str(thickness)
+        if spacing == "":
+            del ds.SpacingBetweenSlices
+        else:
+            ds.SpacingBetweenSlices = str(spacing)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (numbers_from(0), ""),
+        (numbers_from(1), ""),
+        (numbers_from(4), "begins at 4"),
+        (numbers_from(1, 2), "steps of 2"),
+        (lambda ds, k: setattr(ds, "InstanceNumber", k + 1 + 3 * (k > 6)), "has gaps"),
+        (lambda ds, k: setattr(ds, "ImagesInAcquisition", 14), "announced 14 images"),
+        (lambda ds, k: setattr(ds, "ImagesInAcquisition", 40), ""),  # four echoes, one of which was sent
+        (lambda ds, k: setattr(ds, "ImagesInAcquisition", 10), ""),
+        (thick_as(2), "every second one may be missing"),
+        (thick_as(3), ""),
+        (thick_as(2, 4), ""),  # the gap is as the header says
+    ],
+)
+def test_signs_of_missing_slices_are_told_where_they_are_likely(folder, tmp_path, change, told):
+    retagged(folder, change)
+    (outcome,) = converted(folder, tmp_path / "out")["converted"]
+    assert is_right(tmp_path / "out" / outcome.row["path"])
+    assert (told in outcome.row["warnings"]) if told else not outcome.row["warnings"]
+
+
+def test_numbers_of_two_echoes_together_have_no_gap(folder, tmp_path):
+    second_echo(folder, 0)
+    retagged(folder, lambda ds, k: setattr(ds, "InstanceNumber", 1 + 2 * (k % SLICES) + (float(ds.EchoTime) > 50)))
+    assert [o.row["warnings"] for o in converted(folder, tmp_path / "out")["converted"]] == ["", ""]
+
+
+@pytest.mark.parametrize("change", [{"PixelRepresentation": 3}, {"SamplesPerPixel": 0}], ids=str)
+def test_values_that_mean_nothing_are_refused_by_name(folder, tmp_path, change):
+    retagged(folder, lambda ds, k: [setattr(ds, name, value) for name, value in change.items()] if k == 2 else None)
+    found = converted(folder, tmp_path / "out")
+    assert not found["converted"]
+    assert next(iter(change)) in " ".join(o.reason for o in found["refused"])
