@@ -42,7 +42,7 @@ def run(given: Given) -> None:
             voice.say(f"[{done}/{total}] skipped {outcome.label}: {outcome.reason}")
         else:
             note = outcome.row.get("warnings")
-            voice.say(f"[{done}/{total}] {outcome.series_id}" + (f"  warning: {note}" if note else ""))
+            voice.say(f"[{done}/{total}] {outcome.series_id}" + (f"  warning: {outcome.label}: {note}" if note else ""))
 
     with _bar(voice.quiet) as progress:
         outcomes = convert(given.request, tell=tell, progress=progress, command=sys.argv[1:])

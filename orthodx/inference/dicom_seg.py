@@ -22,6 +22,11 @@ from orthodx.studies.series import Series
 from orthodx.studies.verification import place_in
 from orthodx.studies.writing import atomic
 
+# of a patient and a study: attributes that may be empty but must be there (type 2), which anonymisers delete
+MAY_BE_EMPTY = (
+    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyID", "StudyDate", "StudyTime"),
+    *("AccessionNumber", "ReferringPhysicianName", "PositionReferenceIndicator"),
+)
 _PRIVATE_SCHEME = "99ORTHODX"  # for structures SNOMED has no code for here
 
 
@@ -37,7 +42,7 @@ def write_dicom_seg(
     """Write `labels` (I, J, K) uint8, on the grid of the series' volume, as one binary segmentation, atomically.
 
     affine: voxel index -> RAS mm. Raises `StudyError` for a series that is not
-    DICOM, or whose headers lack what the standard wants copied.
+    DICOM, or whose headers lack what the standard wants copied; what may be empty there is written empty.
     """
     import highdicom as hd
 
@@ -71,7 +76,8 @@ def write_dicom_seg(
             with atomic(path) as temporary:
                 made.save_as(temporary)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise StudyError(f"{series.series_id}: no DICOM SEG can be made of these headers ({type(error).__name__})",
+        lacks = f"they lack {error.name}" if isinstance(error, AttributeError) and error.name else type(error).__name__
+        raise StudyError(f"{series.series_id}: no DICOM SEG can be made of these headers ({lacks})",
                          hint="the NIfTI mask can") from error  # fmt: skip
 
 
@@ -91,6 +97,9 @@ def _on_sources(
             if frame.file == file:
                 place = place_in(affine, labels.shape, frame, stack.kind.matrix, name)
                 of_file[max(frame.index, 0)] = place.of(labels)
+        for keyword in MAY_BE_EMPTY:
+            if keyword not in source:
+                setattr(source, keyword, None)
         sources.append(source)
         planes.append(of_file)
     if len(sources) > 1 and any(len(p) > 1 for p in planes):

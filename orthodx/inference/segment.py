@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from orthodx.bundles.bundle import Bundle, open_bundle
-from orthodx.errors import NoInputError, OrthodxError, UsageError
+from orthodx.errors import NoInputError, OrthodxError, StudyError, UsageError
 from orthodx.grid.canonical import from_grid, to_grid
 from orthodx.inference.dicom_seg import require_highdicom, write_dicom_seg
 from orthodx.inference.plausibility import as_anatomy, volumes_ml, warnings_for
@@ -144,7 +144,7 @@ class Job:
             case.status, case.reason = "failed", "out of memory; close other programs or crop the image"
         case.seconds = round(time.perf_counter() - began, 2)
         if case.status != "failed":
-            self.receipts.write(series.series_id, self._made_from(series), self._files(series), case.__dict__)
+            self.receipts.write(series.series_id, self._made_from(series), self._written(series), case.__dict__)
         return case
 
     def _segment(self, series: Series, volume: Volume, case: Case) -> list[str]:
@@ -158,11 +158,15 @@ class Job:
         notes = warnings_for(sizes, prediction.agreement, info.joint)
         if series.oblique:
             notes.append("oblique series: the view is uncertain")
-        for kind in self.request.formats:
-            if kind == "nifti":
-                write_mask(self._mask(series, kind), labels, volume)
-            else:
-                write_dicom_seg(self._mask(series, kind), labels, volume.affine, series, info.joint, info.name)
+        if "nifti" in self.request.formats:
+            write_mask(self._mask(series, "nifti"), labels, volume)
+        if "dicom-seg" in self.request.formats:
+            try:
+                write_dicom_seg(self._mask(series, "dicom-seg"), labels, volume.affine, series, info.joint, info.name)
+            except StudyError as error:
+                if "nifti" not in self.request.formats:
+                    raise
+                notes.append(error.line)  # the mask is there all the same
         if self.request.preview:
             write_preview(self._preview(series), volume, labels, series.view, info.joint, series.series_id)
         for value, name in info.joint.names.items():
@@ -200,6 +204,9 @@ class Job:
     def _made_from(self, series: Series) -> dict[str, Any]:
         options = {"formats": self.request.formats, "preview": self.request.preview}
         return {"input": series.content, "view": str(series.view), **options}
+
+    def _written(self, series: Series) -> list[Path]:
+        return [path for path in self._files(series) if path.is_file()]
 
     def _mask(self, series: Series, kind: str) -> Path:
         return self.request.out / f"{series.file_name}{FORMATS[kind]}"

@@ -45,7 +45,7 @@ def convert_stack(stack: Stack, name: str) -> tuple[Volume, str]:
         except StudyError as second:
             raise StudyError(f"{first}; {str(second).removeprefix(f'{name}: ')}", hint=first.hint) from second
     volume = Volume(data, affine, name)
-    volume.require_contrast()
+    volume.require_image()
     return volume, converter
 
 

@@ -5,17 +5,21 @@ Nothing is unpacked: a member is read from its archive, so no path in it can lea
 
 from __future__ import annotations
 
-import io
 import os
 import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 MAX_MEMBER_BYTES = 2 << 30
 MAX_RATIO = 1000  # deflate reaches 1032 on zeros; real images stay far below
+MAX_TOTAL_BYTES, MAX_TOTAL_RATIO = 4 << 30, 100  # of a whole archive: more than both is no archive of images
+
+
+class BombError(Exception):
+    """Internal: an archive that would unpack to far more than it is."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -39,7 +43,7 @@ class DicomFile:
         """The bytes, seekable."""
         if not self.member:
             return self.path.open("rb")
-        return io.BytesIO(_archive(self.path).read(self.member))
+        return cast(BinaryIO, _archive(self.path).open(self.member))  # unpacked as far as it is read
 
     def stamp(self) -> tuple[str, int, int]:
         """Name, size and time of change: enough to see that a file is still the same."""
@@ -86,6 +90,8 @@ def candidates(paths: Iterable[Path]) -> tuple[list[DicomFile], list[tuple[str, 
                         refused.append((f"{path}/{member}", reason))
                     else:
                         files.append(DicomFile(path, member))
+            except BombError:
+                refused.append((str(path), "unpacks to an impossible size as a whole; pack the folder again"))
             except (zipfile.BadZipFile, OSError, NotImplementedError):
                 refused.append((str(path), "not a whole zip archive; copy it again"))
         else:
@@ -94,7 +100,11 @@ def candidates(paths: Iterable[Path]) -> tuple[list[DicomFile], list[tuple[str, 
 
 
 def _members(path: Path) -> Iterator[tuple[str, str]]:
-    for info in _archive(path).infolist():
+    members = _archive(path).infolist()
+    total = sum(info.file_size for info in members)
+    if total > MAX_TOTAL_BYTES and total > MAX_TOTAL_RATIO * path.stat().st_size:
+        raise BombError
+    for info in members:
         place = PurePosixPath(info.filename.replace("\\", "/"))
         if info.is_dir() or place.name.startswith(".") or "__MACOSX" in place.parts:
             continue

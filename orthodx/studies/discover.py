@@ -176,7 +176,7 @@ def nifti_series(path: Path) -> Series:
 def _loader(path: Path) -> Callable:
     def load():
         volume = read_volume(path)
-        volume.require_contrast()
+        volume.require_image()
         return volume
 
     return load

@@ -64,6 +64,8 @@ def _place(image: Any, name: str) -> tuple[np.ndarray, tuple[int, int]]:
             f"{name}: the header says nothing of orientation (qform and sform codes are 0)",
             hint="convert again from DICOM; left and right cannot be told",
         )
+    if (unit := _unit_of_length(header)) != "mm":
+        raise StudyError(f"{name}: its lengths are in {unit}, not mm (xyzt_units)", hint="scale the header to mm")
     raw = np.asarray(header["pixdim"][1:4], float)
     if not np.isfinite(raw).all() or (scode == 0 and (raw <= 0).any()):
         raise StudyError(f"{name}: the voxel size {raw} is impossible", hint="repair the header or export again")
@@ -79,6 +81,12 @@ def _place(image: Any, name: str) -> tuple[np.ndarray, tuple[int, int]]:
                 )
         return affine, (qcode, scode)
     return np.asarray(header.get_qform(), float), (qcode, scode)
+
+
+def _unit_of_length(header: Any) -> str:
+    """"mm" where the header does not say: nearly nobody else writes anything."""
+    code = int(header["xyzt_units"]) & 7
+    return {0: "mm", 1: "metres", 2: "mm", 3: "microns"}.get(code, f"an unknown unit ({code})")
 
 
 def write_mask(path: Path, labels: np.ndarray, reference: Volume) -> None:

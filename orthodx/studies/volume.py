@@ -46,8 +46,10 @@ class Volume:
         """Voxel size along the three array axes, mm, (3,)."""
         return np.linalg.norm(self.affine[:3, :3], axis=0)
 
-    def require_contrast(self) -> None:
-        """Raise `StudyError` where every voxel has the same value: there is nothing to read."""
+    def require_image(self) -> None:
+        """Raise `StudyError` where there is nothing to read: a single slice, or one value everywhere."""
+        if min(self.shape) < 2:
+            raise StudyError(f"{self.source}: a single slice is no volume", hint="give the whole series")
         if self.data.min() == self.data.max():
             raise StudyError(f"{self.source}: all voxels equal {self.data.flat[0]}", hint="check the export")
 
