@@ -27,6 +27,7 @@ MAY_BE_EMPTY = (
     *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyID", "StudyDate", "StudyTime"),
     *("AccessionNumber", "ReferringPhysicianName", "PositionReferenceIndicator"),
 )
+MUST_BE_THERE = ("StudyInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID")
 _PRIVATE_SCHEME = "99ORTHODX"  # for structures SNOMED has no code for here
 
 
@@ -97,6 +98,10 @@ def _on_sources(
             if frame.file == file:
                 place = place_in(affine, labels.shape, frame, stack.kind.matrix, name)
                 of_file[max(frame.index, 0)] = place.of(labels)
+        if lacking := [keyword for keyword in MUST_BE_THERE if not source.get(keyword)]:
+            raise StudyError(
+                f"{name}: no DICOM SEG can be made of images without {lacking[0]}", hint="the NIfTI mask can"
+            )
         for keyword in MAY_BE_EMPTY:
             if keyword not in source:
                 setattr(source, keyword, None)

@@ -84,7 +84,7 @@ def _place(image: Any, name: str) -> tuple[np.ndarray, tuple[int, int]]:
 
 
 def _unit_of_length(header: Any) -> str:
-    """"mm" where the header does not say: nearly nobody else writes anything."""
+    """ "mm" where the header does not say: nearly nobody else writes anything."""
     code = int(header["xyzt_units"]) & 7
     return {0: "mm", 1: "metres", 2: "mm", 3: "microns"}.get(code, f"an unknown unit ({code})")
 
@@ -96,8 +96,8 @@ def write_mask(path: Path, labels: np.ndarray, reference: Volume) -> None:
     image = nib.Nifti1Image(labels.astype(np.uint8), reference.affine)
     image.header.set_xyzt_units("mm")
     qcode, scode = reference.codes
-    image.set_sform(reference.affine, code=scode or qcode)
-    image.set_qform(reference.affine, code=qcode or scode)
+    image.set_sform(reference.affine, code=scode)
+    image.set_qform(reference.affine, code=qcode)
     with atomic(path) as temporary:
         nib.save(image, temporary)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from orthodx.errors import StudyError, UsageError
+from orthodx.errors import NoInputError, StudyError, UsageError
 from orthodx.inference.dicom_seg import write_dicom_seg
 from orthodx.inference.segment import segment
 from orthodx.joints import KNEE, Structure
@@ -99,6 +99,42 @@ def test_an_image_that_is_no_dicom_is_refused(tmp_path):
     (one,) = find_series([tmp_path / "x.nii.gz"]).series
     with pytest.raises(StudyError, match=r"needs DICOM images, this is x\.nii\.gz"):
         write_dicom_seg(tmp_path / "a.dcm", np.zeros((20, 20, 9), np.uint8), AFFINE, one, KNEE, "tiny")
+
+
+def without(series, *keywords):
+    for path in series.path.iterdir():
+        ds = pydicom.dcmread(path)
+        for keyword in keywords:
+            delattr(ds, keyword)
+        ds.save_as(path)
+    return find_series([series.path]).series[0]
+
+
+TYPE_2 = ("PatientName", "PatientBirthDate", "PatientSex", "StudyID", "StudyDate", "StudyTime", "AccessionNumber",
+          "ReferringPhysicianName")  # fmt: skip
+
+
+@pytest.mark.parametrize("gone", [TYPE_2, ("StudyDate",), ("PatientName", "AccessionNumber")])
+def test_what_may_be_empty_may_be_missing(series, tmp_path, gone):
+    series = without(series, *gone)
+    volume = series.load()
+    write_dicom_seg(tmp_path / "a.dcm", drawn(volume.shape), volume.affine, series, KNEE, "tiny")
+    made = pydicom.dcmread(tmp_path / "a.dcm")
+    assert all(keyword in made and not made[keyword].value for keyword in gone)
+
+
+def test_what_must_be_there_is_named_and_the_other_mask_and_its_volumes_stay(series, bundle, tmp_path):
+    series = without(series, "FrameOfReferenceUID")
+    line = {"model": bundle.path, "preview": False, "device": "cpu"}
+    (case,) = segment([series.path], tmp_path / "both", formats=("nifti", "dicom-seg"), **line)
+    assert case.status == "warned"
+    assert "FrameOfReferenceUID" in case.reason
+    assert case.volumes
+    assert len(list((tmp_path / "both").glob("*.nii.gz"))) == 1
+    (kept,) = segment([series.path], tmp_path / "both", formats=("nifti", "dicom-seg"), resume=True, **line)
+    assert kept == case
+    with pytest.raises(NoInputError):
+        segment([series.path], tmp_path / "alone", formats=("dicom-seg",), **line)
 
 
 def test_segment_writes_both_formats_of_the_same_mask(series, bundle, tmp_path):

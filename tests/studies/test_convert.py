@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 import zipfile
 
 import nibabel as nib
@@ -17,6 +18,7 @@ import pytest
 
 from orthodx.errors import NoInputError, UsageError
 from orthodx.studies.convert import compact, convert
+from orthodx.studies.dicom_files import candidates
 from orthodx.studies.identity import load_key
 from orthodx.studies.metadata import center, describe, fat_suppressed
 from orthodx.studies.sidecar import sidecar
@@ -245,6 +247,44 @@ def test_a_zip_is_read_in_place_and_its_traps_are_refused(tmp_path):
     assert "not a whole zip" in table(tmp_path / "out2/failures.csv")[0]["reason"]
 
 
+@pytest.mark.parametrize("bytes_each", [300 << 20, 1 << 30])
+def test_a_zip_that_unpacks_to_far_too_much_as_a_whole_is_refused_unread(tmp_path, monkeypatch, bytes_each):
+    folder = put(tmp_path / "dcm")
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in folder.iterdir():
+            archive.write(path, path.name)
+        for k in range(20):
+            archive.writestr(f"part{k}", bytes(1000) + bytes(range(256)) * 100)
+            archive.infolist()[-1].file_size = bytes_each  # as the table of contents will say
+    monkeypatch.setattr(zipfile.ZipFile, "open", lambda *_: pytest.fail("a member was opened"))
+    with pytest.raises(NoInputError):
+        convert([tmp_path / "bomb.zip"], tmp_path / "out")
+    (failure,) = table(tmp_path / "out/failures.csv")
+    assert "impossible size as a whole" in failure["reason"]
+
+
+def test_a_large_archive_of_ordinary_images_is_no_bomb(tmp_path, monkeypatch):
+    folder = put(tmp_path / "dcm")
+    with zipfile.ZipFile(tmp_path / "large.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in folder.iterdir():
+            archive.write(path, path.name)
+    monkeypatch.setattr("orthodx.studies.dicom_files.MAX_TOTAL_BYTES", 1000)
+    (outcome,) = convert([tmp_path / "large.zip"], tmp_path / "out")
+    assert outcome.status == "converted"
+
+
+def test_of_a_member_only_what_is_asked_for_is_unpacked(tmp_path):
+    with zipfile.ZipFile(tmp_path / "notes.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("notes", np.random.default_rng(0).bytes(30_000_000))
+    (file,), _ = candidates([tmp_path / "notes.zip"])
+    tracemalloc.start()
+    with file.open() as stream:
+        stream.read(132)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2_000_000
+
+
 def test_a_zip_of_many_series_is_read_by_many_processes(tmp_path):
     for n in range(8):
         data = np.random.default_rng(n).integers(1, 2000, (64, 64, 20)).astype(np.int16)
@@ -284,7 +324,7 @@ def test_the_site_map_wins_in_order(tmp_path):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [("institution,name\na,b\n", "unknown column 'name'"), ("institution\na\n", "no column 'center'"),
-     ("institution,center\na,\n", "line 2 names no center")],
+     ("institution,center\na,\n", "row 2 names no center")],
 )  # fmt: skip
 def test_a_site_map_no_one_can_follow_is_refused(tmp_path, text, reason):
     (tmp_path / "sites.csv").write_text(text)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from orthodx.errors import StudyError
+from orthodx.studies.discover import nifti_series
 from orthodx.studies.nifti import read_volume, write_mask
 
 AFFINE = np.array([[-0.5, 0, 0, 30], [0, 0.5, 0, -20], [0, 0, 3.0, -40], [0, 0, 0, 1]])
@@ -103,6 +104,42 @@ def _patch(path, offset, fmt, *values):
     raw = bytearray(gzip.decompress(path.read_bytes()))
     struct.pack_into(fmt, raw, offset, *values)
     path.write_bytes(gzip.compress(bytes(raw)))
+
+
+@pytest.mark.parametrize(("code", "unit"), [(1, "metres"), (3, "microns"), (9, "metres"), (5, "unknown unit")])
+def test_lengths_that_are_no_mm_are_refused_by_their_unit(tmp_path, code, unit):
+    path = save(tmp_path, image())
+    _patch(path, 123, "<B", code)
+    with pytest.raises(StudyError, match=f"lengths are in .*{unit}"):
+        read_volume(path)
+
+
+@pytest.mark.parametrize("code", [0, 2, 2 + 8, 8])
+def test_mm_and_silence_about_it_are_read(tmp_path, code):
+    path = save(tmp_path, image())
+    _patch(path, 123, "<B", code)
+    assert read_volume(path).shape == image().shape
+
+
+@pytest.mark.parametrize("codes", [(1, 0), (0, 1), (1, 2), (2, 1), (0, 4), (3, 3)])
+def test_a_mask_has_the_place_and_the_codes_of_its_image(tmp_path, codes):
+    affine = np.array([[0, 0, -4.0, 30], [0.6, 0, 0, -20], [0, -0.7, 0, 40], [0, 0, 0, 1]])
+    given = nib.Nifti1Image(np.random.default_rng(0).normal(size=(20, 24, 9)).astype(np.float32), None)
+    given.set_qform(affine, code=codes[0])
+    given.set_sform(affine, code=codes[1])
+    volume = read_volume(save(tmp_path, given))
+    write_mask(tmp_path / "mask.nii.gz", np.ones(volume.shape, np.uint8), volume)
+    made = nib.load(tmp_path / "mask.nii.gz")
+    assert (int(made.header["qform_code"]), int(made.header["sform_code"])) == codes
+    np.testing.assert_allclose(made.affine, affine, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(40, 40, 1), (40, 1, 40), (1, 40, 40)])
+def test_a_single_slice_is_no_image_and_may_be_a_mask(tmp_path, shape):
+    path = save(tmp_path, nib.Nifti1Image(np.arange(1600, dtype=np.float32).reshape(shape), np.eye(4)))
+    with pytest.raises(StudyError, match="a single slice is no volume"):
+        nifti_series(path).load()
+    assert read_volume(path).shape == shape
 
 
 def test_header_damage_is_refused(tmp_path):
