@@ -9,7 +9,7 @@ import typer
 
 from orthodx.cli import exits
 from orthodx.cli.command import Given, command
-from orthodx.cli.options import DEVICE, MODEL, ONLY, RESUME, STUDIES, VIEW, WORKERS, out, print_json
+from orthodx.cli.options import DEVICE, JOINT, MODEL, ONLY, RESUME, STUDIES, VIEW, WORKERS, out, print_json
 from orthodx.requests import DiagnoseRequest
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ WORDS = {
     "studies": STUDIES,
     "out": out("CSV of probabilities, or a folder for predictions.csv."),
     "model": MODEL,
+    "joint": JOINT,
     "ehr": typer.Option(help="Table of health records, one row per study (ehr.csv)."),
     "explain": typer.Option(help="Folder for what each view and the record counted, and heat-map pictures."),
     "view": VIEW,

@@ -16,7 +16,8 @@ A_JOINT = f"{', '.join(JOINTS)}, or a TOML file"
 STUDIES = typer.Argument(
     metavar="STUDY...", help="manifest.csv, folder of DICOM or NIfTI, or image file.", show_default=False
 )
-MODEL = typer.Option(help="Name of a shipped model, or a bundle folder.")
+MODEL = typer.Option(help="Shipped model, or a bundle folder; else the shipped one of the joint.", show_default=False)
+JOINT = typer.Option(help=f"What the studies show: {A_JOINT}; else as they say, or knee.", show_default=False)
 VIEW = typer.Option(help="Read every series as this view (isotropic volumes).")
 ONLY = typer.Option(metavar="CSV", help="Only the studies that this table names (column study_id).", show_default=False)
 DEVICE = typer.Option(help="auto, cpu, cuda, cuda:N or mps; one that is not there is an error.")

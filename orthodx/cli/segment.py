@@ -9,7 +9,19 @@ import typer
 
 from orthodx.cli import exits
 from orthodx.cli.command import Given, command
-from orthodx.cli.options import DEVICE, MODEL, ONLY, RESUME, STUDIES, VIEW, WORKERS, comma_separated, out, print_json
+from orthodx.cli.options import (
+    DEVICE,
+    JOINT,
+    MODEL,
+    ONLY,
+    RESUME,
+    STUDIES,
+    VIEW,
+    WORKERS,
+    comma_separated,
+    out,
+    print_json,
+)
 from orthodx.requests import SegmentRequest
 
 if TYPE_CHECKING:
@@ -19,6 +31,7 @@ WORDS = {
     "studies": STUDIES,
     "out": out("Folder for masks, tables and previews."),
     "model": MODEL,
+    "joint": JOINT,
     "view": VIEW,
     "only": ONLY,
     "formats": typer.Option(

@@ -12,9 +12,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from orthodx.bundles.bundle import open_bundle
 from orthodx.errors import NoInputError, StudyError, UsageError
 from orthodx.inference import explanation
+from orthodx.inference.model_choice import chosen_bundle, other_joint
 from orthodx.inference.patient_records import records_for, unmatched
 from orthodx.inference.study_reader import Reading, StudyReader
 from orthodx.joints import View
@@ -76,10 +76,11 @@ def diagnose(
     """
     started, out = datetime.now(timezone.utc), table_at(request.out)
     _spare_others(out)
-    reader = StudyReader(open_bundle(request.model), pick_device(request.device))
-    records = records_for(request.ehr, reader)
     found = among(find_series(request.studies, request.view), request.only)
     require_any(found, request.studies)
+    bundle = chosen_bundle(request.model, request.joint, found.series, note)
+    reader = StudyReader(bundle, pick_device(request.device))
+    records = records_for(request.ehr, reader)
     notes = [*found.notes, *unmatched(records, found.studies, request.ehr)]
     for line in notes:
         note(line)
@@ -133,7 +134,7 @@ class Job:
     def _answer(self, study: Study, reads: Reads, case: StudyCase) -> list[str]:
         """The main path: each series read -> one answer -> explained; what a reader should know."""
         study.require_one_folder()
-        notes: list[str] = []
+        notes = other_joint(study.series, self.reader.bundle)
         readings = [r for one in reads if (r := self._reading(*one, notes)) is not None]
         if not readings:
             raise StudyError("; ".join(notes))

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from orthodx.bundles.bundle import Bundle, open_bundle
+from orthodx.bundles.bundle import Bundle
 from orthodx.errors import NoInputError, OrthodxError, StudyError, UsageError
 from orthodx.grid.canonical import from_grid, to_grid
 from orthodx.inference.dicom_seg import require_highdicom, write_dicom_seg
+from orthodx.inference.model_choice import chosen_bundle, other_joint
 from orthodx.inference.plausibility import as_anatomy, volumes_ml, warnings_for
 from orthodx.inference.predict import Segmenter
 from orthodx.inference.preview import write_preview
@@ -75,7 +76,7 @@ def segment(
     require_any(found, request.studies)
     for line in found.notes:
         note(line)
-    bundle = open_bundle(request.model)
+    bundle = chosen_bundle(request.model, request.joint, found.series, note)
     segmenter = Segmenter(bundle, pick_device(request.device))
     out.mkdir(parents=True, exist_ok=True)
     job = Job(segmenter, request, Receipts(out / DONE, {"model": bundle.digest}))
@@ -156,6 +157,7 @@ class Job:
         labels = as_anatomy(settle_pairs(labels, volume.affine, info.joint), volume.spacing_mm, info.joint)
         sizes = volumes_ml(labels, float(abs(np.linalg.det(volume.affine[:3, :3]))), info.joint)
         notes = warnings_for(sizes, prediction.agreement, info.joint)
+        notes += other_joint([series], self.segmenter.bundle)
         if series.oblique:
             notes.append("oblique series: the view is uncertain")
         if "nifti" in self.request.formats:

@@ -1,8 +1,8 @@
 """nn.Modules and the registry: importing this room registers the encoders and heads in the box."""
 
-from orthodx.networks.encoders import ortho, published
+from orthodx.networks.encoders import dynunet, ortho, published, resnet18
 from orthodx.networks.encoders.encoder import ENCODERS, ViewEncoder, register_encoder
-from orthodx.networks.heads import anatomy, evidence, pooled, published_segment, skip_segment
+from orthodx.networks.heads import anatomy, evidence, linear_segment, pooled, published_segment, skip_segment
 from orthodx.networks.heads.head import HEADS, Head, Wanted, register_head
 
 __all__ = [
@@ -12,12 +12,15 @@ __all__ = [
     "ViewEncoder",
     "Wanted",
     "anatomy",
+    "dynunet",
     "evidence",
+    "linear_segment",
     "ortho",
     "pooled",
     "published",
     "published_segment",
     "register_encoder",
     "register_head",
+    "resnet18",
     "skip_segment",
 ]

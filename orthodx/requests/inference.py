@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
-from orthodx.joints import DEFAULT_JOINT, View
+from orthodx.joints import View
 from orthodx.requests.request import Request
-
-DEFAULT_MODEL = f"{DEFAULT_JOINT.name}-small"
 
 
 @dataclass(frozen=True)
@@ -16,16 +14,18 @@ class SegmentRequest(Request):
     """Masks of studies.
 
     studies: manifests, folders of DICOM or NIfTI, files. out: folder of results. model: a shipped model's name, or a
-    bundle folder. view: read every series as this view. only: table of the study_id that are read, of all there.
-    preview: draw pictures. formats: of the masks, "nifti" and "dicom-seg". device: "auto", "cpu", "cuda", "cuda:N" or
-    "mps". workers: images read in advance; 0 for none. resume: keep finished cases of an earlier run with the same
-    model, options and inputs.
+    bundle folder; without it the shipped one of `joint` (a name or a file), or of the joint that the studies name.
+    view: read every series as this view. only: table of the study_id that are read, of all there. preview: draw
+    pictures. formats: of the masks, "nifti" and "dicom-seg". device: "auto", "cpu", "cuda", "cuda:N" or "mps". workers:
+    images read in advance; 0 for none. resume: keep finished cases of an earlier run with the same model, options and
+    inputs.
     """
 
     studies: tuple[Path, ...]
     out: Path
     _: KW_ONLY
-    model: str | Path = DEFAULT_MODEL
+    model: str | Path | None = None
+    joint: str | Path | None = None
     view: View | None = None
     only: Path | None = None
     formats: tuple[str, ...] = ("nifti",)
@@ -40,17 +40,18 @@ class DiagnoseRequest(Request):
     """Probabilities of abnormalities of studies.
 
     studies: manifests, folders of DICOM or NIfTI, files. out: a CSV, or a folder (there, or with a slash at its end)
-    for `predictions.csv`. model: a shipped model's name, or a bundle folder. ehr: table of health records, a row a
-    study. explain: folder for what each view and the record counted, and pictures. view: read every series as this
-    view. only: table of the study_id that are read, of all there. device: "auto", "cpu", "cuda", "cuda:N" or "mps".
-    workers: images read in advance; 0 for none. resume: keep finished studies of an earlier run with the same model,
-    series and record.
+    for `predictions.csv`. model: a shipped model's name, or a bundle folder; without it the shipped one of `joint` (a
+    name or a file), or of the joint that the studies name. ehr: table of health records, a row a study. explain: folder
+    for what each view and the record counted, and pictures. view: read every series as this view. only: table of the
+    study_id that are read, of all there. device: "auto", "cpu", "cuda", "cuda:N" or "mps". workers: images read in
+    advance; 0 for none. resume: keep finished studies of an earlier run with the same model, series and record.
     """
 
     studies: tuple[Path, ...]
     out: str | Path
     _: KW_ONLY
-    model: str | Path = DEFAULT_MODEL
+    model: str | Path | None = None
+    joint: str | Path | None = None
     ehr: Path | None = None
     explain: Path | None = None
     view: View | None = None

@@ -7,8 +7,10 @@ from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 
+from orthodx.errors import UsageError
 from orthodx.grid.spec import GridSpec
 from orthodx.joints import DEFAULT_JOINT
+from orthodx.networks import ENCODERS
 from orthodx.networks.device import pick_device
 from orthodx.requests import PretrainRequest, takes
 from orthodx.studies.run_record import sha256, state_on_disk, write_run
@@ -35,6 +37,9 @@ def pretrain(
         request.refuse(("probe_every",), "needs --probe")
     if request.distil is None:
         request.refuse(("distil_weight",), "needs --distil")
+    if not ENCODERS.get(request.encoder).denoises:
+        able = [name for name in ENCODERS.names() if ENCODERS.get(name).denoises]
+        raise UsageError(f"the encoder '{request.encoder}' is no denoiser", hint=f"give {' or '.join(able)}")
     spec, joint = GridSpec(pixel_mm=request.pixel_mm), joint_of_data(request.studies) or DEFAULT_JOINT
     spec.require_readable("crop", request.crop)
     source = open_source(

@@ -146,3 +146,11 @@ def test_a_cache_without_studies_is_refused(bank, tmp_path):
     assert (done.exit_code, len(done.stderr.splitlines())) == (2, 1), done.output
     assert "--cache keeps studies" in done.stderr
     assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize("name", ["resnet18", "dynunet"])
+def test_a_network_that_is_no_denoiser_is_refused_before_anything_is_read(name, tmp_path):
+    line = ("pretrain", "absent", "--view", "axial", "--encoder", name, "--out", str(tmp_path / "o"))
+    done = CliRunner().invoke(app, line)
+    assert (done.exit_code, len(done.stderr.splitlines())) == (2, 1), done.output
+    assert f"the encoder '{name}' is no denoiser -> give ortho or published" in done.stderr

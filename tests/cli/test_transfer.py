@@ -12,7 +12,9 @@ from orthodx.bundles.bundle import BundleInfo, Part, open_bundle, save_bundle
 from orthodx.cli.app import app
 from orthodx.grid.spec import GridSpec
 from orthodx.joints import KNEE, View
+from orthodx.networks.encoders.dynunet import DynUNetConfig, DynUNetEncoder
 from orthodx.networks.encoders.ortho import OrthoConfig, OrthoEncoder
+from orthodx.networks.encoders.resnet18 import ResNet18Config, ResNet18Encoder
 from orthodx.networks.heads import pooled
 from orthodx.studies.tables import write_table
 
@@ -144,6 +146,22 @@ def test_masks_by_numbers_of_studies(wrists, knee, tmp_path):
     rows = pd.read_csv(out / "report/metrics.csv", keep_default_na=False)
     paired = rows[(rows.grouping == "label_fraction") & (rows.against == "from scratch") & (rows.metric == "dice")]
     assert {"radius", "articular_disc", "all structures"} <= set(paired.target)
+
+
+def test_a_baseline_of_monai_is_one_more_arm(wrists, knee, tmp_path, monkeypatch):
+    monkeypatch.setitem(ResNet18Encoder.presets, "small", ResNet18Config(channels=(8, 8, 8, 8)))
+    monkeypatch.setitem(DynUNetEncoder.presets, "small", DynUNetConfig(channels=(8, 8, 8, 8, 8)))
+    for baseline, more in (
+        ("resnet18", ("--probe", "--region", 6, 32, 32, "--head", "mean", "--epochs", 1, "--batch", 4)),
+        ("dynunet", ("--task", "segment", "--steps", 2, "--crop", 6, 32, 32, "--workers", 0)),
+    ):
+        out = tmp_path / baseline
+        transfer(wrists, "--from", knee, "--joint", WRIST, "--view", "sagittal", "--no-scratch", "--baseline", baseline,
+                 *more, "--seeds", 2, "--out", out)  # fmt: skip
+        assert set(pd.read_csv(out / "arms.csv").kind) == {"transferred", baseline}
+        rows = pd.read_csv(out / "report/metrics.csv", keep_default_na=False)
+        gap = rows[(rows.grouping == "label_fraction") & (rows.against != "")]
+        assert set(zip(gap.note, gap.against, strict=True)) == {("pretrained, ortho", f"from scratch, {baseline}")}
 
 
 QUICK = ("--region", 6, 32, 32, "--head", "mean", "--probe", "--no-scratch")

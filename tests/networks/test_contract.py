@@ -4,15 +4,22 @@ import math
 
 import pytest
 import torch
+from monai.networks.nets import DynUNet, resnet18
 
 from orthodx.errors import OrthodxError, UsageError
 from orthodx.networks import ENCODERS, HEADS, Wanted
+from orthodx.networks.encoders.dynunet import DynUNetConfig
 from orthodx.networks.encoders.ortho import OrthoConfig, OrthoEncoder
+from orthodx.networks.encoders.resnet18 import ResNet18Config
 from orthodx.networks.heads.head import head_config
+from orthodx.networks.heads.linear_segment import LinearSegmentConfig
 from orthodx.networks.heads.skip_segment import SkipSegmentConfig, SkipSegmentHead
 from orthodx.networks.layers import shuffle, unshuffle
 from orthodx.networks.layout import coarse
 from orthodx.networks.registry import Registry
+
+DENOISERS = [name for name in ENCODERS.names() if ENCODERS.get(name).denoises]
+SUPERVISED = [name for name in ENCODERS.names() if name not in DENOISERS]
 
 
 def encoder_of(name):
@@ -27,7 +34,8 @@ def test_encoders_keep_their_published_geometry(name):
     for block, tensor in encoder.features(x).items():
         d, h, w = encoder.block_strides[block]
         assert tensor.shape == (2, encoder.block_channels[block], -(-6 // d), 32 // h, 48 // w), block
-    assert encoder(x, torch.tensor([3, 900])).shape == x.shape
+    if name in DENOISERS:
+        assert encoder(x, torch.tensor([3, 900])).shape == x.shape
 
 
 @pytest.mark.parametrize("name", ENCODERS.names())
@@ -64,13 +72,63 @@ def test_nothing_behind_the_last_block_asked_for_is_computed(name, monkeypatch):
         encoder.features(x, blocks=["nowhere"])
 
 
-@pytest.mark.parametrize("name", ENCODERS.names())
+@pytest.mark.parametrize("name", DENOISERS)
 def test_every_weight_learns_from_the_noise_loss(name):
     encoder = encoder_of(name).train()
     for parameter in encoder.parameters():
         torch.nn.init.normal_(parameter, std=0.05)
     ((encoder(torch.randn(1, 1, 4, 32, 32), torch.tensor([50]))) ** 2).mean().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in encoder.parameters())
+
+
+@pytest.mark.parametrize("name", SUPERVISED)
+def test_baselines_learn_with_every_weight_and_are_no_denoisers(name):
+    encoder, x = encoder_of(name).train(), torch.randn(1, 1, 5, 32, 32)
+    sum(block.pow(2).mean() for block in encoder.features(x).values()).backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in encoder.parameters())
+    with pytest.raises(UsageError, match="is no denoiser"):
+        encoder(x, torch.tensor([3]))
+
+
+def test_baselines_are_those_of_monai():
+    """ResNet-18 but for its norms and the strides of its ends; DynUNet to the bit, and odd slices lose nothing."""
+    encoder, dyn = encoder_of("resnet18"), encoder_of("dynunet")
+    theirs = resnet18(n_input_channels=1, feed_forward=False)
+    assert [p.shape for p in encoder.parameters()] == [p.shape for p in theirs.parameters()]
+    assert not [m for m in encoder.modules() if isinstance(m, torch.nn.BatchNorm3d)]
+    flat = (1, 2, 2)
+    whole = DynUNet(
+        3, 1, 4, [(1, 3, 3), (1, 3, 3), 3, 3, 3], [1, flat, flat, flat, 2], [flat, flat, flat, 2],
+        filters=[16, 32, 64, 128, 256],
+    ).eval()  # fmt: skip
+    for ours, theirs in (
+        (dyn.enter, whole.input_block), (dyn.down, whole.downsamples), (dyn.mid, whole.bottleneck),
+        (dyn.up, whole.upsamples),
+    ):  # fmt: skip
+        theirs.load_state_dict(ours.state_dict())
+    head = HEADS.get("linear_segment")(head_config("linear_segment", dyn, Wanted(classes=4)))
+    head.out.load_state_dict(whole.output_block.conv.conv.state_dict())
+    x = torch.randn(1, 1, 6, 32, 48)
+    with torch.no_grad():
+        torch.testing.assert_close(head(dyn.features(x), x), whole(x))
+        assert dyn.features(x[:, :, :5])["up_0"].shape[2] == 5
+
+
+@pytest.mark.parametrize(
+    ("cls", "config"),
+    [
+        (ResNet18Config, {"channels": (64, 128)}),
+        (ResNet18Config, {"channels": (60, 128, 256, 512)}),
+        (ResNet18Config, {"groups": 0}),
+        (DynUNetConfig, {"channels": (16, 32, 64, 128)}),
+        (DynUNetConfig, {"channels": (0, 32, 64, 128, 256)}),
+        (LinearSegmentConfig, {"classes": 1}),
+        (LinearSegmentConfig, {"stride": (0, 1, 1)}),
+    ],
+)
+def test_impossible_baselines_are_refused(cls, config):
+    with pytest.raises(ValueError, match=r"needs|multiples|impossible"):
+        cls(**config)
 
 
 def test_one_odd_slice_is_enough_for_ortho():

@@ -26,6 +26,7 @@ class ViewEncoder(nn.Module, ABC):
 
     Config: ClassVar[type]
     presets: ClassVar[dict[str, Any]] = {}
+    denoises: ClassVar[bool] = True  # without it, it learns from labels alone, and `epsilon` says so
     block_channels: dict[str, int]
     block_strides: dict[str, Stride]
 

@@ -27,7 +27,7 @@ def weights_hash(*modules: nn.Module) -> str:
         for name, tensor in module.state_dict().items():
             if name.split(".")[0] not in getattr(module, "fitted", ()):
                 digest.update(name.encode())
-                digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+                digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 
