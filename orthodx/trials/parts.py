@@ -13,12 +13,13 @@ import numpy as np
 from orthodx.errors import NoInputError, UsageError
 from orthodx.joints import Joint
 from orthodx.requests import Task, TransferRequest
-from orthodx.studies.discover import find_series, require_any
-from orthodx.studies.labels import LABELS_FILE, read_labels
+from orthodx.studies.discover import find_series, named_in, require_any
+from orthodx.studies.keys import study_key
+from orthodx.studies.labels import LABELS_FILE, read_by_study, read_labels
 from orthodx.studies.manifest import COLUMNS
 from orthodx.studies.mask_files import TRUTH, truth_of
 from orthodx.studies.study import Study
-from orthodx.studies.tables import read_table, write_table
+from orthodx.studies.tables import write_table
 from orthodx.studies.writing import atomic
 from orthodx.training.diagnosis.splits import Case, person_index, refuse_leakage, split
 from orthodx.training.diagnosis.study_cases import labels_in, table_of
@@ -157,7 +158,7 @@ def _write(path: Path, studies: Sequence[Study]) -> None:
             own = {"patient_id": study.patient_id, "study_id": study.study_id, "series_id": one.series_id}
             place = os.path.relpath(one.path, path.parent)
             rows.append({"view": str(one.view), "center": study.center, **one.row, **own, "path": place})
-    if path.is_file() and set(read_table(path)["study_id"]) != {study.study_id for study in studies}:
+    if path.is_file() and named_in(path) != {study_key(study.study_id) for study in studies}:
         raise UsageError(
             f"{path} parts the patients in another way", hint="use the studies and options of then, or a new --out"
         )
@@ -167,9 +168,7 @@ def _write(path: Path, studies: Sequence[Study]) -> None:
 
 def _write_labels(table: Path, to: Path, studies: Sequence[Study]) -> None:
     """The labels of some studies, as they stand."""
-    from orthodx.studies.keys import study_key
-
     wanted = {study_key(study.study_id) for study in studies}
-    rows = read_table(table)
+    rows = read_by_study(table)
     kept = [row for row in rows.to_dict("records") if study_key(row["study_id"]) in wanted]
     write_table(to, [{str(k): v for k, v in row.items()} for row in kept], [str(c) for c in rows.columns])

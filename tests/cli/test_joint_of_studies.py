@@ -13,7 +13,7 @@ from orthodx.bundles.bundle import Part, save_bundle
 from orthodx.cli.app import app
 from orthodx.joints import ANKLE
 from orthodx.networks.heads.skip_segment import SkipSegmentConfig, SkipSegmentHead
-from orthodx.studies.manifest import read_table, write_table
+from orthodx.studies.tables import read_table, write_table
 
 WRIST = Path(__file__).parents[2] / "examples/joints/wrist.toml"
 pytestmark = pytest.mark.usefixtures("one_thread")
