@@ -18,8 +18,8 @@ FACTS = (
 )  # fmt: skip
 
 _VENDORS = {"ge": "GE", "siemens": "Siemens", "philips": "Philips", "toshiba": "Canon", "canon": "Canon",
-            "hitachi": "Hitachi", "fujifilm": "Fujifilm", "uih": "United Imaging", "hyperfine": "Hyperfine",
-            "esaote": "Esaote"}  # fmt: skip
+            "hitachi": "Hitachi", "fujifilm": "Fujifilm", "uih": "United Imaging", "united imaging": "United Imaging",
+            "hyperfine": "Hyperfine", "esaote": "Esaote", "general electric": "GE"}  # fmt: skip
 _FAT_TOKENS = {"FS", "FATSAT", "SPAIR", "SPIR", "STIR", "FATSUP", "WE", "FATSUPPRESSED"}
 _CODES = {
     "ScanningSequence": {"SE", "IR", "GR", "EP", "RM"},

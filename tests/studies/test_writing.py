@@ -34,4 +34,6 @@ def test_field_strength_is_read_by_rule(raw, frequency, tesla):
 def test_vendors_have_one_name():
     assert vendor("GE MEDICAL SYSTEMS") == "GE"
     assert vendor("Philips Medical Systems") == "Philips"
+    assert vendor("United Imaging Healthcare") == vendor("UIH") == "United Imaging"
+    assert vendor("General Electric Company") == "GE"
     assert vendor("Gertrude's garage") == "unknown"
