@@ -3,6 +3,7 @@
 from orthodx.joints import SHOULDER
 from orthodx.synth.grammar import CropCentres, SyntheticJoint
 from orthodx.synth.shoulder.injuries import INJURIES
+from orthodx.synth.shoulder.labelmaps import open_maps
 from orthodx.synth.shoulder.procedural import random_shoulder
 from orthodx.synth.shoulder.protocols import PROTOCOLS, TURNS
 from orthodx.synth.shoulder.tissues import TISSUES, side_of
@@ -17,4 +18,5 @@ SYNTHETIC = SyntheticJoint(
     random_anatomy=random_shoulder,
     side_of=side_of,
     known_injuries=INJURIES,
+    map_reader=open_maps,
 )

@@ -32,6 +32,12 @@ class Frame:
         return self.middle + lateral * self.lateral + front * self.front + np.array([0, 0, up])
 
 
+def sphere_through(points: np.ndarray) -> tuple[np.ndarray, float]:
+    """Middle (3,) and radius of the sphere nearest to points (N, 3), mm, by least squares."""
+    solved = np.linalg.lstsq(np.c_[2 * points, np.ones(len(points))], (points**2).sum(1), rcond=None)[0]
+    return solved[:3], float(np.sqrt(solved[3] + (solved[:3] ** 2).sum()))
+
+
 def frame_of(canvas: Canvas) -> Frame | None:
     """From the side and a sphere through the bone under the head's cartilage; None without a head."""
     window = canvas.around("glenohumeral_cartilage", 3.0)
@@ -41,12 +47,11 @@ def frame_of(canvas: Canvas) -> Frame | None:
     points = window.points[:, under].T.astype(float)
     if len(points) < 30:
         return None
-    solved = np.linalg.lstsq(np.c_[2 * points, np.ones(len(points))], (points**2).sum(1), rcond=None)[0]
-    radius = float(np.sqrt(solved[3] + (solved[:3] ** 2).sum()))
+    middle, radius = sphere_through(points)
     a = np.deg2rad(SCAPULAR_PLANE_DEG)
     lateral = np.array([np.cos(a) * canvas.lateral, np.sin(a), 0.0])
     front = np.array([-np.sin(a) * canvas.lateral, np.cos(a), 0.0])
-    return Frame(lateral, front, solved[:3], radius)
+    return Frame(lateral, front, middle, radius)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from orthodx.synth.solids import box_of, distance_in, grid_points, rotation, smo
 
 LOW_MM, HIGH_MM = (-92.0, -88.0, -80.0), (86.0, 84.0, 78.0)
 HEAD_MM = (13.0, 3.0, 6.0)  # middle of the humeral head in the scapula's axes about the world's origin
+JOINT_BOX_MM = ((-58.0, -50.0, -40.0), (56.0, 62.0, 52.0))
 SCAPULAR_PLANE_DEG = 30.0  # of the blade before the coronal plane
 
 # Each parameter's mean and standard deviation (drawn normal, cut at 2 sd); mm, degrees or ratios.
@@ -97,7 +98,6 @@ def build_shoulder(shape: dict[str, float], spacing_mm: float = 0.8, side: str =
         "humerus": box_of(affine, (-40, -52, -90), (86, 70, 42)),
         "scapula": box_of(affine, (-92, -88, -80), (44, 62, 52)),
         "roof": box_of(affine, (-92, -50, 10), (44, 84, 66)),
-        "joint": box_of(affine, (-58, -50, -40), (56, 62, 52)),
     }
     every = {name: (slice(None), *box) for name, box in boxes.items()}
     ph = np.tensordot(arm.T.astype(np.float32), q, axes=1)
@@ -109,17 +109,27 @@ def build_shoulder(shape: dict[str, float], spacing_mm: float = 0.8, side: str =
     clavicle = np.maximum(clavicle, shape["ac_capsule"] + 0.4 - np.minimum(acromion, scapula))
 
     bones = joint_space.Bones(q, ph, arm, humerus, scapula, acromion, clavicle)
-    local = joint_space.articulate(bones.crop(boxes["joint"]), normal[every["joint"]], shape, rng, spacing_mm)
-    joint = {name: np.zeros(grid_shape, bool) for name in local}
+    near = (slice(None), *box_of(affine, *JOINT_BOX_MM))
+    right = assemble(frame, bones, normal[near], shape, rng, affine, "procedural")
+    return right if side == "right" else right.mirrored()
+
+
+def assemble(
+    frame: soft_tissue.Frame, bones: joint_space.Bones, normal: np.ndarray, shape: dict[str, float],
+    rng: np.random.Generator, affine: np.ndarray, source: str,
+) -> Anatomy:  # fmt: skip
+    """A right shoulder round its bones. normal: (3, ...), outward of the scapula, in `JOINT_BOX_MM`."""
+    mm, box = float(affine[0, 0]), box_of(affine, *JOINT_BOX_MM)
+    local = joint_space.articulate(bones.crop(box), normal, shape, rng, mm)
+    joint = {name: np.zeros(bones.humerus.shape, bool) for name in local}
     for name, mask in local.items():
-        joint[name][boxes["joint"]] = mask
+        joint[name][box] = mask
     tissues = soft_tissue.wrap(frame, bones, shape, rng, affine)
     _joint_into(tissues, joint)
-    _bones_into(tissues, bones, shape, rng, spacing_mm)
+    _bones_into(tissues, bones, shape, rng, mm)
     tissues[joint["glenohumeral_cartilage"]] = TISSUES["glenohumeral_cartilage"]
     params: dict[str, Any] = dict(shape)
-    right = Anatomy(tissues, affine, "right", "procedural", params, SHOULDER.name)
-    return right if side == "right" else right.mirrored()
+    return Anatomy(tissues, affine, "right", source, params, SHOULDER.name)
 
 
 def _joint_into(tissues: np.ndarray, joint: joint_space.Masks) -> None:

@@ -21,7 +21,7 @@ from orthodx.synth.relaxation import (
 )
 from orthodx.synth.tissues import COMMON, Tissue, TissueTable
 
-TENDINOSIS = Relaxation(0.68, 900, 1080, 20, 9)  # grey on short echoes, never as bright as fluid
+TENDINOSIS = Relaxation(0.7, 900, 1080, 26, 11)  # grey on short echoes, never as bright as fluid
 MAGIC_ANGLE = Relaxation(0.6, 650, 750, 13, 6)  # seen on short echoes, gone on long ones
 TENDONS = ("supraspinatus_tendon", "infraspinatus_tendon", "subscapularis_tendon", "biceps_long_head")
 BONES = ("humerus", "scapula", "clavicle")
