@@ -10,7 +10,7 @@ import numpy as np
 from orthodx.synth.solids import Face, Field, closed, coarse, tube, upsample
 from orthodx.synth.tissues import TissueTable
 
-Line = Sequence[tuple[float, float, float, float]]  # x, y, z of a belly's middle line and its radius, mm
+Line = Sequence[tuple[float, float, float, float]] | np.ndarray  # x, y, z of a belly's middle line and its radius, mm
 STEP = 2  # bellies and vessels are made on every second voxel, fascia on every fourth
 SKIN_MM, MUSCLE_DEPTH_MM = 1.6, 4.5
 GROWN = 1.22  # bellies swell until they meet, as packed muscles do
@@ -75,7 +75,7 @@ def lay_vessels(
     tissues: np.ndarray,
     table: TissueTable,
     points: np.ndarray,
-    paths: Sequence[tuple[Sequence[tuple[float, float, float]], float]],
+    paths: Sequence[tuple[Sequence[tuple[float, float, float]] | np.ndarray, float]],
     rng: np.random.Generator,
 ) -> None:
     """Vessels along paths, each with its radius, mm; points: (3, X, Y, Z) of the coarse grid, mm."""
