@@ -9,7 +9,7 @@ import typer
 
 from orthodx.cli import exits
 from orthodx.cli.command import Given, command
-from orthodx.cli.options import DEVICE, JOINT, MODEL, ONLY, RESUME, STUDIES, VIEW, WORKERS, out, print_json
+from orthodx.cli.options import DEVICE, GROUP_BY, JOINT, MODEL, ONLY, RESUME, STUDIES, VIEW, WORKERS, out, print_json
 from orthodx.requests import DiagnoseRequest
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ WORDS = {
     "explain": typer.Option(help="Folder for what each view and the record counted, and heat-map pictures."),
     "view": VIEW,
     "only": ONLY,
+    "group_by": GROUP_BY,
     "device": DEVICE,
     "workers": WORKERS,
     "resume": RESUME,

@@ -19,6 +19,9 @@ STUDIES = typer.Argument(
 MODEL = typer.Option(help="Shipped model, or a bundle folder; else the shipped one of the joint.", show_default=False)
 JOINT = typer.Option(help=f"What the studies show: {A_JOINT}; else as they say, or knee.", show_default=False)
 VIEW = typer.Option(help="Read every series as this view (isotropic volumes).")
+GROUP_BY = typer.Option(
+    help="What makes NIfTI files without a manifest one study; else names and folders decide.", show_default=False
+)
 ONLY = typer.Option(metavar="CSV", help="Only the studies that this table names (column study_id).", show_default=False)
 DEVICE = typer.Option(help="auto, cpu, cuda, cuda:N or mps; one that is not there is an error.")
 WORKERS = typer.Option(min=0, help="Processes that prepare data beside the main one; 0 always works.")

@@ -11,6 +11,7 @@ from orthodx.cli import exits
 from orthodx.cli.command import Given, command
 from orthodx.cli.options import (
     DEVICE,
+    GROUP_BY,
     JOINT,
     MODEL,
     ONLY,
@@ -34,6 +35,7 @@ WORDS = {
     "joint": JOINT,
     "view": VIEW,
     "only": ONLY,
+    "group_by": GROUP_BY,
     "formats": typer.Option(
         "--format", help="Of the masks: nifti, dicom-seg, or nifti,dicom-seg.", callback=comma_separated
     ),

@@ -76,7 +76,7 @@ def diagnose(
     """
     started, out = datetime.now(timezone.utc), table_at(request.out)
     _spare_others(out)
-    found = among(find_series(request.studies, request.view), request.only)
+    found = among(find_series(request.studies, request.view, request.group_by), request.only)
     require_any(found, request.studies)
     bundle = chosen_bundle(request.model, request.joint, found.series, note)
     reader = StudyReader(bundle, pick_device(request.device))
@@ -133,7 +133,6 @@ class Job:
 
     def _answer(self, study: Study, reads: Reads, case: StudyCase) -> list[str]:
         """The main path: each series read -> one answer -> explained; what a reader should know."""
-        study.require_one_folder()
         notes = other_joint(study.series, self.reader.bundle)
         readings = [r for one in reads if (r := self._reading(*one, notes)) is not None]
         if not readings:

@@ -72,7 +72,7 @@ def segment(
     """
     started, out = datetime.now(timezone.utc), request.out
     _check_formats(request.formats)
-    found = among(find_series(request.studies, request.view), request.only)
+    found = among(find_series(request.studies, request.view, request.group_by), request.only)
     require_any(found, request.studies)
     for line in found.notes:
         note(line)

@@ -2,6 +2,7 @@
 
 from orthodx.requests.conversion import ConvertRequest
 from orthodx.requests.evaluation import EvaluateRequest, Settings
+from orthodx.requests.grouping import GroupBy
 from orthodx.requests.inference import DiagnoseRequest, SegmentRequest
 from orthodx.requests.request import Request, takes
 from orthodx.requests.synthesis import SynthRequest
@@ -13,6 +14,7 @@ __all__ = [
     "DiagnoseRequest",
     "EvaluateRequest",
     "FinetuneRequest",
+    "GroupBy",
     "PretrainRequest",
     "Request",
     "SegmentRequest",

@@ -6,6 +6,7 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
 from orthodx.joints import View
+from orthodx.requests.grouping import GroupBy
 from orthodx.requests.request import Request
 
 
@@ -15,10 +16,10 @@ class SegmentRequest(Request):
 
     studies: manifests, folders of DICOM or NIfTI, files. out: folder of results. model: a shipped model's name, or a
     bundle folder; without it the shipped one of `joint` (a name or a file), or of the joint that the studies name.
-    view: read every series as this view. only: table of the study_id that are read, of all there. preview: draw
-    pictures. formats: of the masks, "nifti" and "dicom-seg". device: "auto", "cpu", "cuda", "cuda:N" or "mps". workers:
-    images read in advance; 0 for none. resume: keep finished cases of an earlier run with the same model, options and
-    inputs.
+    view: read every series as this view. only: table of the study_id that are read, of all there. group_by: what makes
+    NIfTI files without a manifest one study. preview: draw pictures. formats: of the masks, "nifti" and "dicom-seg".
+    device: "auto", "cpu", "cuda", "cuda:N" or "mps". workers: images read in advance; 0 for none. resume: keep finished
+    cases of an earlier run with the same model, options and inputs.
     """
 
     studies: tuple[Path, ...]
@@ -28,6 +29,7 @@ class SegmentRequest(Request):
     joint: str | Path | None = None
     view: View | None = None
     only: Path | None = None
+    group_by: GroupBy | None = None
     formats: tuple[str, ...] = ("nifti",)
     preview: bool = True
     device: str = "auto"
@@ -43,8 +45,9 @@ class DiagnoseRequest(Request):
     for `predictions.csv`. model: a shipped model's name, or a bundle folder; without it the shipped one of `joint` (a
     name or a file), or of the joint that the studies name. ehr: table of health records, a row a study. explain: folder
     for what each view and the record counted, and pictures. view: read every series as this view. only: table of the
-    study_id that are read, of all there. device: "auto", "cpu", "cuda", "cuda:N" or "mps". workers: images read in
-    advance; 0 for none. resume: keep finished studies of an earlier run with the same model, series and record.
+    study_id that are read, of all there. group_by: what makes NIfTI files without a manifest one study. device: "auto",
+    "cpu", "cuda", "cuda:N" or "mps". workers: images read in advance; 0 for none. resume: keep finished studies of an
+    earlier run with the same model, series and record.
     """
 
     studies: tuple[Path, ...]
@@ -56,6 +59,7 @@ class DiagnoseRequest(Request):
     explain: Path | None = None
     view: View | None = None
     only: Path | None = None
+    group_by: GroupBy | None = None
     device: str = "auto"
     workers: int = 1
     resume: bool = False

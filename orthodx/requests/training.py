@@ -7,6 +7,7 @@ from enum import Enum
 from pathlib import Path
 
 from orthodx.joints import View
+from orthodx.requests.grouping import GroupBy
 from orthodx.requests.request import Request
 
 
@@ -70,9 +71,10 @@ class FinetuneRequest(Request):
     checkpoints, metrics and the bundle. task: "segment" or "diagnose". joint: a joint's name or file; else that of the
     data. encoders: folder or bundle to start from. from_scratch: start every encoder from noise instead. probe: leave
     the encoders as they are. encoder_share: their learning rate relative to the head's. views: only these. only: table
-    of the study_id that are learned from, of all there. name: of the new model. encoder, preset, head: registered
-    names. batch: volumes a step. learning_rate: its peak. pixel_mm: in-plane pixel of the model's grid. detail: pixels
-    that evidence maps see along one of the encoders'. validation: held-out bank or studies.
+    of the study_id that are learned from, of all there. group_by: what makes NIfTI files without a manifest one study.
+    name: of the new model. encoder, preset, head: registered names. batch: volumes a step. learning_rate: its peak.
+    pixel_mm: in-plane pixel of the model's grid. detail: pixels that evidence maps see along one of the encoders'.
+    validation: held-out bank or studies.
 
     From masks or a bank: steps, and stop_at to end a part of them. crop: slices, rows and columns of a sample.
     shared_encoder: one for all views. bank_share: of the samples, where banks and studies are given. validate_every,
@@ -99,6 +101,7 @@ class FinetuneRequest(Request):
     encoder_share: float | None = None
     views: tuple[View, ...] = ()
     only: Path | None = None
+    group_by: GroupBy | None = None
     name: str = "my-model"
     encoder: str = "ortho"
     preset: str = "small"

@@ -14,8 +14,7 @@ import numpy as np
 from orthodx.errors import NoInputError, StudyError, UsageError
 from orthodx.requests import ConvertRequest, takes
 from orthodx.studies.conversion import convert_stack
-from orthodx.studies.dicom import Named, name_stacks, open_dicom, say_left_out
-from orthodx.studies.discover import files_under
+from orthodx.studies.dicom import Named, is_refused, name_stacks, open_dicom, say_left_out
 from orthodx.studies.grouping import LeftOut
 from orthodx.studies.identity import key_path, load_key, pseudonym
 from orthodx.studies.manifest import COLUMNS, MANIFEST
@@ -26,6 +25,7 @@ from orthodx.studies.run_record import write_json, write_run
 from orthodx.studies.sidecar import sidecar
 from orthodx.studies.site_map import SiteMap, read_site_map
 from orthodx.studies.tables import write_table
+from orthodx.studies.walking import Walk
 
 MANIFEST_COLUMNS = (*COLUMNS, "ti", "etl", "echo", "part", "modality", "warnings")
 SERIES_COLUMNS = ("study_id", "series_id", "status", "reason", "modality", "part", "echo", "slices", "files")
@@ -82,16 +82,18 @@ def convert(
     _claim(out, request.resume)
     missing = [str(p) for p in paths if not p.exists()]
     outcomes = [Outcome("", "", "refused", p, "no such file or folder", 0, names=(p,)) for p in missing]
-    counted = [0, 0]  # headers read, files
+    walk, counted = Walk(), [0, 0]  # headers read, files
 
     def tick(done: int) -> None:
         counted[0] += done
         progress("reading headers", counted[0], counted[1])
 
     found, bad_archives = open_dicom(
-        _inputs(paths, out), request.workers, tick, begin=lambda total: counted.__setitem__(1, total)
+        _inputs(paths, out, walk), request.workers, tick, begin=lambda total: counted.__setitem__(1, total)
     )
     outcomes += [Outcome("", "", "refused", where, reason, 0, names=(where,)) for where, reason in bad_archives]
+    for status, left in (("refused", walk.refused), ("skipped", walk.passed)):
+        outcomes += [Outcome("", "", status, where, why, 0, names=(where, Path(where).name)) for where, why in left]
     faulty = {stack.kind.uids.series for stack in found.stacks if stack.fault}
     outcomes += [_left_out(x, key) for x in found.left_out if not (x.fault and x.uids.series in faulty)]
     named = name_stacks(found.stacks, key)
@@ -135,9 +137,9 @@ def _claim(out: Path, resume: bool) -> None:
         litter.unlink(missing_ok=True)
 
 
-def _inputs(paths: Iterable[Path], out: Path) -> Iterable[Path]:
+def _inputs(paths: Iterable[Path], out: Path, walk: Walk) -> Iterable[Path]:
     for path in paths:
-        for file in files_under(path) if path.exists() else ():
+        for file in walk.files(path) if path.exists() else ():
             if out not in file.parents:
                 yield file
 
@@ -153,7 +155,7 @@ def _left_out(left: LeftOut, key: Path) -> Outcome:
     series = f"{study}_{pseudonym(left.uids.series, 6, key)}" if left.uids.series else ""
     where, reason = say_left_out(left)
     names = tuple(f.name for f in left.files)
-    status = "refused" if left.fault or "mosaic" in reason else "skipped"
+    status = "refused" if is_refused(left) else "skipped"
     return Outcome(study, series, status, where, reason, len(left.files), names=names)
 
 

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -110,10 +110,28 @@ def say_left_out(left: LeftOut) -> tuple[str, str]:
     return place, left.reason + (f" ({many} files)" if many > 1 else "")
 
 
-def series_in(paths: Iterable[Path], workers: int = 0) -> tuple[list[Series], list[tuple[str, str]], int]:
-    """All stacks among `paths` as lazily loaded `Series`; what was refused (where, why); files that are no DICOM."""
+def is_refused(left: LeftOut) -> bool:
+    """Whether something is lost with it: a fault, or images whose places cannot be known. The rest is no volume."""
+    return left.fault or "mosaic" in left.reason
+
+
+class InDicom(NamedTuple):
+    """series: lazily loaded. refused, skipped: (where, why); skipped is what is no volume, such as a localizer.
+
+    foreign: how many files are no DICOM.
+    """
+
+    series: list[Series]
+    refused: list[tuple[str, str]]
+    skipped: list[tuple[str, str]]
+    foreign: int
+
+
+def series_in(paths: Iterable[Path], workers: int = 0) -> InDicom:
+    """All stacks among `paths`, and what was left out."""
     found, refused = open_dicom(paths, workers)
-    refused += [say_left_out(left) for left in found.left_out]
+    refused += [say_left_out(left) for left in found.left_out if is_refused(left)]
+    skipped = [say_left_out(left) for left in found.left_out if not is_refused(left)]
     series = []
     for named in name_stacks(found.stacks):
         stack, row = named.stack, named.row()
@@ -137,7 +155,7 @@ def series_in(paths: Iterable[Path], workers: int = 0) -> tuple[list[Series], li
                 stack=stack,
             )
         )
-    return series, refused, found.foreign
+    return InDicom(series, refused, skipped, found.foreign)
 
 
 def _loader(named: Named) -> Callable[[], Volume]:

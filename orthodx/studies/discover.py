@@ -1,36 +1,31 @@
 """What a STUDY argument holds: a manifest, a folder of DICOM or NIfTI, one file, or several of these.
 
-Folders of results (`RESULT_FOLDERS`) and hidden ones hold no images and are passed over.
+Folders of results (`walking.py: RESULT_FOLDERS`) and hidden ones hold no images and are passed over.
 """
 
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import nibabel as nib
-import numpy as np
-
 from orthodx.errors import NoInputError, StudyError, UsageError
 from orthodx.joints import View
+from orthodx.requests import GroupBy
 from orthodx.studies import dicom
 from orthodx.studies.keys import file_name, study_key
-from orthodx.studies.manifest import MANIFEST, read_manifest
-from orthodx.studies.mask_files import VOLUMES, stem_of
-from orthodx.studies.nifti import is_nifti, read_volume
-from orthodx.studies.receipts import DONE
+from orthodx.studies.manifest import MANIFEST, NAMED, read_manifest
+from orthodx.studies.nifti import is_nifti
+from orthodx.studies.nifti_studies import Image, listed_image, nifti_studies
 from orthodx.studies.series import Series
 from orthodx.studies.study import Study, studies_of
 from orthodx.studies.tables import read_table
-from orthodx.studies.view import OBLIQUE_DEGREES, view_of
+from orthodx.studies.walking import Passed, Walk
 
-RESULT_FOLDERS = {"truth", "masks", "previews", "labelstr", "labelsts"}  # the last two are nnU-Net's
-NNUNET_IMAGES = {"imagestr", "imagests", "imagesval"}
+MOST_TOLD = 5  # notes of one kind; more are counted
 
 
 class Refused(NamedTuple):
@@ -60,23 +55,31 @@ class Found:
         return [series for study in self.studies for series in study.series]
 
 
-def find_series(paths: Sequence[Path], view: View | None = None) -> Found:
+def find_series(paths: Sequence[Path], view: View | None = None, group_by: GroupBy | None = None) -> Found:
     """All studies under `paths`, images unread; a bad input is listed in `refused` and the others go on.
 
-    view: take every series as this view, whatever its slice normal says (isotropic volumes). A study_id under which
-    several patients have series is refused as a whole.
+    view: take every series as this view, whatever its slice normal says (isotropic volumes). group_by: how NIfTI files
+    without a manifest become studies (`nifti_studies`). A study_id under which several patients have series is refused
+    as a whole.
     """
-    found = Found()
-    series: list[Series] = []
+    search = _Search()
     for path in map(Path, paths):
-        if not path.exists():
-            found.refused.append(Refused(str(path), "no such file or folder"))
+        if not os.path.lexists(path):
+            search.found.refused.append(Refused(str(path), "no such file or folder"))
             continue
         table = path if path.suffix.lower() == ".csv" else path / MANIFEST
+        if not os.path.isfile(table):
+            search.walk_through(path)
+            continue
         try:
-            series += _from_manifest(table, found) if table.is_file() else _from_files(path, found)
+            search.read(table)
         except StudyError as error:  # a table no one can read costs only itself
-            found.refused.append(Refused(str(table), error.line))
+            search.found.refused.append(Refused(str(table), error.line.removeprefix(f"{table.name}: ")))
+    found, series = search.found, search.series
+    of_files, said = nifti_studies(search.images, group_by, {one.study_id for one in series})
+    series = [*series, *of_files]
+    found.notes += [*_told(search.walk.passed), *_told(search.skipped), *([said] if said else [])]
+    found.refused += [Refused(*item) for item in search.walk.refused]
     if view is not None:
         series = [replace(s, view=view) for s in series]
     found.studies, mixed = studies_of(_unique(series))
@@ -113,115 +116,116 @@ def named_in(table: Path) -> set[str]:
 def require_any(found: Found, paths: Sequence[Path]) -> None:
     """Raise `NoInputError` where a search found nothing at all, not even something to refuse."""
     if not found.studies and not found.refused:
-        raise NoInputError(
-            f"no MR series in {', '.join(map(str, paths))}", hint="give a folder of DICOM or NIfTI, or a manifest.csv"
-        )
+        hint = "; ".join(found.notes) or "give a folder of DICOM or NIfTI, or a manifest.csv"
+        raise NoInputError(f"no MR series in {', '.join(map(str, paths))}", hint=hint)
 
 
-def files_under(root: Path) -> Iterator[Path]:
-    """Files at any depth in a fixed order, without hidden ones and results; a file is itself."""
-    if root.is_file():
-        yield root
-        return
-    for folder, names, files in os.walk(root, followlinks=False):
-        names[:] = sorted(n for n in names if n.lower() not in RESULT_FOLDERS and not n.startswith("."))
-        for name in sorted(files):
-            if not name.startswith(".") and not _is_mask_of_ours(Path(folder) / name):
-                yield Path(folder) / name
+class _Search:
+    """One search: images are collected first, for only all of them together tell which are one study."""
 
+    def __init__(self) -> None:
+        self.found, self.walk = Found(), Walk()
+        self.series: list[Series] = []  # by manifests, and DICOM
+        self.images: list[Image] = []
+        self.skipped: list[Passed] = []
+        self._named_by: dict[str, tuple[Path, str]] = {}  # study -> the manifest that names it, and its patient
+        self._tables: set[Path] = set()
 
-def _is_mask_of_ours(path: Path) -> bool:
-    """Whether `segment` wrote this file: its receipt lies beside it."""
-    folder = path.parent
-    return is_nifti(path) and (folder / VOLUMES).is_file() and (folder / DONE / f"{stem_of(path)}.json").is_file()
+    def walk_through(self, root: Path) -> None:
+        """Everything below a folder, or one file."""
+        given = not root.is_dir()
+        rest: list[Path] = []
+        before, refused = len(self.images) + len(self.series), len(self.found.refused) + len(self.walk.refused)
+        flat = root.absolute()
+        for path in self.walk.files(root):
+            if is_nifti(path):
+                self.images.append(Image(path, given, given or path.absolute().parent == flat))
+            else:
+                rest.append(path)
+        self.series += self._dicom(rest)
+        nothing = len(self.images) + len(self.series) == before
+        if given and nothing and len(self.found.refused) + len(self.walk.refused) == refused and not self.skipped:
+            self.found.refused.append(Refused(str(root), "neither NIfTI nor DICOM"))
 
+    def _dicom(self, paths: Iterable[Path]) -> list[Series]:
+        inside = dicom.series_in(paths)
+        self.found.refused += [Refused(*item) for item in inside.refused]
+        self.skipped += [Passed(where, f"skipped: {why}") for where, why in inside.skipped]
+        self.found.passed_over += inside.foreign
+        return inside.series
 
-def _from_files(root: Path, found: Found) -> list[Series]:
-    images: list[Path] = []
-    rest: list[Path] = []
-    for path in files_under(root):
-        (images if is_nifti(path) else rest).append(path)
-    series, refused, other = dicom.series_in(rest)
-    for path in images:
+    def read(self, table: Path) -> None:
+        """The series that a manifest lists."""
+        if table.resolve() in self._tables:
+            self.walk.passed.append(Passed(str(table), "given twice, read once"))
+            return
+        self._tables.add(table.resolve())
+        rows, faults = read_manifest(table, (*NAMED, "path"))
+        self.found.refused += [Refused(f"{table} row {row}", reason) for row, reason in faults]
+        nameless = {row["study_id"] for row in rows if not row["patient_id"]}
+        if nameless:
+            many = f"{len(nameless)} studies name no patient; each counts as a patient of its own"
+            self.found.notes.append(f"{table}: {many}")
+        strangers = {row["study_id"] for row in rows if self._is_strange(row, table)}
+        for study in sorted(strangers):
+            why = f"study '{study}' is in {self._named_by[study][0]} too, and no patient tells that it is the same one"
+            self.found.refused.append(Refused(str(table), f"{why}; give each a study_id of its own", study))
+        self.series = [one for one in self.series if one.study_id not in strangers]
+        for row in rows:
+            if row["study_id"] not in strangers and (one := self._listed(row, table)) is not None:
+                self.series.append(one)
+
+    def _is_strange(self, row: dict[str, Any], table: Path) -> bool:
+        """Whether another manifest has a study of this id that may be another person's."""
+        first, patient = self._named_by.setdefault(row["study_id"], (table, row["patient_id"]))
+        return first != table and "" in (patient, row["patient_id"])
+
+    def _listed(self, row: dict[str, Any], table: Path) -> Series | None:
+        """The series that a row of a manifest means; None where it cannot be used."""
+        one, wrong = self._at(str(row["path"]).strip(), table)
+        if one is None:
+            if wrong:
+                self.found.refused.append(Refused(f"{table}: {row['path']}", wrong, row["study_id"]))
+            return None
+        told = str(row.get("view", "")).strip().casefold()
+        if told and told not in set(View):
+            self.found.notes.append(f"{table}: {row['path']}: '{row['view']}' is no view; the image's own counts")
+        view = View(told) if told in set(View) else one.view
+        ids = {name: row[name] for name in ("patient_id", "study_id", "series_id")}
+        return replace(one, **ids, view=view, row={**one.row, **row})
+
+    def _at(self, named: str, table: Path) -> tuple[Series | None, str]:
+        """The image at a manifest's path, or what is wrong with it; nothing where that was said already."""
+        root = table.resolve().parent
         try:
-            series.append(nifti_series(path))
-        except StudyError as error:
-            refused.append((str(path), error.line))
-    if root.is_file() and not series and not refused:
-        refused.append((str(root), "neither NIfTI nor DICOM"))
-    found.refused += [Refused(*item) for item in refused]
-    found.passed_over += other
-    return series
+            path = (root / named).resolve()
+            if not path.exists() and "\\" in named:  # written on Windows
+                path = (root / named.replace("\\", "/")).resolve()
+            if not path.is_relative_to(root):
+                return None, f"leads out of the folder of {table.name}; move the images below it"
+            if not path.exists():
+                return None, f"named in {table.name} but not there"
+        except (OSError, RuntimeError, ValueError) as error:
+            return None, f"no path that can be followed ({getattr(error, 'strerror', None) or error})"
+        walk = Walk()
+        files = list(walk.files(path))
+        self.walk.passed += walk.passed
+        self.found.refused += [Refused(*item) for item in walk.refused]
+        if files == [path] and is_nifti(path):
+            return listed_image(path), ""
+        if walk.refused and not files:
+            return None, ""
+        inside = self._dicom(files)
+        if len(inside) != 1:
+            what = "no image" if path.is_file() else f"a folder with {len(inside)} DICOM series, not one"
+            return None, f"named in {table.name}, is {what}; name one image a row"
+        return inside[0], ""
 
 
-def nifti_series(path: Path) -> Series:
-    """A NIfTI file as a series of the study that its folder is; its header is read now, its voxels when loaded.
-
-    In nnU-Net's folders of images every case is a study.
-    """
-    name = study_key(stem_of(path))
-    folder = path.resolve().parent
-    case = re.fullmatch(r"(.+)_\d{4}", name) if folder.name.casefold() in NNUNET_IMAGES else None
-    name = case[1] if case else name
-    study = name if case else study_key(folder.name) or "study"
-    try:
-        image: Any = nib.load(path)
-        view, angle = view_of(np.asarray(image.affine, float), image.shape)
-        oblique = bool(angle > OBLIQUE_DEGREES)
-    except Exception:  # whatever is wrong is said in full, and once, when the volume is read
-        view, oblique = View.SAGITTAL, False
-    return Series(study, study, name, path, view, oblique, load=_loader(path))
-
-
-def _loader(path: Path) -> Callable:
-    def load():
-        volume = read_volume(path)
-        volume.require_image()
-        return volume
-
-    return load
-
-
-def _from_manifest(table: Path, found: Found) -> list[Series]:
-    series: list[Series] = []
-    rows, faults = read_manifest(table)
-    found.refused += [Refused(f"{table.name} row {row}", reason) for row, reason in faults]
-    nameless = {row["study_id"] for row in rows if not row["patient_id"]}
-    if nameless:
-        found.notes.append(
-            f"{table.name}: {len(nameless)} studies name no patient; each counts as a patient of its own"
-        )
-    for row in rows:
-        one = _listed(row, table, found)
-        if one is not None:
-            series.append(one)
-    return series
-
-
-def _listed(row: dict[str, Any], table: Path, found: Found) -> Series | None:
-    """The series that a row of a manifest means; None where it cannot be used."""
-    root = table.resolve().parent
-    path = (root / str(row["path"])).resolve()
-    wrong = ""
-    if not path.is_relative_to(root):
-        wrong = f"leads out of the folder of {table.name}; move the images below it"
-    elif not path.exists():
-        wrong = f"named in {table.name} but not there"
-    elif is_nifti(path):
-        one = nifti_series(path)
-    else:
-        inside, bad, _ = dicom.series_in(files_under(path))
-        found.refused += [Refused(*item) for item in bad]
-        if len(inside) == 1:
-            one = inside[0]
-        else:
-            wrong = f"holds {len(inside)} DICOM series, not one"
-    if wrong:
-        found.refused.append(Refused(str(row["path"]), wrong, row["study_id"]))
-        return None
-    view = View(row["view"]) if row.get("view") in set(View) else one.view
-    ids = {name: row[name] for name in ("patient_id", "study_id", "series_id")}
-    return replace(one, **ids, view=view, row={**one.row, **row})
+def _told(passed: Sequence[Passed]) -> list[str]:
+    lines = [f"{where}: {why}" for where, why in passed]
+    more = [f"and {len(lines) - MOST_TOLD} more passed over"] if len(lines) > MOST_TOLD else []
+    return [*lines[:MOST_TOLD], *more]
 
 
 def _unique(series: list[Series]) -> list[Series]:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from orthodx.errors import StudyError
 from orthodx.studies.series import Series
 
 
@@ -32,15 +30,6 @@ class Study:
         """Where it was made, blank where no series says it."""
         return next((c for s in self.series if (c := str(s.row.get("center", "")))), "")
 
-    def require_one_folder(self) -> None:
-        """Raise `StudyError` where images of unrelated folders share one name: they would give one answer."""
-        folders = sorted({str(folder) for s in self.series if (folder := _bare_folder(s)) is not None})
-        if len(folders) > 1:
-            raise StudyError(
-                f"{len(folders)} folders are called '{self.study_id}' ({', '.join(folders)})",
-                hint="rename them, or name the studies in a manifest.csv",
-            )
-
 
 def studies_of(series: Sequence[Series]) -> tuple[list[Study], dict[str, str]]:
     """Series by study_id, in the order of their first series; and the ids that mix patients, with the reason."""
@@ -65,8 +54,3 @@ def mixed_studies(rows: Iterable[tuple[str, str]]) -> dict[str, str]:
         for study, names in people.items()
         if len(names) > 1
     }
-
-
-def _bare_folder(series: Series) -> Path | None:
-    """The folder that names the study of a NIfTI file without a manifest; None where something better does."""
-    return None if series.row or series.stack is not None else series.path.resolve().parent

@@ -85,7 +85,7 @@ def _from_truth(run: Run) -> tuple[Bundle, dict[str, Any]]:
             chosen=chosen,
         )
 
-    chosen = Chosen(request.only, request.label_fraction, request.seed)
+    chosen = Chosen(request.only, request.label_fraction, request.seed, request.group_by)
     source = opened(request.studies, request.bank_share, chosen)
     held_out = None if request.validation is None else opened([request.validation])
     config = _masks_config(run, source, aim)
@@ -175,6 +175,7 @@ def _from_labels(run: Run) -> tuple[Bundle, dict[str, Any]]:
         studies=request.studies,
         validation=() if request.validation is None else (request.validation,),
         only=request.only,
+        group_by=request.group_by,
         labels=request.labels,
         ehr=request.ehr,
         cache=request.cache,

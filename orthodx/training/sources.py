@@ -14,6 +14,7 @@ from torch import Tensor
 from orthodx.errors import NoInputError, UsageError
 from orthodx.grid.spec import GridSpec
 from orthodx.joints import JOINTS, Joint, View, joint_beside
+from orthodx.requests import GroupBy
 from orthodx.studies.discover import find_series, named_in
 from orthodx.studies.keys import study_key
 from orthodx.studies.manifest import MANIFEST, read_manifest
@@ -53,12 +54,14 @@ class Mixture:
 class Chosen:
     """Which studies with masks are learned from: those that the table `only` names, and of their patients a share.
 
-    As with labels, a smaller share of one seed is part of a larger one, alike in centers.
+    group_by: what makes NIfTI files without a manifest one study. As with labels, a smaller share of one seed is part
+    of a larger one, alike in centers.
     """
 
     only: Path | None = None
     share: float = 1.0
     seed: int = 0
+    group_by: GroupBy | None = None
 
     def of(self, studies: Sequence[Study]) -> set[str]:
         """The ids of the share."""
@@ -123,6 +126,8 @@ def open_source(
         raise UsageError("--label-fraction is a share of the studies, and there are none", hint="leave it out")
     if chosen.only is not None and not scans:
         raise UsageError("--only names studies, and there are none", hint="leave it out")
+    if chosen.group_by is not None and not scans:
+        raise UsageError("--group-by puts images of studies together, and there are none", hint="leave it out")
     aim = Focus(banks[0], *focus) if focus else None
     sources: list[SyntheticSource | StudySource] = [
         SyntheticSource(bank, spec, crop, seed, truth=what, focus=aim) for bank in banks
@@ -145,7 +150,7 @@ def _listed(
     usable: list[tuple[Study, dict[str, Path | None]]] = []
     refused: list[tuple[str, str]] = []
     for path in studies:
-        found = find_series([path])
+        found = find_series([path], group_by=chosen.group_by)
         refused += [(bad.source, bad.reason) for bad in found.refused]
         if not found.studies:
             raise NoInputError(

@@ -24,7 +24,6 @@ def test_same_named_files_of_two_studies_get_two_ids(tmp_path):
     put(tmp_path / "b/pd.nii.gz")
     ids = [s.series_id for s in find_series([tmp_path]).series]
     assert sorted(ids) == ["a_pd", "b_pd"]
-    assert len({s.series_id for s in find_series([tmp_path / "a", tmp_path / "a"]).series}) == 2
 
 
 def test_results_are_not_taken_for_images(tmp_path):
@@ -89,10 +88,10 @@ def test_blank_ids_join_nobody(tmp_path):
     found = find_series([tmp_path])
     assert [(s.study_id, s.patient_id, len(s.series)) for s in found.studies] == [("s1", "p1", 1), ("s2", "", 1)]
     assert [(bad.source, bad.reason) for bad in found.refused] == [
-        ("manifest.csv row 3", "names no study; fill in study_id"),
-        ("manifest.csv row 4", "names no series; fill in series_id"),
+        (f"{tmp_path}/manifest.csv row 3", "names no study; fill in study_id"),
+        (f"{tmp_path}/manifest.csv row 4", "names no series; fill in series_id"),
     ]
-    assert found.notes == ["manifest.csv: 1 studies name no patient; each counts as a patient of its own"]
+    assert found.notes == [f"{tmp_path}/manifest.csv: 1 studies name no patient; each counts as a patient of its own"]
 
 
 def test_two_patients_under_one_study_are_refused_as_a_whole(tmp_path):

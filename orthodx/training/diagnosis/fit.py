@@ -22,6 +22,7 @@ from orthodx.networks import ENCODERS, Wanted
 from orthodx.networks.diagnosis.combinations import StudyRows, by_study, stacked, study_rows
 from orthodx.networks.diagnosis.diagnoser import Diagnoser
 from orthodx.networks.diagnosis.record_coding import RecordCoding
+from orthodx.requests import GroupBy
 from orthodx.studies.labels import LABELS_FILE, RECORDS_FILE
 from orthodx.studies.run_record import sha256, write_json
 from orthodx.studies.tables import write_table
@@ -44,13 +45,15 @@ class Cohort:
     """What a diagnosis is fitted to.
 
     studies, validation: as `open_cases` reads them. labels, ehr: tables; without them those beside the studies count,
-    and no record is read. only: table of those of `studies` that count. Labels and records of `validation` lie beside
+    and no record is read. only: table of those of `studies` that count. group_by: what makes
+    NIfTI files without a manifest one study. Labels and records of `validation` lie beside
     it, or in `labels` and `ehr`. cache: folder of regions and frozen features, the run's own without it.
     """
 
     studies: Sequence[Path]
     validation: Sequence[Path] = ()
     only: Path | None = None
+    group_by: GroupBy | None = None
     labels: Path | None = None
     ehr: Path | None = None
     cache: Path | None = None
@@ -171,7 +174,7 @@ def _cases(
     def opened(studies: Sequence[Path], table: Path, ehr: Sequence[Path], only: Path | None = None) -> list[StudyCase]:
         regions = cache / "regions"
         own = (config.labels, config.grid, config.region, regions)
-        return open_cases(studies, *own, labels=table, ehr=ehr, only=only, say=say)
+        return open_cases(studies, *own, labels=table, ehr=ehr, only=only, group_by=cohort.group_by, say=say)
 
     tables = [] if cohort.ehr is None else [cohort.ehr]
     known = [c for c in opened(cohort.studies, labels, tables, cohort.only) if not np.isnan(c.labels).all()]

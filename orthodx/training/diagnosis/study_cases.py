@@ -13,6 +13,7 @@ from orthodx.errors import NoInputError, StudyError, UsageError
 from orthodx.grid.region import RegionSpec, joint_region
 from orthodx.grid.spec import GridSpec
 from orthodx.joints import Joint, View
+from orthodx.requests import GroupBy
 from orthodx.studies.discover import among, find_series
 from orthodx.studies.keys import study_key
 from orthodx.studies.labels import LABELS_FILE, label_columns, read_labels, read_records
@@ -70,11 +71,13 @@ def open_cases(
     labels: Path,
     ehr: Sequence[Path] = (),
     only: Path | None = None,
+    group_by: GroupBy | None = None,
     say: Callable[[str], None] = print,
 ) -> list[StudyCase]:
     """The labelled studies among `studies`, by study_id.
 
     labels: table. ehr: tables, of which the first that has a study counts. only: table of the studies to open, of all.
+    group_by: what makes NIfTI files without a manifest one study.
     cache: folder of the regions, where a later run finds them. Series and studies that cannot be used are told to `say`
     and left out. Raises `NoInputError` if no study is left, `StudyError` for a table that cannot be read.
     """
@@ -84,7 +87,7 @@ def open_cases(
     records: dict[str, Record] = {}
     for path in reversed(ehr):
         records |= read_records(path)
-    found = among(find_series(studies), only)
+    found = among(find_series(studies, group_by=group_by), only)
     for line in (*found.notes, *(f"left out: {bad.source}: {bad.reason}" for bad in found.refused)):
         say(line)
     here = {study_key(study.study_id) for study in found.studies}
@@ -119,11 +122,6 @@ def _views(
 ) -> dict[View, tuple[SeriesRegion, ...]]:
     """The regions of each view's series; what cannot be read is told and left out."""
     views: dict[View, list[SeriesRegion]] = {}
-    try:
-        study.require_one_folder()
-    except StudyError as error:
-        say(f"left out: {error.line}")
-        return {}
     for one in study.series:
         try:
             kept = _kept(one, grid, region, cache)
