@@ -115,9 +115,9 @@ def test_localizers_and_missing_positions_are_named(tmp_path):
 
     found = find_series([write_stack(tmp_path / "a", change=localizer), write_stack(tmp_path / "b", change=nowhere)])
     assert not found.series
-    reasons = " ".join(bad.reason for bad in found.refused)
-    assert "localizer" in reasons
-    assert "ImagePositionPatient" in reasons
+    assert found.notes == [f"{tmp_path}/a: skipped: a localizer ({len(list((tmp_path / 'a').iterdir()))} files)"]
+    assert all("ImagePositionPatient" in bad.reason for bad in found.refused)
+    assert found.refused
 
 
 @pytest.mark.skipif(not GE_KNEE.is_dir(), reason="the real GE knee is not beside this checkout")
