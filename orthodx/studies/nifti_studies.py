@@ -37,7 +37,8 @@ _KNOWN = re.compile(rf"(?:{_VIEWS}|{_CONTRASTS})+", re.IGNORECASE)  # words that
 _ONLY_VIEWS = re.compile(rf"(?:{_VIEWS})", re.IGNORECASE)
 _CHANNEL = re.compile(r"(.+)_(\d{4})")  # nnU-Net
 _BIDS = re.compile(r"(sub-[0-9A-Za-z]+)((?:_ses-[0-9A-Za-z]+)?)(?:_[0-9A-Za-z]+-[0-9A-Za-z]+)*_[0-9A-Za-z]+")
-_AGAIN = re.compile(r"(.+)[ _.-]\(?\d{1,2}\)?")  # a second one of the same kind
+_AGAIN = re.compile(r"(.+)[ _.-][23]")  # a second one of the same kind
+_SERIES = r"_s\d{3}-[0-9a-f]{4,}.*"  # what `convert` adds to the name of the study's folder
 
 
 class Key(NamedTuple):
@@ -100,7 +101,8 @@ def nifti_studies(
 
     by: a rule for all. Without one, BIDS names make a study a subject and session, nnU-Net names a study a case, as do
     names that differ in words of views and contrasts only; a folder below the one given is a study if it holds one
-    image, or one a view, or names that begin with its own. taken: ids that are another study's already.
+    image or one a view, and so is any folder whose name begins those of one image a view, or of what `convert` wrote.
+    taken: ids that are another study's already.
     """
     keys = dict(_by_rule(images, by)) if by else dict(_by_names(images))
     ids, names = _ids(keys.values(), taken), dict(_series_names(images))
@@ -157,28 +159,32 @@ def _by_names(images: Sequence[Image]) -> Iterator[tuple[Image, Key]]:
 
 def _in_folder(members: Sequence[Image]) -> dict[Image, Key]:
     """Images that lie in one folder, each with its key."""
-    stems, folder = {image.name for image in members}, study_key(members[0].folder.name).casefold()
+    of_folder, channels = members[0].of_folder, [_CHANNEL.fullmatch(image.name) for image in members]
+    if len(members) > 1 and not any(channels) and _one_a_view(members):
+        return dict.fromkeys(members, of_folder)
+    stems = {image.name for image in members}
+    ours = re.compile(rf"{re.escape(of_folder.name)}{_SERIES}")
     keys: dict[Image, Key] = {}
-    plain: list[Image] = []
-    for image in members:
+    for image, case in zip(members, channels, strict=True):
         again = _AGAIN.fullmatch(image.name)
         rest, told = _rest(again[1] if again and again[1] in stems else image.name)
-        case = _CHANNEL.fullmatch(image.name)
         if case:
             only = case[2] == "0000" and sum(name.startswith(f"{case[1]}_") for name in stems) == 1
             keys[image] = Key(image.folder, case[1] if only else image.name)
-        elif told:
-            keys[image] = Key(image.folder, rest) if rest else image.of_folder
-        elif folder and re.match(rf"{re.escape(folder)}(?![0-9A-Za-z])", image.name.casefold()):
-            keys[image] = image.of_folder
+        elif ours.fullmatch(image.name) or (told and not rest):
+            keys[image] = of_folder
         else:
-            keys[image] = image.alone
-            plain.append(image)
-    views = {image.header[0] for image in plain} if len(plain) == len(members) and not members[0].flat else set()
-    shared = set(keys.values())
-    if len(members) > 1 and (len(views) == len(members) or (len(shared) == 1 and not plain)):
-        return dict.fromkeys(members, members[0].of_folder)  # one a view, or all of one name
+            keys[image] = Key(image.folder, rest) if told else image.alone
+    if len(members) > 1 and len(set(keys.values())) == 1:
+        return dict.fromkeys(members, of_folder)
     return keys
+
+
+def _one_a_view(members: Sequence[Image]) -> bool:
+    """Whether a folder looks like one study: no view twice, and it lies below others or its name is in each image's."""
+    start = re.compile(rf"{re.escape(members[0].of_folder.name)}(?![0-9A-Za-z])", re.IGNORECASE)
+    of_one = not members[0].flat or all(start.match(image.name) for image in members)
+    return of_one and len(members) <= len(View) and len({image.header[0] for image in members}) == len(members)
 
 
 def _at_one_place(members: Sequence[Image], keys: dict[Image, Key]) -> Iterator[tuple[Image, Key]]:

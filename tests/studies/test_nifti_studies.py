@@ -50,6 +50,8 @@ SIX = [f"img{i}" for i in range(6)]
         (["knee", "knee 2", "knee_3"], ["knee", "knee 2", "knee_3"]),
         (["sub-01_PDw", "sub-02_PDw", "sub-03_ses-1_acq-sag_T2w"], ["sub-01", "sub-02", "sub-03_ses-1"]),
         (["Max", "Anna"], ["Anna", "Max"]),
+        ([f"set_{i:03d}" for i in range(3)], [f"set_{i:03d}" for i in range(3)]),  # called after their folder
+        (["a sag", "a sag (1)", "a_sag_14"], ["a", "a 1", "a_14"]),
     ],
 )
 @pytest.mark.parametrize("below", ["", "all"])
@@ -78,7 +80,7 @@ def test_a_folder_of_nnunet_has_a_study_a_case(tmp_path):
         ["sagittal", "sagittal_2", "cor"],
         ["pd_sag", "T2 fs cor", "ax-stir"],
         ["knee_sag", "knee_cor", "knee_ax_2"][:2],
-        ["P 7_s003-1a2b", "P 7_s004-9f", "P 7"],
+        ["P 7_s003-1a2b", "P 7_s004-9f03", "P 7_s005-9f03_e2"],
         ["sagPDfs", "corT2w"],
     ],
 )
@@ -96,6 +98,14 @@ def test_a_folder_below_is_a_study_if_it_has_one_image_a_view(tmp_path):
     assert studies(tmp_path) == {"p1": ["a", "b", "c"], "p2": ["a", "b", "c"]}
     put(tmp_path / "p2/d.nii.gz", "ax")
     assert studies(tmp_path) == {"p1": ["a", "b", "c"], **{name: [name] for name in "abcd"}}
+
+
+def test_a_folder_that_names_one_image_a_view_is_a_study_wherever_it_lies(tmp_path):
+    for name, plane in zip(("p1_pd_2", "P1", "p1-x"), AFFINES, strict=True):
+        put(tmp_path / "p1" / f"{name}.nii.gz", plane)
+    assert len(studies(tmp_path / "p1")) == 1
+    put(tmp_path / "p1/other.nii.gz")
+    assert len(studies(tmp_path / "p1")) == 4
 
 
 def test_names_of_several_patients_in_one_folder_part_them(tmp_path):
