@@ -52,7 +52,8 @@ def test_a_pipeline_gets_json_and_a_person_the_positive_labels(knee_folder, diag
     assert {name: str(value) for name, value in case["probabilities"].items()} == {
         n: row[n] for n in case["probabilities"]
     }
-    first, last = done.stderr.strip().splitlines()
+    note, first, last = done.stderr.strip().splitlines()
+    assert "put together: 'knee' (2)" in note
     named = ", ".join(f"{name} {float(row[name]):.2f}" for name in case["positive"])
     assert first.startswith(f"[1/1] knee  sagittal+axial  {named}  ")
     assert last == f"1 of 1 studies diagnosed -> {told['out']}"
