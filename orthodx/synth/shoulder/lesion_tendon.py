@@ -16,7 +16,7 @@ from orthodx.synth.solids import Field
 TENDON = {"SSP": "supraspinatus_tendon", "ISP": "infraspinatus_tendon", "SSC": "subscapularis_tendon"}
 BICEPS = "biceps_long_head"
 AROUND = (*SOFT, "bursa")  # what a swollen tendon pushes away
-MARGIN_MM = 9.0
+MARGIN_MM, STUMP_MM = 9.0, 10.0
 # where a muscle's belly lies: lateral, forward and up from the head's middle, mm, from and to
 BELLY = {"SSP": ((-100, -15, 3), (-22, 14, 34)), "ISP": ((-100, -43, -64), (-12, -9, 16))}
 
@@ -46,6 +46,11 @@ def tear_cuff(canvas: Canvas, tear: CuffTear) -> None:
     bow = end * (1 - 0.3 * np.clip(aside / tear.width, 0, 1) ** 2)  # the edge of a retracted tear is a crescent
     gap = body & (along > start - 0.5) & (along + 0.7 * fine < bow) & (aside + 0.06 * fine < tear.width)
     gap &= _through(course.depth, tear, fine)
+    if tear.depth >= 1:  # the stump is drawn together
+        left = body & (along > end) & (along < end + STUMP_MM)
+        plump = (window.distance(left) < 0.06 * tear.length_mm * (1 + 0.3 * coarse)) & window.of(*AROUND)
+        plump &= (along > end) & (along < end + STUMP_MM) & (np.abs(course.across) < 1)
+        window.paint(plump, f"{name}_tendinosis", value)
     rind = body & ~gap & (window.distance(gap) < 2.2 + 0.8 * fine)
     window.paint(rind & window.flakes(rng, np.full(rind.shape, 0.75, np.float32)), f"{name}_torn", value)
     window.paint(gap, "fluid", value)

@@ -96,8 +96,8 @@ def build_shoulder(shape: dict[str, float], spacing_mm: float = 0.8, side: str =
     arm = arm_of(shape)
     boxes = {
         "humerus": box_of(affine, (-40, -52, -90), (86, 70, 42)),
-        "scapula": box_of(affine, (-92, -88, -80), (44, 62, 52)),
-        "roof": box_of(affine, (-92, -50, 10), (44, 84, 66)),
+        "scapula": box_of(affine, (-92, -88, -80), (48, 66, 66)),
+        "roof": box_of(affine, (-92, -50, 10), (48, 84, 74)),
     }
     every = {name: (slice(None), *box) for name, box in boxes.items()}
     ph = np.tensordot(arm.T.astype(np.float32), q, axes=1)
@@ -105,8 +105,8 @@ def build_shoulder(shape: dict[str, float], spacing_mm: float = 0.8, side: str =
     scapula, normal = distance_in(grid_shape, boxes["scapula"], bone.scapula(q[every["scapula"]], shape), spacing_mm)
     acromion, _ = distance_in(grid_shape, boxes["scapula"], bone.acromion(q[every["scapula"]], shape), spacing_mm)
     clavicle, _ = distance_in(grid_shape, boxes["roof"], bone.clavicle(q[every["roof"]], shape), spacing_mm)
-    scapula = np.maximum(scapula, 0.8 - humerus)
-    clavicle = np.maximum(clavicle, shape["ac_capsule"] + 0.4 - np.minimum(acromion, scapula))
+    scapula, acromion = np.maximum(scapula, 1.2 - humerus), np.maximum(acromion, 3.0 - humerus)
+    clavicle = np.maximum(clavicle, shape["ac_capsule"] + 1.2 - np.minimum(acromion, scapula))
 
     bones = joint_space.Bones(q, ph, arm, humerus, scapula, acromion, clavicle)
     near = (slice(None), *box_of(affine, *JOINT_BOX_MM))

@@ -168,6 +168,15 @@ def test_tendinosis_has_no_fluid_a_partial_tear_does_not_go_through(shoulder):
         assert 0 < gap.sum() < 0.85 * through.sum()
 
 
+def test_the_stump_of_a_retracted_tendon_is_thicker_than_the_tendon_was(shoulder):
+    torn, _ = paint(shoulder, [cuff("SSP", 1.0, swelling_mm=0.0, width=1.0, length_mm=26.0)])
+    grown = (STRUCTURE_OF[torn.tissues] == 4) & (STRUCTURE_OF[shoulder.tissues] != 4)
+    gone = (STRUCTURE_OF[torn.tissues] != 4) & (STRUCTURE_OF[shoulder.tissues] == 4)
+    lateral = 1 if shoulder.side == "right" else -1
+    assert grown.sum() * shoulder.spacing_mm**3 > 30
+    assert (np.argwhere(gone)[:, 0].mean() - np.argwhere(grown)[:, 0].mean()) * lateral * shoulder.spacing_mm > 8
+
+
 def test_a_shifted_biceps_tendon_lies_medially_and_out_of_its_groove(shoulder, painted):
     injured, _ = painted["biceps_shifted"][1]
     lateral = 1 if shoulder.side == "right" else -1

@@ -45,6 +45,20 @@ def test_every_structure_has_a_plausible_volume_and_is_whole(seed):
         assert pieces.max() > 0.99 * pieces.sum() or name == "glenohumeral_cartilage", name
 
 
+@pytest.mark.parametrize("seed", [24, 29])
+def test_the_extremes_of_all_parameters_are_still_a_shoulder(seed):
+    ends = np.random.default_rng(seed).choice([-2, 2], len(SHAPE))
+    shape = {name: mean + sd * end for (name, (mean, sd)), end in zip(SHAPE.items(), ends, strict=True)}
+    shape |= {"seed": float(seed), "acromion_hook": max(shape["acromion_hook"], 0.0), "fat": max(shape["fat"], 3.0)}
+    anatomy = build_shoulder(shape, 1.2)
+    for bone in ("humerus", "scapula", "clavicle"):
+        assert ndimage.label(of(anatomy, bone), np.ones((3, 3, 3)))[1] == 1, bone
+        others = np.logical_or.reduce([of(anatomy, b) for b in ("humerus", "scapula", "clavicle") if b != bone])
+        assert not (ndimage.binary_dilation(of(anatomy, bone)) & others).any(), bone
+    for name, (low, _) in PLAUSIBLE_ML.items():
+        assert of(anatomy, name).sum() * 1.2**3 / 1000 > 0.6 * low, name
+
+
 def test_bones_lie_as_in_life(shoulder):
     lateral = 1 if shoulder.side == "right" else -1
     humerus, scapula, clavicle = (centre(shoulder, name) for name in ("humerus", "scapula", "clavicle"))
