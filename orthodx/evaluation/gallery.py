@@ -19,7 +19,7 @@ from orthodx.studies.keys import file_name
 from orthodx.studies.mask_files import files_by_name
 from orthodx.studies.nifti import is_nifti, read_volume
 from orthodx.studies.view import axis_of_view, view_of
-from orthodx.studies.volume import Volume
+from orthodx.studies.volume import Volume, turned_like
 from orthodx.studies.writing import atomic
 
 if TYPE_CHECKING:
@@ -113,6 +113,7 @@ def _hung(data: np.ndarray, affine: np.ndarray, view: View) -> np.ndarray:
 def _masks_picture(e: Evaluation, series: str, path: Path) -> str:
     maps = [read_volume(files_by_name(folder)[file_name(series)]) for folder in e.inputs.segmentation or ()]
     found, truth = (Volume(v.data.astype(np.uint8), v.affine, v.source, v.codes) for v in maps)
+    found = turned_like(found, truth)
     image = _image_of(e, "series_id", series)
     if image is None or image[0].shape != truth.shape:
         blank = Volume(np.zeros(truth.shape, np.float32), truth.affine, series)

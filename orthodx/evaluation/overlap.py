@@ -5,25 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-from nibabel.orientations import io_orientation
 
 from orthodx.errors import StudyError
-from orthodx.studies.volume import SAME_PLACE_MM, Volume, apart_mm
+from orthodx.studies.volume import SAME_PLACE_MM, Volume, apart_mm, turned_like
 
 ONE_GRID = "score masks on the image they were made from, or resample one onto the other"
 
 
-def same_grid(mask: Volume, truth: Volume, name: str) -> None:
-    """Raise `StudyError` unless the two lie on one grid: equal shape, all eight corners within `SAME_PLACE_MM`."""
-    if not np.array_equal(io_orientation(mask.affine), io_orientation(truth.affine)):
-        raise StudyError(
-            f"{name}: the mask's array axes run another way than the truth's",
-            hint="store both alike, for example by nibabel.as_closest_canonical",
-        )
+def on_grid_of(mask: Volume, truth: Volume, name: str) -> Volume:
+    """The mask in the array order of the truth, its axes flipped or swapped where a tool stored them so.
+
+    Raises `StudyError` unless the two then lie on one grid: equal shape, all eight corners within `SAME_PLACE_MM`.
+    """
+    mask = turned_like(mask, truth)
     if mask.shape != truth.shape:
         raise StudyError(f"{name}: the mask's grid {mask.shape} is not the truth's {truth.shape}", hint=ONE_GRID)
     if (gap := apart_mm(mask.affine, truth.affine, truth.shape)) > SAME_PLACE_MM:
-        raise StudyError(f"{name}: the mask's grid lies {gap:.2g} mm off the truth's at a corner", hint=ONE_GRID)
+        raise StudyError(f"{name}: the mask's grid lies {gap:.1f} mm off the truth's at a corner", hint=ONE_GRID)
+    return mask
 
 
 def dice_by_structure(found: np.ndarray, truth: np.ndarray, values: Iterable[int]) -> dict[int, float]:

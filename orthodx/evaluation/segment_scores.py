@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from orthodx.errors import StudyError
-from orthodx.evaluation.overlap import dice_by_structure, same_grid
+from orthodx.evaluation.overlap import dice_by_structure, on_grid_of
 from orthodx.evaluation.surfaces import surface_scores
 from orthodx.studies.nifti import read_volume
 from orthodx.studies.volume import Volume
@@ -46,8 +46,8 @@ def score_files(
     mask: Path, truth: Path, structures: dict[int, str], tolerance_mm: float
 ) -> tuple[list[StructureScore], list[str]]:
     """Scores of every structure and remarks; raises `StudyError` for unreadable files and unequal grids."""
-    found, wanted = _labels(mask), _labels(truth)
-    same_grid(found, wanted, mask.name)
+    wanted = _labels(truth)
+    found = on_grid_of(_labels(mask), wanted, mask.name)
     remarks = []
     for volume, path in ((found, mask), (wanted, truth)):
         unknown = sorted(set(np.unique(volume.data).tolist()) - {0, *structures})

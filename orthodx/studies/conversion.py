@@ -6,25 +6,21 @@ dicom2nifti (strict) goes first, dcm2niix second where it is installed; both are
 from __future__ import annotations
 
 import logging
-import math
 import warnings
 from importlib.metadata import version
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
-import pydicom
-from pydicom.dataset import Dataset
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from orthodx.errors import StudyError
 from orthodx.studies import dcm2niix
+from orthodx.studies.completeness import announced_gap
 from orthodx.studies.dicom_files import DicomFile
-from orthodx.studies.frames import Frame, PlainPixels
 from orthodx.studies.grouping import Stack
+from orthodx.studies.parts import EVEN_MM, EVEN_SHARE
+from orthodx.studies.pixels import decode
 from orthodx.studies.verification import Slice, verify
 from orthodx.studies.volume import Volume
-
-_EVEN_MM, _EVEN_SHARE = 0.05, 0.02  # a gap may differ from the median by this much
 
 
 def convert_stack(stack: Stack, name: str) -> tuple[Volume, str]:
@@ -67,11 +63,13 @@ def check_geometry(stack: Stack, name: str) -> None:
                 f"{name}: 4D or repeated: {len(frames) // places} images at each of {places} positions",
                 hint="give a single 3D image",
             )
+        i = int(np.argmin(gaps))
+        both = " and ".join(f"{f.file.folder.name}/{f.file.name}" for f in frames[i : i + 2])
         raise StudyError(
-            f"{name}: two slices lie at the same position", hint="remove the duplicate or split the series"
+            f"{name}: two slices lie at the same position, {both}", hint="remove the duplicate or split the series"
         )
     typical = float(np.median(gaps))
-    if np.abs(gaps - typical).max() > max(_EVEN_MM, _EVEN_SHARE * typical):
+    if np.abs(gaps - typical).max() > max(EVEN_MM, EVEN_SHARE * typical):
         i = int(np.argmax(np.abs(gaps - typical)))
         raise StudyError(
             f"{name}: slices are not evenly spaced, {gaps[i]:.2f} mm between {along[i]:.1f} and {along[i + 1]:.1f} mm "
@@ -90,14 +88,8 @@ def check_geometry(stack: Stack, name: str) -> None:
 
 def _check_announced(stack: Stack, gap: float, name: str) -> None:
     """Every second slice missing leaves even gaps: SpacingBetweenSlices tells, where it is a centre distance."""
-    try:
-        announced = float(stack.facts["SpacingBetweenSlices"])
-        thickness = float(stack.facts.get("SliceThickness", 0))
-    except (KeyError, TypeError, ValueError):
-        return
-    if announced < max(thickness - 0.01, 0.1):
-        return
-    if gap / announced > 1.9 and abs(gap / announced - round(gap / announced)) < 0.05:
+    announced = announced_gap(stack.facts)
+    if announced and gap / announced > 1.9 and abs(gap / announced - round(gap / announced)) < 0.05:
         raise StudyError(
             f"{name}: slices lie {gap:.2f} mm apart, the header says {announced:.2f} mm",
             hint="slices are missing: export the series again",
@@ -124,51 +116,6 @@ def _read(stack: Stack, name: str) -> list[Slice]:
             raise StudyError(f"{name}: {frame.file.name} has another size than its header says", hint="export it again")
         slices.append(Slice(frame, image))
     return slices
-
-
-def decode(frame: Frame, name: str) -> np.ndarray:
-    """Stored values of a frame's file, (rows, columns) or (frames, rows, columns), sign-extended, unscaled."""
-    file = frame.file
-    try:
-        with file.open() as stream:
-            if frame.plain:
-                return _plain(stream, frame.plain)
-            ds = pydicom.dcmread(stream, force=True)
-            if "TransferSyntaxUID" not in ds.file_meta:
-                implicit = ds.original_encoding[0]
-                ds.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
-            if int(ds.HighBit) != int(ds.BitsStored) - 1:
-                raise ValueError("HighBit is not BitsStored - 1")
-            _check_length(ds)
-            return _sign_extended(ds.pixel_array, int(ds.BitsStored))
-    except Exception as error:  # decoders raise anything at all on damaged pixel data
-        reason = f"{name}: {file.name} cannot be decoded ({type(error).__name__})"
-        raise StudyError(reason, hint="export it again") from error
-
-
-def _plain(stream: BinaryIO, plain: PlainPixels) -> np.ndarray:
-    stream.seek(plain.offset)
-    count = math.prod(plain.shape)
-    raw = stream.read(count * np.dtype(plain.dtype).itemsize)
-    pixels = np.frombuffer(raw, plain.dtype, count).reshape(plain.shape)  # raises where the file is cut off
-    return _sign_extended(pixels if plain.shape[0] > 1 else pixels[0], plain.stored_bits)
-
-
-def _check_length(ds: Dataset) -> None:
-    """pydicom takes the first part of too much pixel data; here it is a damaged file."""
-    if ds.file_meta.TransferSyntaxUID.is_compressed:
-        return
-    bits = int(ds.Rows) * int(ds.Columns) * int(ds.get("NumberOfFrames") or 1) * int(ds.BitsAllocated)
-    if not 0 <= len(ds.PixelData) - bits // 8 <= 1:
-        raise ValueError("pixel data of another length")
-
-
-def _sign_extended(pixels: np.ndarray, stored: int) -> np.ndarray:
-    """Bits above HighBit are no part of a value (PS3.5 8.1.1): cleared, or filled with the sign."""
-    spare = pixels.dtype.itemsize * 8 - stored
-    if pixels.dtype.kind not in "iu" or spare == 0:
-        return pixels
-    return (pixels << spare) >> spare
 
 
 def _dicom2nifti(slices: list[Slice], name: str) -> tuple[np.ndarray, np.ndarray]:

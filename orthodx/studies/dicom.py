@@ -23,6 +23,8 @@ from orthodx.studies.series import Series
 from orthodx.studies.view import OBLIQUE_DEGREES, view_of
 from orthodx.studies.volume import Volume
 
+_NAMED = 40  # files that one line names
+
 
 @dataclass(frozen=True)
 class Named:
@@ -104,10 +106,12 @@ def open_dicom(
 
 
 def say_left_out(left: LeftOut) -> tuple[str, str]:
-    """Where (a folder; a file for a fault or a copy) and why."""
+    """Where and why: a folder; of a fault, of copies, or where one file is all, the files by name."""
     where, many = left.files[0], len(left.files)
-    place = f"{where.folder}/{where.name}" if left.fault or left.reason == COPIES else str(where.folder)
-    return place, left.reason + (f" ({many} files)" if many > 1 else "")
+    if not left.fault and left.reason != COPIES and many > 1:
+        return str(where.folder), f"{left.reason} ({many} files)"
+    names = [file.name for file in left.files[:_NAMED]] + ["..."] * (many > _NAMED)
+    return f"{where.folder}/{', '.join(names)}", left.reason + (f" ({many} files)" if many > 1 else "")
 
 
 def is_refused(left: LeftOut) -> bool:

@@ -5,8 +5,12 @@ Nothing is unpacked: a member is read from its archive, so no path in it can lea
 
 from __future__ import annotations
 
+import io
 import os
+import shutil
+import tempfile
 import zipfile
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,11 +19,8 @@ from typing import BinaryIO, cast
 
 MAX_MEMBER_BYTES = 2 << 30
 MAX_RATIO = 1000  # deflate reaches 1032 on zeros; real images stay far below
-MAX_TOTAL_BYTES, MAX_TOTAL_RATIO = 4 << 30, 100  # of a whole archive: more than both is no archive of images
-
-
-class BombError(Exception):
-    """Internal: an archive that would unpack to far more than it is."""
+MAX_WHOLE_RATIO, WHOLE_BYTES = 100, 1 << 30  # an archive that unpacks to more than both is refused
+_IN_MEMORY, _AT_ONCE = 64 << 20, 1 << 20  # a larger member is unpacked to a nameless file; a larger header streamed
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -40,10 +41,23 @@ class DicomFile:
         return self.path if self.member else self.path.parent
 
     def open(self) -> BinaryIO:
-        """The bytes, seekable."""
+        """The bytes, seekable; of a zip the whole member, its checksum compared, in bounded memory."""
         if not self.member:
             return self.path.open("rb")
-        return cast(BinaryIO, _archive(self.path).open(self.member))  # unpacked as far as it is read
+        archive = _archive(self.path)
+        if archive.getinfo(self.member).file_size <= _IN_MEMORY:
+            return io.BytesIO(archive.read(self.member))
+        whole = tempfile.TemporaryFile()  # noqa: SIM115  the caller closes it
+        with archive.open(self.member) as packed:
+            shutil.copyfileobj(packed, whole, _AT_ONCE)
+        whole.seek(0)
+        return cast(BinaryIO, whole)
+
+    def peek(self) -> BinaryIO:
+        """The bytes, to read the beginning of: a large member of a zip is streamed, its checksum not compared."""
+        if not self.member or _archive(self.path).getinfo(self.member).file_size <= _AT_ONCE:
+            return self.open()
+        return cast(BinaryIO, io.BufferedReader(_archive(self.path).open(self.member), 1 << 16))  # type: ignore[arg-type]
 
     def stamp(self) -> tuple[str, int, int]:
         """Name, size and time of change: enough to see that a file is still the same."""
@@ -87,11 +101,9 @@ def candidates(paths: Iterable[Path]) -> tuple[list[DicomFile], list[tuple[str, 
             try:
                 for member, reason in _members(path):
                     if reason:
-                        refused.append((f"{path}/{member}", reason))
+                        refused.append((f"{path}/{member}" if member else str(path), reason))
                     else:
                         files.append(DicomFile(path, member))
-            except BombError:
-                refused.append((str(path), "unpacks to an impossible size as a whole; pack the folder again"))
             except (zipfile.BadZipFile, OSError, NotImplementedError):
                 refused.append((str(path), "not a whole zip archive; copy it again"))
         else:
@@ -100,16 +112,21 @@ def candidates(paths: Iterable[Path]) -> tuple[list[DicomFile], list[tuple[str, 
 
 
 def _members(path: Path) -> Iterator[tuple[str, str]]:
-    members = _archive(path).infolist()
-    total = sum(info.file_size for info in members)
-    if total > MAX_TOTAL_BYTES and total > MAX_TOTAL_RATIO * path.stat().st_size:
-        raise BombError
-    for info in members:
+    infos = _archive(path).infolist()
+    size, unpacked = path.stat().st_size, sum(info.file_size for info in infos)
+    overlapping = sum(info.compress_size for info in infos) > size
+    if overlapping or unpacked > max(WHOLE_BYTES, MAX_WHOLE_RATIO * size):
+        yield "", f"unpacks to an impossible size as a whole, {unpacked / (1 << 30):.3g} GiB; unpack it yourself"
+        return
+    times = Counter(info.filename for info in infos)
+    for info in infos:
         place = PurePosixPath(info.filename.replace("\\", "/"))
         if info.is_dir() or place.name.startswith(".") or "__MACOSX" in place.parts:
             continue
         if place.is_absolute() or ".." in place.parts or ":" in place.parts[0]:
             yield info.filename, "its path leads out of the archive; pack the folder again"
+        elif times[info.filename] > 1:
+            yield info.filename, "stands twice in the archive; pack the folder again"
         elif info.flag_bits & 1:
             yield info.filename, "encrypted; unpack it first"
         elif info.file_size > MAX_MEMBER_BYTES or info.file_size > MAX_RATIO * max(info.compress_size, 1):

@@ -6,7 +6,6 @@ Only a few facts leave a file: 100,000 files fit into memory, and identifying ta
 from __future__ import annotations
 
 import math
-import re
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -18,15 +17,9 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from orthodx.studies.dicom_files import DicomFile
-from orthodx.studies.metadata import FACTS
+from orthodx.studies.metadata import FACTS, SLICES_ANNOUNCED
+from orthodx.studies.no_image import BARE, CLASSIC, DAMAGED, ENHANCED, no_image, packed_dicom
 
-CLASSIC = {"1.2.840.10008.5.1.4.1.1.4": "MR", "1.2.840.10008.5.1.4.1.1.2": "CT"}
-ENHANCED = {
-    "1.2.840.10008.5.1.4.1.1.4.1": "MR",
-    "1.2.840.10008.5.1.4.1.1.4.4": "MR",  # legacy converted
-    "1.2.840.10008.5.1.4.1.1.2.1": "CT",
-    "1.2.840.10008.5.1.4.1.1.2.2": "CT",
-}
 _GEOMETRY = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
 _GE_PARTS = {0: "magnitude", 1: "phase", 2: "real", 3: "imaginary"}  # (0043,102F)
 _PARTS = {"P": "phase", "PHASE": "phase", "PHASE MAP": "phase", "R": "real", "REAL": "real", "I": "imaginary",
@@ -55,6 +48,7 @@ class Frame:
     instance: int | None
     slope: float
     intercept: float
+    sop: str = ""  # SOPInstanceUID: two files that share it should be copies
     plain: PlainPixels | None = None  # None where a decoder is needed
 
 
@@ -97,8 +91,7 @@ class Header:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-DAMAGED = "a damaged DICOM file: copy or export it again"
-BARE = re.compile(rb"\x08\x00|\x02\x00..(UL|OB|UI|SH|AE)", re.DOTALL)  # how a file begins that lacks the preamble
+_LARGEST_VALUE = 64 << 20  # bytes; a longer value in a header is passed over, not read
 
 
 class _UnfitError(Exception):
@@ -113,13 +106,14 @@ def read_header(file: DicomFile, known: set[Kind]) -> Header | None:
     if file.name.upper() == "DICOMDIR":
         return None
     try:
-        with file.open() as stream:
+        with file.peek() as stream:
             start = stream.read(132)
             bare = BARE.match(start) is not None and start[128:132] != b"DICM"
             if start[128:132] != b"DICM" and not bare:
-                return None
+                packed = packed_dicom(start + stream.read(4000))
+                return Header(file, Uids("", "", ""), "", packed, fault=True) if packed else None
             stream.seek(0)
-            ds = pydicom.dcmread(stream, stop_before_pixels=True, force=bare)
+            ds = pydicom.dcmread(stream, stop_before_pixels=True, force=bare, defer_size=_LARGEST_VALUE)
             uids = Uids(*(str(ds.get(k, "") or "") for k in ("PatientID", "StudyInstanceUID", "SeriesInstanceUID")))
             sop = str(ds.get("SOPClassUID", "") or "")
             plain = _plain_pixels(ds, stream) if sop in CLASSIC or sop in ENHANCED else None
@@ -131,7 +125,7 @@ def read_header(file: DicomFile, known: set[Kind]) -> Header | None:
         return Header(file, uids, "", "a damaged DICOM file without SOPClassUID: copy it again", fault=True)
     modality = CLASSIC.get(sop) or ENHANCED.get(sop) or ""
     try:
-        reason = _no_image(ds, sop)
+        reason = no_image(ds, sop)
         if reason:
             return Header(file, uids, modality, reason)
         expand = _classic if sop in CLASSIC else _enhanced
@@ -176,35 +170,6 @@ def _plain_pixels(ds: Dataset, stream: BinaryIO) -> PlainPixels | None:
         return None
     offset = stream.tell() - len(head) + skip + 4
     return PlainPixels(offset, f"<{'i' if signed else 'u'}{bits // 8}", stored, shape)
-
-
-def _no_image(ds: Dataset, sop: str) -> str:
-    """Why a whole object is not for reading as a volume."""
-    if sop not in CLASSIC and sop not in ENHANCED:
-        return _class_name(sop)
-    words = {str(v).upper() for v in ds.get("ImageType") or []}
-    if "LOCALIZER" in words:
-        return "a localizer"
-    if words & {"MOSAIC", "VFRAME"}:
-        return "a mosaic: many slices in one picture, their places cannot be verified"
-    if int(ds.get("SamplesPerPixel", 1) or 0) > 1:
-        return "a colour image"
-    if words & {"ADC", "FA", "TRACEW", "T1 MAP", "T2 MAP", "T2STAR MAP", "CBF", "CBV", "MTT"} and "DERIVED" in words:
-        return "a derived map: its values are no signal"
-    if "PROJECTION IMAGE" in words or "MIP" in words:
-        return "a projection"
-    if "SCREEN SAVE" in words or "SCREENSAVE" in words:
-        return "a secondary capture"
-    return ""
-
-
-def _class_name(sop: str) -> str:
-    if sop.startswith("1.2.840.10008.5.1.4.1.1.88."):
-        return "a structured report"
-    if sop.startswith("1.2.840.10008.5.1.4.1.1.7"):
-        return "a secondary capture"
-    name = pydicom.uid.UID(sop).name if sop.startswith("1.2.840.10008.") else ""
-    return f"no MR or CT image: {name}" if name and name != sop else "no MR or CT image"
 
 
 def _classic(ds: Dataset, file: DicomFile, uids: Uids) -> Iterable[tuple[Kind, Frame]]:
@@ -285,7 +250,8 @@ def _one(
     )
     number = get("InstanceNumber")
     instance = None if number in (None, "") else int(number)
-    return kind, Frame(file, index, position, orientation, spacing, instance, slope, intercept)
+    sop = str(top.get("SOPInstanceUID", "") or "")
+    return kind, Frame(file, index, position, orientation, spacing, instance, slope, intercept, sop)
 
 
 def _part(words: tuple[str, ...], get: Callable[..., Any]) -> str:
@@ -327,6 +293,10 @@ def _facts(ds: Dataset) -> dict[str, Any]:
             continue
         if value not in (None, ""):
             facts[keyword] = str(value) if isinstance(value, str) else _plain(value)
+    for creator, tag in SLICES_ANNOUNCED:
+        value = ds.get(tag)
+        if ds.get((tag[0], 0x0010)) is not None and creator in str(ds[tag[0], 0x0010].value) and value is not None:
+            facts["SlicesAnnounced"] = _plain(value.value)
     if groups and get("EffectiveEchoTime") is not None:
         facts["EchoTime"] = float(get("EffectiveEchoTime"))
     if groups and get("InversionTimes"):

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from orthodx.studies.completeness import signs_of_loss
+from orthodx.studies.completeness import Arrived, signs
 from orthodx.studies.copies import without_copies
 from orthodx.studies.dicom_files import DicomFile
-from orthodx.studies.frames import DAMAGED, Frame, Header, Kind, Uids, read_headers
-from orthodx.studies.parts import alike, join_parts
+from orthodx.studies.frames import Frame, Header, Kind, Uids, read_headers
+from orthodx.studies.no_image import instead_of_a_slice
+from orthodx.studies.parts import Volume, normal_of, volumes_of
 from orthodx.studies.processes import spread
 
 _BATCH = 50
 _POOL_PAYS = 400  # files; below, starting processes takes longer than reading
-COPIES = "the same as another file of the series, byte for byte: read once"
+COPIES = "the same image as another file of the series: read once"
+# numbers, UIDs and hashes in names
+_NUMBERS = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?<![a-z])(?=[a-f]*\d)[0-9a-f]{8,}|\d+(?:\.\d+)*")
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Stack:
     @property
     def normal(self) -> np.ndarray:
         """Slice normal, LPS, (3,)."""
-        return _normal(self.frames[0].orientation)
+        return normal_of(self.frames[0].orientation)
 
 
 @dataclass(frozen=True)
@@ -68,81 +69,121 @@ class Sorted:
 
 def sort_files(files: Sequence[DicomFile], workers: int = 0, tick: Callable[[int], None] = lambda done: None) -> Sorted:
     """Read every header once and sort the frames. tick: told how many more headers were read."""
-    frames: dict[Kind, list[Frame]] = defaultdict(list)
-    facts: dict[Kind, tuple[str, dict[str, Any]]] = {}
-    left: dict[tuple[Uids, str, bool], list[DicomFile]] = defaultdict(list)
+    series: dict[tuple[str, str], Found] = defaultdict(Found)
+    left: dict[tuple[Uids, str, bool, str], list[DicomFile]] = defaultdict(list)
     result, strangers = Sorted(), []
     for file, header in zip(files, _read_all(files, workers, tick), strict=True):
         if header is None:
             strangers.append(file)
         elif header.reason:
-            left[(header.uids, header.reason, header.fault)].append(header.file)
+            home = "" if header.uids.series else str(file.folder)
+            left[header.uids, header.reason, header.fault, home].append(file)
         else:
             for kind, frame in header.frames:
-                frames[kind].append(frame)
-                if header.facts:
-                    facts.setdefault(kind, (header.modality, header.facts))
-    lost = _lost_slices(strangers, {_place(frame.file) for found in frames.values() for frame in found})
-    left[(Uids("", "", ""), DAMAGED, True)] += lost
+                series[kind.uids.series, "" if kind.uids.series else str(file.folder)].add(kind, frame, header)
+    lost = _lost_slices(strangers, [frame.file for found in series.values() for frame in found.all()])
+    for file in lost:
+        left[Uids("", "", ""), instead_of_a_slice(file), True, str(file.folder)].append(file)
     result.foreign = len(strangers) - len(lost)
-    for kind, found in frames.items():
-        frames[kind], copies = without_copies(found)
-        left[(kind.uids, COPIES, False)] += copies
-    joined, notes = join_parts(frames)
-    by_series: dict[str, list[Frame]] = defaultdict(list)
-    for kind, found in joined.items():
-        by_series[kind.uids.series] += found
-    faults = _faults(joined, left)
-    holed = {file.folder for (uids, _, fault), bad in left.items() if fault and not uids.series for file in bad}
-    for kind in sorted(joined, key=repr):
-        split = _by_geometry(joined[kind])
-        for part in map(_in_order, split):
-            warnings = [notes[kind]] if kind in notes else []
-            if len(split) > 1:
-                warnings.append(f"its images have {len(split)} orientations or pixel sizes; this is one of them")
-            else:
-                warnings += signs_of_loss(part, facts[kind][1], by_series[kind.uids.series])
-            if holed & {frame.file.folder for frame in part}:
-                warnings.append("a damaged file lies beside it; a slice may be missing at an end")
-            result.stacks.append(Stack(kind, part, *facts[kind], *faults[kind], tuple(warnings)))
-    result.left_out = [LeftOut(uids, tuple(bad), reason, fault) for (uids, reason, fault), bad in left.items() if bad]
+    for found in series.values():
+        for uids, copies in found.drop_copies():
+            left[uids, COPIES, False, ""] += copies
+    result.left_out = [LeftOut(uids, tuple(bad), reason, fault) for (uids, reason, fault, _), bad in left.items()]
+    people: dict[str, set[str]] = defaultdict(set)
+    for found in series.values():
+        for kind in found.frames:
+            people[kind.uids.study].add(kind.uids.patient)
+    mixed = {study for study, patients in people.items() if study and len(patients - {""}) > 1}
+    told, untold = defaultdict(list), []
+    for out in result.left_out:
+        if out.uids.series:
+            told[out.uids.series].append(out)
+        elif out.fault:
+            untold.append(out)
+    for (uid, _), found in series.items():
+        result.stacks += _stacks(found, mixed, told[uid] if uid else [], untold)
+    result.stacks.sort(key=lambda stack: repr(stack.kind))
     _merge_time_points(result)
     return result
 
 
-def _faults(
-    frames: Mapping[Kind, Sequence[Frame]], left: Mapping[tuple[Uids, str, bool], list[DicomFile]]
-) -> dict[Kind, tuple[str, str]]:
-    """Why each kind must be refused, and the file that is to blame; blanks where nothing is wrong."""
-    damaged = {uids.series: (why, bad[0].name) for (uids, why, fault), bad in left.items() if fault and bad}
-    owners: dict[str, set[Uids]] = defaultdict(set)
-    people: dict[str, set[str]] = defaultdict(set)
+@dataclass
+class Found:
+    """What was found of one series; one without a UID is what lies in one folder."""
+
+    frames: dict[Kind, list[Frame]] = field(default_factory=lambda: defaultdict(list))
+    facts: dict[Kind, tuple[str, dict[str, Any]]] = field(default_factory=dict)
+
+    def add(self, kind: Kind, frame: Frame, header: Header) -> None:
+        """One frame, and the facts of its kind where its header told them."""
+        self.frames[kind].append(frame)
+        if header.facts:
+            self.facts.setdefault(kind, (header.modality, header.facts))
+
+    def all(self) -> Iterator[Frame]:
+        """Frames of all kinds."""
+        for frames in self.frames.values():
+            yield from frames
+
+    def drop_copies(self) -> Iterator[tuple[Uids, list[DicomFile]]]:
+        """Keep each image once; the files that are copies, with their series."""
+        for kind in self.frames:
+            self.frames[kind], copies = without_copies(self.frames[kind])
+            if copies:
+                yield kind.uids, copies
+
+
+def _stacks(found: Found, mixed: set[str], own: Sequence[LeftOut], untold: Sequence[LeftOut]) -> Iterator[Stack]:
+    """The stacks of one series.
+
+    mixed: studies of several patients. own: files of this series left out. untold: damaged files of unknown series.
+    """
+    uids = {kind.uids for kind in found.frames}
+    damaged = next(((out.reason, out.files[0].name) for out in own if out.fault), ("", ""))
+    volumes = volumes_of(found.frames)
+    arrived = Arrived.of(volumes)
     moments: dict[Kind, set[str]] = defaultdict(set)
-    for kind in frames:
-        owners[kind.uids.series].add(kind.uids)
-        people[kind.uids.study].add(kind.uids.patient)
-        moments[_timeless(kind)].add(kind.time_point)
-    faults = {}
-    for kind in frames:
-        fault, culprit = damaged.get(kind.uids.series, ("", "")) if kind.uids.series else ("", "")
-        if len(owners[kind.uids.series]) > 1 and kind.uids.series:
+    for volume in volumes:
+        moments[_timeless(volume.kind)].add(volume.kind.time_point if volume.timed else "")
+    for volume in volumes:
+        kind, (fault, culprit) = volume.kind, damaged
+        if len(uids) > 1:
             fault = "two patients or studies under one series UID: export them again, one by one"
-        elif len(people[kind.uids.study] - {""}) > 1 and kind.uids.study:
+        elif kind.uids.study in mixed:
             fault = "two patients under one study UID: export them again, one by one"
         elif len(moments[_timeless(kind)]) > 1:
             fault = f"4D: {len(moments[_timeless(kind)])} time points or b-values; give a single 3D image"
-        faults[kind] = (fault, culprit)
-    return faults
+        modality, facts = found.facts[kind]
+        warnings = list(volume.warnings)
+        if not fault:
+            warnings += signs(volume, facts, arrived)
+            warnings += (
+                f"left out of its series: {out.reason} ({len(out.files)} files)" for out in own if out.reason != COPIES
+            )
+        if any(_lies_beside(out, volume) for out in untold):
+            warnings.append("a damaged file lies beside it; a slice may be missing at an end")
+        yield Stack(kind, _in_order(volume.frames), modality, facts, fault, culprit, tuple(warnings))
 
 
-def _place(file: DicomFile) -> tuple[Path, str]:
-    """Where a file lies, and what its name is but for the numbers in it."""
-    return file.folder, re.sub(r"\d+", "#", file.name.removesuffix(".gz"))
+def _place(file: DicomFile) -> tuple[str, str]:
+    """Where a file lies, and what its name is; but for numbers in both, and for the ending of a broken transfer."""
+    name = re.sub(r"\.(gz|part|partial|tmp|crdownload|filepart)$", "", file.name.lower())
+    return _NUMBERS.sub("#", str(file.folder)), _NUMBERS.sub("#", name)
 
 
-def _lost_slices(strangers: Iterable[DicomFile], places: set[tuple[Path, str]]) -> list[DicomFile]:
+def _lost_slices(strangers: Iterable[DicomFile], slices: Iterable[DicomFile]) -> list[DicomFile]:
     """Files that are no DICOM and yet lie among the slices of a series, named as they are."""
+    places = set(map(_place, slices))
     return [file for file in strangers if _place(file) in places]
+
+
+def _lies_beside(left: LeftOut, volume: Volume) -> bool:
+    """Whether files that no one can tell the series of lie in its folder, or beside folders of one slice each."""
+    folders = {frame.file.folder for frame in volume.frames}
+    if {file.folder for file in left.files} & folders:
+        return True
+    alone = len(folders) == len({frame.file for frame in volume.frames}) > 1
+    return alone and bool({_place(file) for file in left.files} & {_place(frame.file) for frame in volume.frames})
 
 
 def _timeless(kind: Kind) -> Kind:
@@ -168,23 +209,7 @@ def _read_all(files: Sequence[DicomFile], workers: int, tick: Callable[[int], No
         tick(len(found))
 
 
-@lru_cache(maxsize=1024)
-def _normal(orientation: tuple[float, ...]) -> np.ndarray:
-    return np.cross(orientation[:3], orientation[3:])
-
-
 def _in_order(frames: Iterable[Frame]) -> tuple[Frame, ...]:
     frames = list(frames)
-    normal = _normal(frames[0].orientation)
+    normal = normal_of(frames[0].orientation)
     return tuple(sorted(frames, key=lambda f: (float(normal @ f.position), f.file, f.index)))
-
-
-def _by_geometry(frames: list[Frame]) -> list[list[Frame]]:
-    """Split where orientation or pixel spacing differ by more than rounding."""
-    parts: list[list[Frame]] = []
-    for frame in frames:
-        part = next((part for part in parts if alike(frame, part[0])), None)
-        if part is None:
-            parts.append(part := [])
-        part.append(frame)
-    return parts

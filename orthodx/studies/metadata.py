@@ -14,8 +14,10 @@ FACTS = (
     "ScanningSequence", "SequenceVariant", "ScanOptions", "SequenceName", "SeriesDescription", "ProtocolName",
     "RepetitionTime", "EchoTime", "InversionTime", "FlipAngle", "EchoTrainLength", "SliceThickness",
     "SpacingBetweenSlices", "PixelBandwidth", "MRAcquisitionType", "SeriesNumber", "ImagesInAcquisition",
-    "BurnedInAnnotation", "ImageType", "Rows", "Columns",
+    "BurnedInAnnotation", "ImageType", "Rows", "Columns", "InConcatenationTotalNumber",
 )  # fmt: skip
+# places of slices in a volume, by the scanner: who reserved the group (gggg,0010), and the tag
+SLICES_ANNOUNCED = (("GEMS_RELA_01", (0x0021, 0x104F)), ("Philips Imaging DD 001", (0x2001, 0x1018)))
 
 _VENDORS = {"ge": "GE", "siemens": "Siemens", "philips": "Philips", "toshiba": "Canon", "canon": "Canon",
             "hitachi": "Hitachi", "fujifilm": "Fujifilm", "uih": "United Imaging", "united imaging": "United Imaging",

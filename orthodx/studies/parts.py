@@ -1,79 +1,73 @@
-"""Parts of one series that a tag tells apart and geometry does not: one volume.
+"""What of one series is one volume, and what are several: echoes, kinds of image, time points.
 
-Each part of a real split (echoes, time points, b-values, image types) has the positions of the volume for its own;
-parts of one volume share none and lie between or behind each other.
+A tag parts a series only where both parts have their own images at the same places. Parts that share no place and lie
+between or beside each other on one even lattice are one volume, whatever their tags say: echo times that jitter,
+time points that count slices, words of ImageType that vary.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import accumulate, combinations, pairwise
 
 import numpy as np
 
 from orthodx.studies.frames import Frame, Kind
 
-SAME_ECHO = 0.02  # echo times that differ by a smaller share are one echo time
 ONE_ORIENTATION, ONE_SPACING = 1e-3, 1e-3  # by more than this rounding does not change a cosine, or a share of mm
-ABUT = 3.0  # typical gaps between two parts that follow each other; a slice or two may be missing there
-SAME_LINE_MM = 0.1
+EVEN_MM, EVEN_SHARE = 0.05, 0.02  # a gap may differ from its neighbours by this much
+SAME_ECHO = 0.02  # echo times that differ by a smaller share are one echo time
+ABUT = 3  # gaps between two parts that follow each other; a slice or two may be missing there
+Tag = Callable[[Kind], object]
 
 
-def join_parts(frames: Mapping[Kind, list[Frame]]) -> tuple[dict[Kind, list[Frame]], dict[Kind, str]]:
-    """The frames with kinds made one that are parts of one volume, and what a person should know of such a kind.
+@dataclass(frozen=True)
+class Volume:
+    """Frames of one volume, unsorted.
 
-    What differs least is joined first: image types, echo times within 2 %, time points, then all of them. The largest
-    part's kind stands for all.
+    kind: that of most of them, as their headers have it. timed: whether its time point tells it apart. plane: which of
+    the series' planes, counted.
     """
-    notes: dict[Kind, str] = {}
-    joined = {kind: list(found) for kind, found in frames.items()}
-    for same in (_but_image_type, _but_jitter(frames), _but_time_point, _series):
-        buckets: dict[Hashable, list[Kind]] = defaultdict(list)
-        for kind in joined:
-            buckets[same(kind)].append(kind)
-        for kinds in buckets.values():
-            if len(kinds) > 1 and _one_volume([joined[kind] for kind in kinds]):
-                largest = max(kinds, key=lambda kind: (len(joined[kind]), repr(kind)))
-                joined[largest] = [frame for kind in kinds for frame in joined[kind]]
-                for kind in kinds:
-                    if kind != largest:
-                        del joined[kind]
-                times = sorted({te for kind in kinds if (te := kind.echo_time_ms) is not None})
-                if times and times[-1] - times[0] > SAME_ECHO * times[-1]:
-                    notes[largest] = f"its slices have echo times from {times[0]:g} to {times[-1]:g} ms"
-    return joined, notes
+
+    kind: Kind
+    frames: tuple[Frame, ...]
+    plane: int
+    timed: bool
+    warnings: tuple[str, ...]
 
 
-def _but_image_type(kind: Kind) -> Hashable:
-    return replace(kind, image_type=())
+@lru_cache(maxsize=1024)
+def normal_of(orientation: tuple[float, ...]) -> np.ndarray:
+    """Slice normal, LPS, (3,)."""
+    return np.cross(orientation[:3], orientation[3:])
 
 
-def _but_time_point(kind: Kind) -> Hashable:
-    return replace(kind, image_type=(), time_point="")
+def volumes_of(frames: Mapping[Kind, Sequence[Frame]]) -> list[Volume]:
+    """The volumes of one series, in the order of their kinds."""
+    found = []
+    for plane, kinds in enumerate(_planes(frames)):
+        for alike in _grouped(kinds, _contrast).values():
+            found += [_volume({kind: kinds[kind] for kind in group}, plane) for group in _coarsest(alike)]
+    return sorted(found, key=lambda volume: (repr(volume.kind), volume.plane))
 
 
-def _series(kind: Kind) -> Hashable:
-    return replace(kind, image_type=(), time_point="", echo="")
+def _planes(frames: Mapping[Kind, Sequence[Frame]]) -> list[dict[Kind, list[Frame]]]:
+    """Split where orientation or pixel spacing differ by more than rounding."""
+    planes: list[tuple[Frame, dict[Kind, list[Frame]]]] = []
+    for kind in sorted(frames, key=repr):
+        for frame in frames[kind]:
+            kinds = next((kinds for first, kinds in planes if _parallel(frame, first)), None)
+            if kinds is None:
+                kinds = {}
+                planes.append((frame, kinds))
+            kinds.setdefault(kind, []).append(frame)
+    return [kinds for _, kinds in planes]
 
 
-def _but_jitter(kinds: Mapping[Kind, object]) -> Callable[[Kind], Hashable]:
-    """Echo times in a chain of small steps are one."""
-    known = sorted({te for kind in kinds if (te := kind.echo_time_ms) is not None})
-    steps = [b - a > SAME_ECHO * b for a, b in itertools.pairwise(known)]
-    place = dict(zip(known, np.cumsum([0, *steps]).tolist(), strict=False))
-
-    def same(kind: Kind) -> Hashable:
-        te = kind.echo_time_ms
-        echo = kind.echo if te is None else f"{kind.echo.partition('/')[0]}/#{place[te]}"
-        return replace(kind, image_type=(), echo=echo)
-
-    return same
-
-
-def alike(one: Frame, other: Frame) -> bool:
-    """Whether two images have one orientation and one pixel size, but for rounding."""
+def _parallel(one: Frame, other: Frame) -> bool:
     if one.orientation == other.orientation and one.spacing == other.spacing:
         return True
     turned = max(abs(a - b) for a, b in zip(one.orientation, other.orientation, strict=True))
@@ -81,23 +75,70 @@ def alike(one: Frame, other: Frame) -> bool:
     return turned <= ONE_ORIENTATION and scaled <= ONE_SPACING
 
 
-def _one_volume(parts: Sequence[list[Frame]]) -> bool:
-    """Whether parts share an orientation and pixel size, no position, and one line on which they meet."""
-    frames = [frame for part in parts for frame in part]
-    if not all(alike(frame, frames[0]) for frame in frames):
-        return False
-    across = np.array(frames[0].orientation)
-    normal = np.cross(across[:3], across[3:])
-    positions = np.array([frame.position for frame in frames])
+def _contrast(kind: Kind) -> object:
+    """What no volume mixes, whatever its places: matrix, magnitude or phase, b-value."""
+    return kind.matrix, kind.part, kind.time_point.partition("/")[2]
+
+
+def _tags(kinds: Iterable[Kind]) -> list[Tag]:
+    """What else may tell parts apart, if it varies: echo number, echo (but for jitter), its time, image type, time."""
+    known = sorted({te for kind in kinds if (te := kind.echo_time_ms) is not None})
+    steps = (later > earlier * (1 + SAME_ECHO) for earlier, later in pairwise(known))
+    echoes: dict[float | None, int] = dict(zip(known, accumulate(steps, initial=0), strict=False))
+    tags: tuple[Tag, ...] = (
+        lambda kind: kind.echo.partition("/")[0],
+        lambda kind: echoes.get(kind.echo_time_ms),
+        lambda kind: kind.echo_time_ms,
+        lambda kind: kind.image_type,
+        lambda kind: kind.time_point,
+    )
+    return [tag for tag in tags if len({tag(kind) for kind in kinds}) > 1]
+
+
+def _coarsest(parts: Mapping[Kind, Sequence[Frame]]) -> list[list[Kind]]:
+    """The fewest groups of kinds, told apart by some of the tags, of which each can be one volume."""
+    best = [[kind] for kind in parts]
+    varying = _tags(parts)
+    for tags in (tags for size in range(len(varying)) for tags in combinations(varying, size)):
+        groups = list(_grouped(parts, lambda kind, tags=tags: tuple(tag(kind) for tag in tags)).values())  # type: ignore[misc]
+        if len(groups) < len(best) and all(len(g) == 1 or _on_one_lattice(list(g.values())) for g in groups):
+            best = [list(group) for group in groups]
+    return best
+
+
+def _grouped(
+    kinds: Mapping[Kind, Sequence[Frame]], by: Callable[[Kind], object]
+) -> dict[object, dict[Kind, Sequence[Frame]]]:
+    groups: dict[object, dict[Kind, Sequence[Frame]]] = defaultdict(dict)
+    for kind, frames in kinds.items():
+        groups[by(kind)][kind] = frames
+    return groups
+
+
+def _on_one_lattice(parts: Sequence[Sequence[Frame]]) -> bool:
+    """Whether no place is taken twice, and all lie one behind the other at whole numbers of the smallest gap."""
+    positions = np.array([frame.position for frames in parts for frame in frames])
+    normal = normal_of(parts[0][0].orientation)
     along = positions @ normal
-    order = np.argsort(along)
-    gaps = np.diff(along[order])
-    if gaps.min() < 0.01:
+    aside = positions - positions[0] - np.outer(along - along[0], normal)
+    gaps = np.diff(np.sort(along))
+    gap = float(gaps.min())
+    if gap < EVEN_MM or np.linalg.norm(aside, axis=1).max() > 0.1:
         return False
-    aside = positions[order] - np.outer(along[order], normal)
-    straight = (along[order] - along.min()) / np.ptp(along)
-    if np.abs(aside - aside[0] - np.outer(straight, aside[-1] - aside[0])).max() > SAME_LINE_MM:
-        return False
-    owner = np.repeat(np.arange(len(parts)), [len(part) for part in parts])[order]
-    between = gaps[owner[1:] != owner[:-1]]
-    return bool(between.max() <= ABUT * np.median(gaps))
+    steps = np.rint(gaps / gap)
+    uneven = np.abs(gaps - steps * gap) > max(EVEN_MM, EVEN_SHARE * gap) * steps
+    return bool(steps.max() <= ABUT and not uneven.any())
+
+
+def _volume(parts: Mapping[Kind, Sequence[Frame]], plane: int) -> Volume:
+    frames = tuple(frame for found in parts.values() for frame in found)
+    kind = max(sorted(parts, key=repr), key=lambda kind: len(parts[kind]))
+    timed = len({kind.time_point for kind in parts}) == 1
+    return Volume(kind, frames, plane, timed, tuple(_mixed(parts)))
+
+
+def _mixed(kinds: Iterable[Kind]) -> Iterator[str]:
+    """What a reader should know of slices whose tags differ."""
+    times = sorted({te for kind in kinds if (te := kind.echo_time_ms) is not None})
+    if times and times[-1] - times[0] > SAME_ECHO * times[-1]:
+        yield f"its slices have echo times from {times[0]:g} to {times[-1]:g} ms"

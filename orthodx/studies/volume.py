@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
 
 from orthodx.errors import StudyError
 
@@ -58,6 +59,15 @@ def apart_mm(one: np.ndarray, other: np.ndarray, shape: tuple[int, ...]) -> floa
     """How far apart two affines put an image of `shape`: the largest distance of its eight corners, mm."""
     corners = np.array([[*at, 1] for at in itertools.product(*((0, n - 1) for n in shape[:3]))], float)
     return float(np.linalg.norm(corners @ (one - other).T[:, :3], axis=1).max())
+
+
+def turned_like(volume: Volume, other: Volume) -> Volume:
+    """The same voxels at the same places, the array axes in the order and direction of another's; no resampling."""
+    if volume.shape == other.shape and apart_mm(volume.affine, other.affine, other.shape) <= SAME_PLACE_MM:
+        return volume
+    turn = ornt_transform(io_orientation(volume.affine), io_orientation(other.affine))
+    data = apply_orientation(volume.data, turn)
+    return replace(volume, data=data, affine=volume.affine @ inv_ornt_aff(turn, volume.shape))
 
 
 def check_shape(shape: tuple[int, ...], source: str) -> None:

@@ -19,7 +19,7 @@ from orthodx.joints import Joint, View
 from orthodx.studies.nifti import read_volume
 from orthodx.studies.run_record import state_on_disk
 from orthodx.studies.series import Series
-from orthodx.studies.volume import SAME_PLACE_MM, Volume, apart_mm
+from orthodx.studies.volume import SAME_PLACE_MM, Volume, apart_mm, turned_like
 from orthodx.studies.writing import atomic
 
 
@@ -119,7 +119,7 @@ def _cached(
 
 def _labels_on_grid(path: Path, volume: Volume, grid: GridImage, joint: Joint) -> np.ndarray:
     """A mask, nearest-neighbour, on the grid of its image."""
-    mask = read_volume(path)
+    mask = turned_like(read_volume(path), volume)
     if mask.shape != volume.shape or apart_mm(mask.affine, volume.affine, volume.shape) > SAME_PLACE_MM:
         raise StudyError(f"{path.name}: not on the grid of its image", hint="resample the mask onto the image")
     unknown = sorted(set(np.unique(mask.data).tolist()) - {0, *joint.names})
