@@ -31,7 +31,7 @@ class Arrived:
 
 def signs(volume: Volume, facts: Mapping[str, Any], arrived: Arrived) -> Iterator[str]:
     """A line for each sign. facts: the tags of the volume."""
-    planes = {other.plane for other in arrived.volumes if other.kind == volume.kind}
+    planes = {other.plane for other in arrived.volumes if other.kinds & volume.kinds}
     if len(planes) > 1:
         yield f"its images have {len(planes)} orientations or pixel sizes; this is one of them"
     gap, thickness, announced = gap_of(volume.frames), _number(facts, "SliceThickness"), announced_gap(facts)

@@ -135,7 +135,7 @@ def read_header(file: DicomFile, known: set[Kind]) -> Header | None:
     except Exception:  # a value no one can parse; its text may identify a person and is not repeated
         return Header(file, uids, modality, "a header with unreadable values: export it again", fault=True)
     kinds = {kind for kind, _ in frames}
-    facts = {} if kinds <= known else _facts(ds)
+    facts = {} if kinds <= known and uids.series else _facts(ds)  # files without a UID may be of many series
     known |= kinds
     return Header(file, uids, modality, frames=frames, facts=facts)
 

@@ -158,7 +158,7 @@ def _stacks(found: Found, mixed: set[str], own: Sequence[LeftOut], untold: Seque
         if not fault:
             warnings += signs(volume, facts, arrived)
             warnings += (
-                f"left out of its series: {out.reason} ({len(out.files)} files)" for out in own if out.reason != COPIES
+                f"{len(out.files)} left out of its series: {out.reason}" for out in own if out.reason != COPIES
             )
         if any(_lies_beside(out, volume) for out in untold):
             warnings.append("a damaged file lies beside it; a slice may be missing at an end")

@@ -28,11 +28,12 @@ Tag = Callable[[Kind], object]
 class Volume:
     """Frames of one volume, unsorted.
 
-    kind: that of most of them, as their headers have it. timed: whether its time point tells it apart. plane: which of
-    the series' planes, counted.
+    kind: that of most of them, as their headers have it. kinds: those of all. timed: whether its time point tells it
+    apart. plane: which of the series' planes, counted.
     """
 
     kind: Kind
+    kinds: frozenset[Kind]
     frames: tuple[Frame, ...]
     plane: int
     timed: bool
@@ -134,7 +135,7 @@ def _volume(parts: Mapping[Kind, Sequence[Frame]], plane: int) -> Volume:
     frames = tuple(frame for found in parts.values() for frame in found)
     kind = max(sorted(parts, key=repr), key=lambda kind: len(parts[kind]))
     timed = len({kind.time_point for kind in parts}) == 1
-    return Volume(kind, frames, plane, timed, tuple(_mixed(parts)))
+    return Volume(kind, frozenset(parts), frames, plane, timed, tuple(_mixed(parts)))
 
 
 def _mixed(kinds: Iterable[Kind]) -> Iterator[str]:

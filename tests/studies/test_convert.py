@@ -1,7 +1,9 @@
 """Converting cohorts: ids that betray no one, nothing overwritten, nothing half-written, centers by the user's map."""
 
+import contextlib
 import csv
 import gzip
+import hashlib
 import json
 import os
 import signal
@@ -9,6 +11,7 @@ import subprocess
 import sys
 import time
 import tracemalloc
+import uuid
 import zipfile
 
 import nibabel as nib
@@ -215,6 +218,52 @@ def test_a_slice_that_cannot_be_read_is_a_hole_in_its_series_and_in_no_other(tmp
     assert json.loads((tmp_path / "out/run.json").read_text())["files_not_dicom"] == 2
 
 
+NAMES = {  # what names of slices look like, and of one that was hurt
+    "numbers": lambda k: f"IM{k:04d}.dcm",
+    "UIDs": lambda k: f"MR.1.3.12.2.1107.5.2.{k * 7919}.{k}",
+    "hashes": lambda k: f"{hashlib.md5(bytes([k])).hexdigest()}.dcm",
+    "UUIDs": lambda k: str(uuid.UUID(int=(k + 3) * 7919**8)),
+    "a folder each": lambda k: f"{k:02d}/image",
+    "a transfer that broke": lambda k: f"{k}.dcm" + (".part" if k == 5 else ""),
+}
+
+
+@pytest.mark.parametrize("names", NAMES)
+def test_a_hole_is_known_by_its_name(tmp_path, names):
+    whole = put(tmp_path / "whole", 1)
+    for k, path in enumerate(sorted(whole.iterdir())):
+        place = tmp_path / "dcm" / NAMES[names](k)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(path.read_bytes() if k != 5 else b"\0" * 500)
+    (tmp_path / "dcm/README").write_text("no slice")
+    told = []
+    convert([tmp_path / "dcm"], tmp_path / "out", tell=lambda o, done, total: told.append(o))
+    (named,) = (o for o in told if o.status == "refused")
+    assert named.label.endswith(NAMES[names](5))
+    assert "zeros instead of DICOM" in named.reason
+    (row,) = table(tmp_path / "out/manifest.csv")
+    assert "a damaged file lies beside it" in row["warnings"]
+
+
+def test_gzipped_slices_and_hurt_ones_of_several_folders_are_all_named(tmp_path):
+    packed, hurt, other = (put(tmp_path / f"dcm/{n}", n, series_id=f"A{n}") for n in range(3))
+    for path in packed.iterdir():
+        path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    (hurt / "IM0002.dcm").write_bytes(b"<html>")
+    (hurt / "IM0003.dcm").write_bytes(b"<html>")
+    (other / "IM0006.dcm").write_bytes(b"")
+    told = []
+    with contextlib.suppress(NoInputError):
+        convert([tmp_path / "dcm"], tmp_path / "out", tell=lambda o, done, total: told.append(o))
+    said = "\n".join(f"{o.label}: {o.reason}" for o in told if o.status == "refused")
+    assert "0/IM0001.dcm.gz, IM0002.dcm.gz, IM0003.dcm.gz" in said
+    assert "compressed with gzip: unpack it first (6 files)" in said
+    assert "1/IM0002.dcm, IM0003.dcm: a web page instead of DICOM" in said
+    assert "2/IM0006.dcm: an empty file" in said
+    assert "IM0" not in (tmp_path / "out/series.csv").read_text()
+
+
 def test_files_without_a_preamble_are_read(tmp_path):
     put(tmp_path / "whole")
     (tmp_path / "bare").mkdir()
@@ -268,7 +317,7 @@ def test_a_large_archive_of_ordinary_images_is_no_bomb(tmp_path, monkeypatch):
     with zipfile.ZipFile(tmp_path / "large.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for path in folder.iterdir():
             archive.write(path, path.name)
-    monkeypatch.setattr("orthodx.studies.dicom_files.MAX_TOTAL_BYTES", 1000)
+    monkeypatch.setattr("orthodx.studies.dicom_files.WHOLE_BYTES", 1000)
     (outcome,) = convert([tmp_path / "large.zip"], tmp_path / "out")
     assert outcome.status == "converted"
 
@@ -278,11 +327,64 @@ def test_of_a_member_only_what_is_asked_for_is_unpacked(tmp_path):
         archive.writestr("notes", np.random.default_rng(0).bytes(30_000_000))
     (file,), _ = candidates([tmp_path / "notes.zip"])
     tracemalloc.start()
-    with file.open() as stream:
+    with file.peek() as stream:
         stream.read(132)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 2_000_000
+
+
+def test_a_large_member_is_unpacked_in_bounded_memory_and_whole(tmp_path, monkeypatch):
+    whole = np.random.default_rng(0).bytes(30_000_000)
+    with zipfile.ZipFile(tmp_path / "notes.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("notes", whole)
+    monkeypatch.setattr("orthodx.studies.dicom_files._IN_MEMORY", 1_000_000)
+    (file,), _ = candidates([tmp_path / "notes.zip"])
+    tracemalloc.start()
+    with file.open() as stream:
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert stream.read() == whole
+    assert peak < 6_000_000
+
+
+@pytest.mark.parametrize("kind", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize("at_once", [0, 1 << 20])
+def test_a_flipped_bit_in_a_zip_is_seen(tmp_path, monkeypatch, kind, at_once):
+    monkeypatch.setattr("orthodx.studies.dicom_files._AT_ONCE", at_once)
+    folder = put(tmp_path / "dcm")
+    with zipfile.ZipFile(tmp_path / "study.zip", "w", kind) as archive:
+        for path in sorted(folder.iterdir()):
+            archive.write(path, path.name)
+    raw = bytearray((tmp_path / "study.zip").read_bytes())
+    with zipfile.ZipFile(tmp_path / "study.zip") as archive:
+        hurt = archive.getinfo("IM0003.dcm")
+    raw[hurt.header_offset + 30 + len(hurt.filename) + hurt.compress_size - 40] ^= 4
+    (tmp_path / "study.zip").write_bytes(bytes(raw))
+    told = []
+    with contextlib.suppress(NoInputError):
+        convert([tmp_path / "study.zip"], tmp_path / "out", tell=lambda o, done, total: told.append(o))
+    assert not [o for o in told if o.status == "converted"]
+    assert "IM0003.dcm" in " ".join(f"{o.label} {o.reason}" for o in told)
+
+
+def test_members_of_one_name_and_overlapping_ones_are_refused(tmp_path):
+    folder = put(tmp_path / "dcm")
+    with zipfile.ZipFile(tmp_path / "study.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in folder.iterdir():
+            archive.write(path, path.name)
+        archive.writestr("notes", b"one")
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr("notes", b"two")
+    told = []
+    convert([tmp_path / "study.zip"], tmp_path / "out", tell=lambda o, done, total: told.append(o))
+    assert sorted((o.status, "stands twice" in o.reason) for o in told)[-2:] == [("refused", True)] * 2
+    with zipfile.ZipFile(tmp_path / "same.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("part", np.random.default_rng(0).bytes(10_000))
+        archive.filelist += archive.filelist * 9  # ten entries, one and the same place
+    with pytest.raises(NoInputError):
+        convert([tmp_path / "same.zip"], tmp_path / "out2")
+    assert "impossible size as a whole" in table(tmp_path / "out2/failures.csv")[0]["reason"]
 
 
 def test_a_zip_of_many_series_is_read_by_many_processes(tmp_path):

@@ -151,10 +151,74 @@ def test_two_echoes_stay_two_volumes_jittered_or_not(folder, tmp_path, jitter):
         assert is_right(tmp_path / "out" / outcome.row["path"], DATA + np.int16(added))
 
 
-def test_an_end_that_one_echo_lacks_joins_nothing(folder, tmp_path):
-    second_echo(folder, 0, without=(9,))
-    sizes = sorted(o.row["slices"] for o in converted(folder, tmp_path / "out")["converted"])
-    assert sizes == [SLICES - 1, SLICES]
+@pytest.mark.parametrize(("without", "jitter"), [((9,), 0), ((0,), 0), ((8, 9), 0.003)])
+def test_an_end_that_one_echo_lacks_joins_nothing_and_is_told(folder, tmp_path, without, jitter):
+    second_echo(folder, jitter, without)
+    warnings = {o.row["slices"]: o.row["warnings"] for o in converted(folder, tmp_path / "out")["converted"]}
+    assert set(warnings) == {SLICES - len(without), SLICES}
+    assert "another part of its series has slices where this one has none" in warnings[SLICES - len(without)]
+    assert "another part" not in warnings[SLICES]
+
+
+def test_water_and_fat_whose_echo_times_jitter_are_two_volumes(folder, tmp_path):
+    for k, path in enumerate(sorted(folder.iterdir())):
+        ds = pydicom.dcmread(path)
+        ds.EchoTime, ds.ImageType = 30 + 0.002 * (k % 2), ["ORIGINAL", "PRIMARY", "W"]
+        ds.save_as(path)
+        ds.SOPInstanceUID, ds.EchoTime, ds.ImageType = generate_uid(), 30.001, ["DERIVED", "PRIMARY", "F"]
+        ds.EchoTime = 30 + 0.002 * (k % 3)
+        ds.PixelData = (DATA[:, :, k].T + 7).astype("<i2").tobytes()
+        ds.save_as(path.with_name(f"fat{k:02d}.dcm"))
+    outcomes = converted(folder, tmp_path / "out")["converted"]
+    images = [tmp_path / "out" / o.row["path"] for o in outcomes]
+    assert sorted(is_right(image, DATA + np.int16(added)) for image in images for added in (0, 7)) == [0, 0, 1, 1]
+
+
+def test_one_turned_slice_leaves_a_jittered_volume_one(folder, tmp_path):
+    def change(ds, k):
+        echo_jitter_in_turn(ds, k)
+        if k == 9:
+            ds.ImageOrientationPatient = [0, 0, 1, 0, 1, 0]
+
+    retagged(folder, change)
+    found = converted(folder, tmp_path / "out")
+    (outcome,) = found["converted"]
+    assert is_right(tmp_path / "out" / outcome.row["path"], DATA[:, :, :9])
+    assert "2 orientations" in outcome.row["warnings"]
+    assert "a single slice is no volume" in found["refused"][0].reason
+
+
+def test_parts_that_do_not_meet_are_not_joined(folder, tmp_path):
+    def change(ds, k):
+        ds.EchoTime = 30 + 0.003 * (k >= 5)
+        if k >= 5:
+            ds.ImagePositionPatient = [ds.ImagePositionPatient[0] - 60, *ds.ImagePositionPatient[1:]]
+
+    retagged(folder, change)
+    assert [o.row["slices"] for o in converted(folder, tmp_path / "out")["converted"]] == [5, 5]
+
+
+def test_b_values_are_never_mixed(folder, tmp_path):
+    retagged(folder, lambda ds, k: setattr(ds, "DiffusionBValue", 1000.0 * (k >= 5)))
+    found = converted(folder, tmp_path / "out")
+    assert not found["converted"]
+    assert "4D: 2 time points or b-values" in found["refused"][0].reason
+
+
+def test_series_without_a_uid_are_kept_apart_by_folder(tmp_path):
+    for n in range(2):
+        folder = write_dicom_series(tmp_path / f"in/{n}", DATA[:, :, n::2], AFFINE @ np.diag([1, 1, 2, 1]), ROW, 7)
+        retagged(folder, lambda ds, k, n=n: delattr(ds, "SeriesInstanceUID"))
+    outcomes = converted(tmp_path / "in", tmp_path / "out")["converted"]
+    assert [o.row["slices"] for o in outcomes] == [5, 5]
+    assert len({o.series_id for o in outcomes}) == 2
+
+
+def test_a_slice_left_out_of_its_series_is_told_there(folder, tmp_path):
+    retagged(folder, lambda ds, k: setattr(ds, "ImageType", ["DERIVED", "PRIMARY", "T1 MAP"]) if k == 9 else None)
+    (outcome,) = converted(folder, tmp_path / "out")["converted"]
+    assert is_right(tmp_path / "out" / outcome.row["path"], DATA[:, :, :9])
+    assert "1 left out of its series: a derived map: its values are no signal" in outcome.row["warnings"]
 
 
 def test_time_points_with_positions_of_their_own_are_still_4d(folder, tmp_path):
@@ -193,6 +257,39 @@ def test_a_file_that_is_there_twice_is_named_and_read_once(folder, tmp_path, twi
     assert any(name in copies.label for name in ("backup", "IM0004 (1).dcm", "again", "IM0010.dcm"))
 
 
+def packed_otherwise(ds):
+    ds.compress(pydicom.uid.RLELossless, generate_instance_uid=False)
+
+
+def with_a_private_tag(ds):
+    ds.private_block(0x0029, "BACKUP", create=True).add_new(1, "LO", "x")
+
+
+@pytest.mark.parametrize("change", [packed_otherwise, with_a_private_tag])
+def test_the_same_image_saved_by_another_program_is_a_copy(folder, tmp_path, change):
+    for path in sorted(folder.iterdir()):
+        ds = pydicom.dcmread(path)
+        change(ds)
+        (folder / "backup").mkdir(exist_ok=True)
+        ds.save_as(folder / "backup" / path.name)
+    found = converted(folder, tmp_path / "out")
+    (outcome,), (copies,) = found["converted"], found["skipped"]
+    assert is_right(tmp_path / "out" / outcome.row["path"])
+    assert "backup/IM0001.dcm, IM0002.dcm" in copies.label
+
+
+def test_a_copy_that_was_cut_is_named_beside_the_whole_one(folder, tmp_path):
+    (folder / "copy of a").mkdir()
+    whole = (folder / "IM0004.dcm").read_bytes()
+    (folder / "copy of a/IM0004.dcm").write_bytes(whole[:-200])
+    found = converted(folder, tmp_path / "out")
+    assert not found["converted"]
+    (refused,) = found["refused"]
+    assert "knee/IM0004.dcm" in refused.reason
+    assert "copy of a/IM0004.dcm" in refused.reason
+    assert "copy of a" not in (tmp_path / "out/failures.csv").read_text()
+
+
 def test_a_copy_with_other_pixels_is_no_copy(folder, tmp_path):
     ds = pydicom.dcmread(folder / "IM0004.dcm")
     ds.PixelData = bytes(len(ds.PixelData))
@@ -217,6 +314,10 @@ def thick_as(thickness, spacing=""):
     return change
 
 
+def slices_by_ge(count):
+    return lambda ds, k: ds.private_block(0x0021, "GEMS_RELA_01", create=True).add_new(0x4F, "SS", count)
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
@@ -234,6 +335,11 @@ def thick_as(thickness, spacing=""):
         (lambda ds, k: (numbers_from(1, 4)(ds, k), setattr(ds, "ImagesInAcquisition", 40)), ""),
         (lambda ds, k: (numbers_from(1, 4)(ds, k), setattr(ds, "ImagesInAcquisition", 44)), "announced 44 images"),
         (lambda ds, k: setattr(ds, "ImagesInAcquisition", 10), ""),
+        (thick_as(2, 3), "lie 4.00 mm apart, the header says 3.00 mm"),
+        (lambda ds, k: setattr(ds, "InConcatenationTotalNumber", 12), "the scanner wrote 12 objects, 10 are here"),
+        (slices_by_ge(12), "announced 12 slices, 10 are here"),
+        (slices_by_ge(10), ""),
+        (lambda ds, k: setattr(ds, "InstanceNumber", (k + 1) * 10**8), ""),  # a number no one counts up to
         (thick_as(2), "every second one may be missing"),
         (thick_as(3), ""),
         (thick_as(2, 4), ""),  # the gap is as the header says
