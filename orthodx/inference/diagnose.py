@@ -162,6 +162,7 @@ class Job:
             return None
         if series.oblique:
             notes.append(f"{series.series_id} is oblique: its view is uncertain")
+        notes += (f"{series.series_id}: {doubt}" for doubt in series.doubts)
         return reading
 
     def finished(self, study: Study) -> StudyCase | None:

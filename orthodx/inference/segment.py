@@ -160,6 +160,7 @@ class Job:
         notes += other_joint([series], self.segmenter.bundle)
         if series.oblique:
             notes.append("oblique series: the view is uncertain")
+        notes += series.doubts
         if "nifti" in self.request.formats:
             write_mask(self._mask(series, "nifti"), labels, volume)
         if "dicom-seg" in self.request.formats:

@@ -16,7 +16,7 @@ from orthodx.errors import StudyError
 from orthodx.studies import dcm2niix
 from orthodx.studies.completeness import announced_gap
 from orthodx.studies.dicom_files import DicomFile
-from orthodx.studies.grouping import Stack
+from orthodx.studies.grouping import NAMED, Stack
 from orthodx.studies.parts import EVEN_MM, EVEN_SHARE
 from orthodx.studies.pixels import decode
 from orthodx.studies.verification import Slice, verify
@@ -48,7 +48,8 @@ def convert_stack(stack: Stack, name: str) -> tuple[Volume, str]:
 def check_geometry(stack: Stack, name: str) -> None:
     """Raise `StudyError` unless the frames lie one behind the other, evenly, each place once."""
     if stack.fault:
-        where = f"{stack.faulty_file}: " if stack.faulty_file else ""
+        named = [*stack.faulty_files[:NAMED], *["..."] * (len(stack.faulty_files) > NAMED)]
+        where = f"{', '.join(named)}: " if named else ""
         raise StudyError(f"{name}: {where}{stack.fault}")
     frames = stack.frames
     if len(frames) < 2:

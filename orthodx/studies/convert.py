@@ -186,11 +186,8 @@ class Job:
         except StudyError as error:
             outcome.status, outcome.reason = "refused", error.line.removeprefix(f"{named.label}: ")
             outcome.row = named.row()
-            outcome.names = tuple(
-                filter(
-                    None, (stack.faulty_file, *(n for f in stack.files for n in (f.name, f"{f.folder.name}/{f.name}")))
-                )
-            )
+            both = ((f.name, f"{f.folder.name}/{f.name}") for f in stack.files)
+            outcome.names = (*stack.faulty_files, *(name for names in both for name in names))
         except MemoryError:
             outcome.status, outcome.reason = "refused", "out of memory; convert it with fewer --workers"
         return outcome

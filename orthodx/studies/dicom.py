@@ -16,14 +16,12 @@ import numpy as np
 from orthodx.errors import StudyError
 from orthodx.studies.conversion import check_geometry, convert_stack
 from orthodx.studies.dicom_files import candidates
-from orthodx.studies.grouping import COPIES, LeftOut, Sorted, Stack, sort_files
+from orthodx.studies.grouping import COPIES, NAMED, LeftOut, Sorted, Stack, sort_files
 from orthodx.studies.identity import pseudonym
 from orthodx.studies.metadata import describe, number
 from orthodx.studies.series import Series
 from orthodx.studies.view import OBLIQUE_DEGREES, view_of
 from orthodx.studies.volume import Volume
-
-_NAMED = 40  # files that one line names
 
 
 @dataclass(frozen=True)
@@ -110,7 +108,7 @@ def say_left_out(left: LeftOut) -> tuple[str, str]:
     where, many = left.files[0], len(left.files)
     if not left.fault and left.reason != COPIES and many > 1:
         return str(where.folder), f"{left.reason} ({many} files)"
-    names = [file.name for file in left.files[:_NAMED]] + ["..."] * (many > _NAMED)
+    names = [file.name for file in left.files[:NAMED]] + ["..."] * (many > NAMED)
     return f"{where.folder}/{', '.join(names)}", left.reason + (f" ({many} files)" if many > 1 else "")
 
 

@@ -20,6 +20,7 @@ from orthodx.studies.processes import spread
 
 _BATCH = 50
 _POOL_PAYS = 400  # files; below, starting processes takes longer than reading
+NAMED = 40  # files that one line names
 COPIES = "the same image as another file of the series: read once"
 # numbers, UIDs and hashes in names
 _NUMBERS = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?<![a-z])(?=[a-f]*\d)[0-9a-f]{8,}|\d+(?:\.\d+)*")
@@ -34,7 +35,7 @@ class Stack:
     modality: str
     facts: dict[str, Any]
     fault: str = ""  # why it must be refused, known from the headers alone
-    faulty_file: str = ""
+    faulty_files: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
     @property
@@ -139,7 +140,8 @@ def _stacks(found: Found, mixed: set[str], own: Sequence[LeftOut], untold: Seque
     mixed: studies of several patients. own: files of this series left out. untold: damaged files of unknown series.
     """
     uids = {kind.uids for kind in found.frames}
-    damaged = next(((out.reason, out.files[0].name) for out in own if out.fault), ("", ""))
+    bad = [out for out in own if out.fault]
+    damaged = "; ".join(out.reason for out in bad), tuple(file.name for out in bad for file in out.files)
     volumes = volumes_of(found.frames)
     arrived = Arrived.of(volumes)
     moments: dict[Kind, set[str]] = defaultdict(set)

@@ -46,6 +46,12 @@ class Series:
         return hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()
 
     @property
+    def doubts(self) -> list[str]:
+        """What its headers, or the manifest of its conversion, warn of, such as signs of missing slices."""
+        told = str(self.row.get("warnings") or "")
+        return [told] if told else []
+
+    @property
     def file_name(self) -> str:
         """What files about this series are called."""
         return file_name(self.series_id)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from orthodx.errors import StudyError
-from orthodx.studies.discover import nifti_series
+from orthodx.studies.discover import find_series
 from orthodx.studies.nifti import read_volume, write_mask
 
 AFFINE = np.array([[-0.5, 0, 0, 30], [0, 0.5, 0, -20], [0, 0, 3.0, -40], [0, 0, 0, 1]])
@@ -138,7 +138,7 @@ def test_a_mask_has_the_place_and_the_codes_of_its_image(tmp_path, codes):
 def test_a_single_slice_is_no_image_and_may_be_a_mask(tmp_path, shape):
     path = save(tmp_path, nib.Nifti1Image(np.arange(1600, dtype=np.float32).reshape(shape), np.eye(4)))
     with pytest.raises(StudyError, match="a single slice is no volume"):
-        nifti_series(path).load()
+        find_series([path]).series[0].load()
     assert read_volume(path).shape == shape
 
 

@@ -364,3 +364,17 @@ def test_values_that_mean_nothing_are_refused_by_name(folder, tmp_path, change):
     found = converted(folder, tmp_path / "out")
     assert not found["converted"]
     assert next(iter(change)) in " ".join(o.reason for o in found["refused"])
+
+
+def test_every_file_that_spoils_a_series_is_named_on_the_terminal_and_none_in_the_tables(folder, tmp_path):
+    def change(ds, k):
+        if k in (2, 3):
+            del ds.ImagePositionPatient
+        if k == 7:
+            ds.PhotometricInterpretation = "MONOCHROME1"
+
+    retagged(folder, change)
+    (refused,) = converted(folder, tmp_path / "out")["refused"]
+    for words in ("IM0003.dcm", "IM0004.dcm", "IM0008.dcm", "no usable ImagePositionPatient", "not MONOCHROME2"):
+        assert words in refused.reason
+    assert "IM00" not in "".join(path.read_text() for path in (tmp_path / "out").glob("*.csv"))
