@@ -44,7 +44,7 @@ def test_a_mask_on_another_grid_is_refused():
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda a: np.diag([0.404, 0.404, 3.0, 1]), "5.1.0 mm off"),
+        (lambda a: np.diag([0.404, 0.404, 3.0, 1]), "5.1 mm off"),
         (lambda a: np.add(a, np.outer([1, 0, 0, 0], [0, 0, 0, 0.2])), "0.2 mm off"),
         (lambda a: np.diag([-0.395, 0.395, 3.0, 1]), "157.6 mm off"),
         (lambda a: [[c, -s, 0, 0], [s, c, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]] @ a, "4.5 mm off"),
