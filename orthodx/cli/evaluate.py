@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import typer
@@ -13,9 +14,7 @@ from orthodx.cli.options import A_JOINT, RESUME, SEED, WORKERS, Voice, comma_sep
 from orthodx.requests import EvaluateRequest
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
-    from orthodx.evaluation.evaluate import Evaluation
+    from orthodx.evaluation.overview import Sheet
 
 WORDS = {
     "predictions": typer.Option(help="Predictions CSV; else ./predictions.csv."),
@@ -54,6 +53,7 @@ WORDS = {
 def run(given: Given) -> None:
     """Score predictions and masks against their truth: tables, figures and one HTML report."""
     from orthodx.evaluation.evaluate import evaluate
+    from orthodx.evaluation.overview import overview
     from orthodx.evaluation.report import REPORT
 
     voice = given.voice
@@ -66,8 +66,7 @@ def run(given: Given) -> None:
 
     with voice.progress() as progress:
         done = evaluate(given.request, tell=tell, progress=progress, command=sys.argv)
-    if not voice.quiet:
-        show(done, voice)
+    show(overview(done.rows), voice)
     voice.say(f"-> {given.request.out / REPORT}")
     if given.json:
         print_json(done.summary)
@@ -75,30 +74,20 @@ def run(given: Given) -> None:
         raise SystemExit(exits.SOME_FAILED)
 
 
-def show(done: Evaluation, voice: Voice) -> None:
-    """The headline numbers as a table."""
+def show(sheets: Sequence[Sheet], voice: Voice) -> None:
+    """Sheets as tables of the terminal, unless quiet."""
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
+    from rich.table import Table
 
     console = Console(
         file=voice.file, markup=False, emoji=False, highlight=False, width=None if voice.file.isatty() else 110
     )
-    for table in _tables(done):
-        console.print(table)
-
-
-def _tables(done: Evaluation) -> list[Table]:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    from orthodx.evaluation.overview import overview
-
-    tables = []
-    for sheet in overview(done.rows):
+    for sheet in () if voice.quiet else sheets:
         table = Table(title=sheet.title, title_justify="left", box=SIMPLE_HEAD, padding=0)
         for i, name in enumerate(sheet.columns):
             longest = max((len(word) for line in sheet.lines for word in line[i].split()), default=1)
             table.add_column(name, justify="left" if i == 0 else "right", overflow="fold", min_width=longest)
         for line in sheet.lines:
             table.add_row(*line)
-        tables.append(table)
-    return tables
+        console.print(table)

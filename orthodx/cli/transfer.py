@@ -73,14 +73,15 @@ WORDS = {
 def run(given: Given) -> None:
     """Take a bundle's encoders to another joint, and test them against the same network from scratch."""
     from orthodx.cli.evaluate import show
+    from orthodx.evaluation.overview import overview, shares
     from orthodx.evaluation.report import REPORT as PAGE
     from orthodx.trials.transfer import REPORT, transfer
 
     voice, target = given.voice, given.request.out
     with voice.progress() as tell:
         done = transfer(given.request, tell=tell, say=voice.say, command=sys.argv)
-    if not voice.quiet:
-        show(done.evaluation, voice)
+    rows = done.evaluation.rows
+    show(shares(rows) or overview(rows), voice)
     voice.say(f"-> {done.bundle.path}  (use it with --model {done.bundle.path})")
     voice.say(f"-> {target / REPORT / PAGE}")
     if given.json:

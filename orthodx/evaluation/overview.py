@@ -70,9 +70,17 @@ def overview(rows: Sequence[Row]) -> list[Sheet]:
         by_target(rows, SEGMENTATION, "Segmentation, 95 % intervals", ("dice", "nsd", "hd95_mm", "detection_rate")),
         group_differences(rows),
         comparisons(rows),
+        *shares(rows),
+    ]
+    return [sheet for sheet in sheets if sheet.lines]
+
+
+def shares(rows: Sequence[Row]) -> list[Sheet]:
+    """The averages by share of the training labels; nothing where no shares are known."""
+    sheets = (
         by_share([r for r in rows if r.target == MACRO], DIAGNOSIS, "auroc"),
         by_share([r for r in rows if r.target == ALL_STRUCTURES], SEGMENTATION, "dice"),
-    ]
+    )
     return [sheet for sheet in sheets if sheet.lines]
 
 
