@@ -14,6 +14,8 @@ from orthodx.cli.options import A_JOINT, RESUME, SEED, WORKERS, Voice, comma_sep
 from orthodx.requests import EvaluateRequest
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from orthodx.evaluation.overview import Sheet
 
 WORDS = {
@@ -76,18 +78,26 @@ def run(given: Given) -> None:
 
 def show(sheets: Sequence[Sheet], voice: Voice) -> None:
     """Sheets as tables of the terminal, unless quiet."""
-    from rich.box import SIMPLE_HEAD
     from rich.console import Console
-    from rich.table import Table
 
     console = Console(
         file=voice.file, markup=False, emoji=False, highlight=False, width=None if voice.file.isatty() else 110
     )
-    for sheet in () if voice.quiet else sheets:
+    for table in () if voice.quiet else _tables(sheets):
+        console.print(table)
+
+
+def _tables(sheets: Sequence[Sheet]) -> list[Table]:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    tables = []
+    for sheet in sheets:
         table = Table(title=sheet.title, title_justify="left", box=SIMPLE_HEAD, padding=0)
         for i, name in enumerate(sheet.columns):
             longest = max((len(word) for line in sheet.lines for word in line[i].split()), default=1)
             table.add_column(name, justify="left" if i == 0 else "right", overflow="fold", min_width=longest)
         for line in sheet.lines:
             table.add_row(*line)
-        console.print(table)
+        tables.append(table)
+    return tables

@@ -102,7 +102,7 @@ from pathlib import Path
 from rich.console import Console
 from orthodx.cli.evaluate import _tables
 from orthodx.evaluation.evaluate import evaluate
-from orthodx.requests.evaluation import Settings
-for table in _tables(evaluate(Path("out{width}"), by=("center",), resamples=100, workers=0)):
+from orthodx.evaluation.overview import overview
+for table in _tables(overview(evaluate(Path("out{width}"), by=("center",), resamples=100, workers=0).rows)):
     Console(width={width}).print(table)
 """
