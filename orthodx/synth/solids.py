@@ -32,6 +32,31 @@ def box_of(affine: np.ndarray, low: Point, high: Point) -> tuple[slice, ...]:
     return tuple(slice(max(int(a), 0), max(int(b), 1)) for a, b in zip(*to_index, strict=True))
 
 
+def box_round(p: np.ndarray, path: np.ndarray, margin: float) -> tuple[slice, ...] | None:
+    """Index slices of the points (3, X, Y, Z) within `margin` of a path's (N, 3) bounds, mm; None where there are none.
+
+    Every fourth point is looked at, so that the box may be four voxels too wide.
+    """
+    thin = p[:, ::4, ::4, ::4]
+    low, high = path.min(0) - margin, path.max(0) + margin
+    inside = np.all([(thin[i] > low[i]) & (thin[i] < high[i]) for i in range(3)], axis=0)
+    spans = [np.flatnonzero(inside.any(tuple(b for b in range(3) if b != a))) for a in range(3)]
+    if not all(map(len, spans)):
+        return None
+    return tuple(slice(max(4 * int(s[0]) - 4, 0), 4 * int(s[-1]) + 5) for s in spans)
+
+
+def tube_in_box(
+    p: np.ndarray, path: np.ndarray, radii: np.ndarray, flatness: Point = (1, 1, 1), margin: float = 9.0
+) -> Field:
+    """As `tube`, but 30 mm everywhere further than `margin` from it: a thin line in a large grid."""
+    out = np.full(p.shape[1:], 30.0, np.float32)
+    box = box_round(p, path, float(np.max(radii)) + margin)
+    if box is not None:
+        out[box] = tube(p[:, box[0], box[1], box[2]], path, radii, flatness)
+    return out
+
+
 def ellipsoid(p: np.ndarray, centre: Point, radii: Point) -> Field:
     """Ellipsoid of semi-axes `radii` (mm) at `centre` (mm)."""
     q = sum(((p[i] - np.float32(centre[i])) * np.float32(1 / radii[i])) ** 2 for i in range(3))

@@ -2,6 +2,7 @@
 
 from orthodx.joints import ANKLE
 from orthodx.synth.ankle.injuries import INJURIES
+from orthodx.synth.ankle.labelmaps import open_maps
 from orthodx.synth.ankle.procedural import random_ankle
 from orthodx.synth.ankle.protocols import PROTOCOLS
 from orthodx.synth.ankle.tissues import TISSUES, side_of
@@ -16,4 +17,5 @@ SYNTHETIC = SyntheticJoint(
     random_anatomy=random_ankle,
     side_of=side_of,
     known_injuries=INJURIES,
+    map_reader=open_maps,
 )

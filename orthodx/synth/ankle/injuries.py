@@ -8,9 +8,9 @@ from typing import Any
 from orthodx.joints import ANKLE
 from orthodx.synth.ankle.lesion_achilles import rupture, thicken
 from orthodx.synth.ankle.lesion_bone import bruise_bone, grow_osteophyte
-from orthodx.synth.ankle.lesion_fluid import fill_joint
+from orthodx.synth.ankle.lesion_fluid import fill_joint, soak_fat
 from orthodx.synth.ankle.lesion_talus import break_dome
-from orthodx.synth.ankle.lesions import LEAST_ML, VALUES, AchillesTear, OsteochondralLesion, Tendinosis
+from orthodx.synth.ankle.lesions import LEAST_ML, VALUES, AchillesTear, OsteochondralLesion, SoftOedema, Tendinosis
 from orthodx.synth.ankle.patients import CLINIC
 from orthodx.synth.injuries import Injuries
 from orthodx.synth.lesion_bone import BoneBruise, Osteophyte
@@ -27,6 +27,7 @@ PAINTERS: dict[type, Callable[[Canvas, Any], None]] = {
     Tendinosis: thicken,
     Osteophyte: grow_osteophyte,
     BoneBruise: bruise_bone,
+    SoftOedema: soak_fat,
     Effusion: fill_joint,
     OsteochondralLesion: break_dome,
     AchillesTear: rupture,

@@ -16,6 +16,7 @@ VALUES: dict[str, int] = {
     "osteophyte": 6,
     "effusion": 7,
     "tendinosis": 8,
+    "soft_oedema": 9,
 }
 # a label is 1 when at least so much of an ankle is marked (mL): smaller traces would not be reported
 LEAST_ML: dict[str, float] = {"ATFL": 0.06, "CFL": 0.05, "ATR": 0.3, "OLT": 0.06}
@@ -50,6 +51,20 @@ class Tendinosis:
     grey: float
     seed: int
     code: str = "tendinosis"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SoftOedema:
+    """Wet fat after a blow or of a tired vein, over ligaments and tendons that may be whole.
+
+    site: a name of `lesion_fluid.OEDEMA`. size: relative to the usual. density: share of wet strands in the middle.
+    """
+
+    site: str
+    size: float
+    density: float
+    seed: int
+    code: str = "soft_oedema"
 
 
 @dataclass(frozen=True, kw_only=True)

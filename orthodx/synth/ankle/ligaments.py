@@ -9,7 +9,7 @@ import numpy as np
 
 from orthodx.synth.ankle.joint_space import Bones, Masks
 from orthodx.synth.ankle.posture import Path, Posture
-from orthodx.synth.solids import Field, bezier, tube
+from orthodx.synth.solids import Field, bezier, box_round, tube
 
 
 @dataclass(frozen=True)
@@ -96,12 +96,9 @@ def ribbon(p: np.ndarray, path: np.ndarray, side: tuple[float, float, float], ha
     """Inside of a flat band: strands of `radius` side by side over 2 * `half` mm, along `path` (N, 3)."""
     out = np.zeros(p.shape[1:], bool)
     across = np.array(side) / np.linalg.norm(side)
-    low, high = path.min(0) - half - 2 * radius - 1, path.max(0) + half + 2 * radius + 1
-    inside = np.all([(p[i] > low[i]) & (p[i] < high[i]) for i in range(3)], axis=0)
-    where = np.argwhere(inside)
-    if not len(where):
+    box = box_round(p, path, half + 2 * radius + 1)
+    if box is None:
         return out
-    box = tuple(slice(a, b + 1) for a, b in zip(where.min(0), where.max(0), strict=True))
     local = p[:, box[0], box[1], box[2]]
     for offset in np.linspace(-half, half, max(2, int(np.ceil(2 * half / radius)) + 1)):
         out[box] |= tube(local, path + offset * across, np.full(len(path), radius)) < 0

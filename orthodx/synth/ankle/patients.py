@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from orthodx.synth.ankle.lesions import AchillesTear, OsteochondralLesion, Tendinosis
+from orthodx.synth.ankle.lesions import AchillesTear, OsteochondralLesion, SoftOedema, Tendinosis
 from orthodx.synth.ankle.mechanisms import CASE_MIX, MECHANISMS
 from orthodx.synth.lesion_bone import BoneBruise, Osteophyte
 from orthodx.synth.lesion_fluid import Effusion
@@ -41,8 +41,26 @@ def lesions_of(rng: np.random.Generator, mechanism: Mechanism, age: int) -> list
         out += [_spur(rng, site) for site in RIMS if rng.random() < wear]
     if not hurt & {"ATR", "tendinosis"} and rng.random() < np.clip((age - 25) / 150, 0.02, 0.3):
         out.append(_tendinosis(rng, 0.4))
+    out += [
+        SoftOedema(
+            site=site, size=float(rng.uniform(0.6, 1.1)), density=float(rng.uniform(0.25, 0.7)), seed=seed_of(rng)
+        )
+        for site, chance in _oedema(hurt, age).items()
+        if rng.random() < chance
+    ]
     ml = _fluid_ml(rng, hurt)
     return [*out, Effusion(volume_ml=ml, seed=seed_of(rng), code="effusion")] if ml else out
+
+
+def _oedema(hurt: set[str], age: int) -> dict[str, float]:
+    """Site -> chance of wet fat: round what is hurt, after a blow, in old legs."""
+    sprained, tired = bool(hurt & {"ATFL", "CFL", "OLT"}), 0.04 + 0.1 * float(np.clip((age - 40) / 40, 0, 1))
+    return {
+        "lateral": 0.45 if sprained else 0.08 + tired,
+        "medial": 0.2 if sprained else 0.04 + tired,
+        "front": 0.15 if sprained else tired,
+        "before_achilles": 0.3 if "tendinosis" in hurt else 0.05 + tired,
+    }
 
 
 def _fluid_ml(rng: np.random.Generator, hurt: set[str]) -> float:

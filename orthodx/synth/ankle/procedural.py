@@ -13,7 +13,7 @@ from orthodx.synth.ankle import bones as bone
 from orthodx.synth.ankle import joint_space, ligaments, soft_tissue
 from orthodx.synth.ankle.posture import Posture
 from orthodx.synth.ankle.tissues import TISSUES
-from orthodx.synth.solids import Field, box_of, distance_in, fade, grid_points, smooth_noise
+from orthodx.synth.solids import Field, box_of, distance_in, fade, grid_points, smooth_noise, true_distance
 
 LOW_MM, HIGH_MM = (-58.0, -84.0, -84.0), (60.0, 84.0, 84.0)
 CENTRE = (0.0, 6.0, 6.0)  # the point of the leg's frame, mm, that is the world's origin
@@ -51,7 +51,8 @@ SHAPE: dict[str, tuple[float, float]] = {
 BOXES_MM = {  # of the leg's frame, wide enough for every posture and size
     "tibia": ((-46, -34, -6), (38, 46, 200)),
     "fibula": ((2, -34, -26), (46, 30, 200)),
-    "foot": ((-60, -84, -84), (62, 200, 40)),
+    "heel": ((-50, -84, -84), (50, 56, 40)),
+    "tarsus": ((-60, 2, -84), (62, 200, 40)),
     "talus": ((-40, -42, -34), (36, 56, 40)),
     "joint": ((-44, -44, -52), (44, 66, 48)),
 }
@@ -80,21 +81,37 @@ def build_ankle(shape: dict[str, float], spacing_mm: float = 0.7, side: str = "r
     p += np.stack([1.2 * smooth_noise(rng, p.shape[1:], mm, 38.0) for _ in range(3)])
     p += np.stack([0.3 * smooth_noise(rng, p.shape[1:], mm, 9.0) for _ in range(3)])
     posture = Posture.of(shape)
-    boxes = {name: box_of(affine, *(np.array(end) - CENTRE for end in ends)) for name, ends in BOXES_MM.items()}
-    bones = stand(p, posture, shape, boxes, mm)
+    bones = stand(p, posture, shape, boxes_of(affine), mm)
+    right = assemble(bones, posture, shape, rng, affine)
+    return right if side == "right" else right.mirrored()
 
-    near = bones.crop(boxes["joint"])
+
+def boxes_of(affine: np.ndarray) -> dict[str, tuple[slice, ...]]:
+    """Where each bone may lie on the grid of `affine`, by the names of `BOXES_MM`."""
+    return {name: box_of(affine, *(np.array(end) - CENTRE for end in ends)) for name, ends in BOXES_MM.items()}
+
+
+def assemble(
+    bones: joint_space.Bones,
+    posture: Posture,
+    shape: dict[str, float],
+    rng: np.random.Generator,
+    affine: np.ndarray,
+    source: str = "procedural",
+) -> Anatomy:
+    """A right ankle round its bones, wherever these came from."""
+    mm, box = float(affine[0, 0]), boxes_of(affine)["joint"]
+    near = bones.crop(box)
     local = {**joint_space.articulate(near, shape, rng, mm), **ligaments.tie(near, posture, shape, rng)}
-    joint = {name: np.zeros(p.shape[1:], bool) for name in local}
+    joint = {name: np.zeros(bones.talus.shape, bool) for name in local}
     for name, mask in local.items():
-        joint[name][boxes["joint"]] = mask
+        joint[name][box] = mask
     tissues = soft_tissue.wrap(bones, joint, posture, shape, rng, mm)
     bones_into(tissues, bones, shape, rng, mm)
     for name in ("joint_cartilage", "talar_cartilage"):
         tissues[joint[name]] = TISSUES[name]
     params: dict[str, Any] = dict(shape)
-    right = Anatomy(tissues, affine, "right", "procedural", params, ANKLE.name)
-    return right if side == "right" else right.mirrored()
+    return Anatomy(tissues, affine, "right", source, params, ANKLE.name)
 
 
 def stand(
@@ -109,7 +126,7 @@ def stand(
 
     foot, heel = posture.foot(p), posture.heel(p)
     sinus = distance("talus", bone.sinus(foot[every["talus"]], s))
-    calcaneus = distance("foot", bone.calcaneus(heel[every["foot"]], s))
+    calcaneus = distance("heel", bone.calcaneus(heel[every["heel"]], s))
     talus = distance("talus", bone.talus(foot[every["talus"]], s))
     calcaneus = np.maximum(calcaneus, -1.2 - sinus)
     talus = np.maximum.reduce([talus, gap - calcaneus, -sinus])
@@ -117,12 +134,13 @@ def stand(
     fibula = distance("fibula", bone.fibula(p[every["fibula"]], s))
     tibia = np.maximum(tibia, gap - talus)
     fibula = np.maximum.reduce([fibula, gap - talus, gap - calcaneus, 1.5 - tibia])
+    front = boxes["tarsus"]
+    room = np.minimum(talus[front], calcaneus[front])
     nearest, following = np.full((2, *shape), 60.0, np.float32)
-    for solid in bone.tarsus(heel[every["foot"]]):
-        field = distance("foot", solid)
-        field = np.maximum.reduce([field, gap - talus, gap - calcaneus, 1.6 - nearest])
-        following = np.minimum(following, np.maximum(nearest, field))
-        nearest = np.minimum(nearest, field)
+    for solid in bone.tarsus(heel[every["tarsus"]]):
+        field = np.maximum.reduce([true_distance(solid, mm)[0], gap - room, 1.6 - nearest[front]])
+        following[front] = np.minimum(following[front], np.maximum(nearest[front], field))
+        nearest[front] = np.minimum(nearest[front], field)
     tibia, fibula, talus, calcaneus = (_one_piece(field, mm) for field in (tibia, fibula, talus, calcaneus))
     return joint_space.Bones(p, foot, tibia, fibula, talus, calcaneus, nearest, following)
 

@@ -13,9 +13,21 @@ from orthodx.synth.ankle.bones import TUBEROSITY
 from orthodx.synth.ankle.joint_space import Bones, Masks
 from orthodx.synth.ankle.posture import Path, Posture
 from orthodx.synth.ankle.tissues import TISSUES
-from orthodx.synth.solids import Field, coarse, fade, gradient, smooth_noise, tube, upsample
+from orthodx.synth.solids import (
+    Field,
+    box_round,
+    coarse,
+    fade,
+    gradient,
+    smooth_noise,
+    true_distance,
+    tube,
+    tube_in_box,
+    upsample,
+)
 
 BRIDGE_MM = 28.0  # hollows narrower than this are bridged by fascia: less than on a knee, the malleoli stand out
+THIN_MM = 1.6  # as much thicker tendons are for the fascia: a coarse grid would miss them
 CUT = ((2, 1), (1, 1))  # the leg goes on above, the foot in front
 TENDON_SPREAD = 1.6  # how much wider than thick the flat ones are
 
@@ -96,17 +108,17 @@ def wrap(
     noise = [smooth_noise(rng, pc.shape[1:], mm * step, 22.0) for _ in range(2)]
     lines = {name: np.column_stack([posture.in_leg(path), radii]) for name, (path, radii) in MUSCLES.items()}
     muscles = envelope.bellies(pc, lines, s["muscle"], 0.7 * noise[0], rng)
-    achilles = achilles_tendon(p, posture, s)
-    tendons = _tendons(p, posture, rng, mm)
+    achilles = achilles_tendon(p, posture, s, mm)
+    tendons = _tendons(p, posture, rng)
     tendon = np.minimum(achilles, tendons)
 
-    core = coarse(np.minimum(bones.any, tendon), 2 * step)
+    core = coarse(np.minimum(bones.any, tendon - THIN_MM), 2 * step)
     core = np.minimum(core, tube(coarse(p, 2 * step), np.array(KAGER[0], float), np.array(KAGER[1])))
     fascia_c = envelope.fascia_round(core, muscles, mm, BRIDGE_MM, CUT)
     heel = coarse(posture.heel(p), 2 * step)
     down = fade(-gradient(fascia_c, 2 * step * mm)[2], 0.2, 0.9)
     pad = s["heel_pad"] * fade(-heel[2], 28, 44) * down * (0.45 + 0.55 * fade(-heel[1], -35, 5))
-    fat = s["fat"] * (1 + 0.22 * coarse(noise[1], 2)) + 1.5 + pad
+    fat = s["fat"] * (1 + 0.22 * coarse(noise[1], 2)) + 1.5 + ndimage.gaussian_filter(pad, 6.0 / (2 * step * mm))
     skin, fascia = upsample(fascia_c - fat, shape), upsample(fascia_c, shape)
     muscles = muscles.on(shape)
     # whatever the smoothing did, skin and some fat cover every bone, tendon and muscle
@@ -129,9 +141,10 @@ def wrap(
     return tissues
 
 
-def achilles_path(posture: Posture) -> np.ndarray:
+def achilles_path(posture: Posture, s: Mapping[str, float]) -> np.ndarray:
     """(N, 3) points of the tendon's middle line in the frame of the leg, from above the volume down into the heel."""
     x, y, z = TUBEROSITY
+    y -= 2 * s["heel"]  # as far as the bone reaches back
     above: Path = (("leg", 0.0, -35.0, 130.0), ("leg", 0.0, -34.0, 85.0), ("leg", -1.0, -36.0, 45.0))
     below: Path = (("heel", x + 1.5, y - 2.0, z + 15.0), ("heel", x, y - 2.2, z + 2.0), ("heel", x, y - 1.0, z - 6.0))
     points = posture.in_leg((*above, *below))[::-1]
@@ -139,29 +152,29 @@ def achilles_path(posture: Posture) -> np.ndarray:
     return np.column_stack([PchipInterpolator(points[:, 2], points[:, i])(heights) for i in range(3)])[::-1]
 
 
-def achilles_tendon(p: np.ndarray, posture: Posture, s: Mapping[str, float]) -> Field:
-    """Distance-like field (X, Y, Z), mm: a band that widens into the muscle above and towards the heel below."""
-    path = achilles_path(posture)
+def achilles_tendon(p: np.ndarray, posture: Posture, s: Mapping[str, float], mm: float) -> Field:
+    """Distance (X, Y, Z), mm: a band that widens into the muscle above and towards the heel below."""
+    path = achilles_path(posture, s)
     from_heel = path[:, 2] - path[-1, 2]
     half = s["achilles_width"] * (1 + 0.35 * np.exp(-from_heel / 9) + 0.5 * fade(from_heel, 70, 120))
     flat = s["achilles_width"] / s["achilles_thickness"]
-    return tube(p, path, half, (1.0, flat, 1.0)) / flat
+    out = np.full(p.shape[1:], 30.0, np.float32)
+    box = box_round(p, path, 20.0)
+    if box is not None:
+        out[box] = true_distance(tube(p[:, box[0], box[1], box[2]], path, half, (1.0, flat, 1.0)), mm)[0]
+    return out
 
 
-def _tendons(p: np.ndarray, posture: Posture, rng: np.random.Generator, mm: float) -> Field:
+def _tendons(p: np.ndarray, posture: Posture, rng: np.random.Generator) -> Field:
     """Distance (X, Y, Z), mm, to the nearest of the long tendons; each is computed in a box of its own."""
     out = np.full(p.shape[1:], 30.0, np.float32)
     for path, radius in TENDONS.values():
         points = _rounded(posture.in_leg(path)) + rng.normal(0, 0.5, 3)
         size = radius * rng.normal(1, 0.08)
-        near = np.all(
-            [np.abs(p[i] - np.clip(p[i], points[:, i].min() - 9, points[:, i].max() + 9)) == 0 for i in range(3)],
-            axis=0,
-        )
-        where = ndimage.find_objects(near.astype(np.uint8))
-        if where:
-            box = where[0]
-            np.minimum(out[box], tube(p[:, box[0], box[1], box[2]], points, np.full(len(points), size)), out=out[box])
+        box = box_round(p, points, 9.0)
+        if box is not None:
+            near = tube(p[:, box[0], box[1], box[2]], points, np.full(len(points), size))
+            np.minimum(out[box], near, out=out[box])
     return out
 
 
@@ -176,4 +189,4 @@ def _plantar_fascia(p: np.ndarray, posture: Posture) -> Field:
     path = posture.in_leg(
         (("heel", -5, -24, -47.5), ("heel", -3, 10, -46.5), ("heel", 0, 60, -43), ("heel", 3, 130, -44))
     )
-    return tube(p, path, np.array([6.0, 7.0, 10.0, 12.0]), (1.0, 1.0, 4.5)) / 4.5
+    return tube_in_box(p, path, np.array([6.0, 7.0, 10.0, 12.0]), (1.0, 1.0, 4.5)) / 4.5

@@ -10,7 +10,7 @@ from scipy import ndimage
 from orthodx.joints import ANKLE, View
 from orthodx.synth.ankle import SYNTHETIC
 from orthodx.synth.ankle.injuries import PAINTERS
-from orthodx.synth.ankle.lesions import LEAST_ML, VALUES, AchillesTear, OsteochondralLesion, Tendinosis
+from orthodx.synth.ankle.lesions import LEAST_ML, VALUES, AchillesTear, OsteochondralLesion, SoftOedema, Tendinosis
 from orthodx.synth.ankle.tissues import TISSUES
 from orthodx.synth.deformation import NO_DEFORMATION
 from orthodx.synth.lesion_bone import BoneBruise, Osteophyte
@@ -193,6 +193,18 @@ def test_bruises_spurs_and_fluid_are_signs_without_a_label(ankle):
         before, after = (STRUCTURE_OF[a.tissues] == value for a in (ankle, spurred))
         assert (after & ~before).any(), site
         assert ndimage.label(after, np.ones((3, 3, 3)))[1] == 1, site
+        assert not positive(labels_of(mask, ankle.spacing_mm))
+
+
+def test_oedema_of_the_fat_is_no_tear(ankle):
+    from orthodx.synth.ankle.lesion_fluid import OEDEMA
+
+    for site in OEDEMA:
+        wet, mask = paint(ankle, [SoftOedema(site=site, size=1.0, density=0.6, seed=1)])
+        changed = wet.tissues != ankle.tissues
+        assert changed.sum() * ankle.spacing_mm**3 > 300, site
+        assert (ankle.tissues[changed] == TISSUES["fat"]).all()
+        assert (mask[changed] == VALUES["soft_oedema"]).all()
         assert not positive(labels_of(mask, ankle.spacing_mm))
 
 
