@@ -57,7 +57,9 @@ def _place(image: Any, name: str) -> tuple[np.ndarray, tuple[int, int]]:
     header = image.header
     if not hasattr(header, "get_qform"):
         raise StudyError(f"{name}: not NIfTI but {type(image).__name__}", hint="convert it to .nii.gz")
-    header.quaternion_threshold = ROUNDED
+    quaternion = np.array([header[f"quatern_{axis}"] for axis in "bcd"], float)
+    if quaternion @ quaternion > 1:  # only then: below, what is left of one is a turn of up to a third of a degree
+        header.quaternion_threshold = ROUNDED
     qcode, scode = int(header["qform_code"]), int(header["sform_code"])
     if qcode == 0 and scode == 0:
         raise StudyError(

@@ -47,6 +47,16 @@ def test_a_quaternion_that_rounding_made_longer_than_one_is_read(tmp_path):
     np.testing.assert_allclose(read_volume(path).affine, turned, atol=1e-6)
 
 
+@pytest.mark.parametrize("degrees", [179.9, 179.68, 179.0])
+def test_a_turn_of_almost_half_a_circle_is_no_disagreement(degrees, tmp_path):
+    turn, axis = np.radians(degrees), np.array([1, 2, 2]) / 3
+    cross = np.cross(np.eye(3), axis)
+    turned = np.eye(4)
+    turned[:3, :3] = np.eye(3) + np.sin(turn) * cross + (1 - np.cos(turn)) * cross @ cross
+    data = np.arange(300 * 300, dtype=np.float32).reshape(300, 300, 1).repeat(9, 2)
+    np.testing.assert_allclose(read_volume(save(tmp_path, image(data, turned))).affine, turned, atol=1e-6)
+
+
 def test_a_fourth_axis_of_one_is_dropped(tmp_path):
     assert read_volume(save(tmp_path, image(np.ones((9, 9, 9, 1), np.float32)))).shape == (9, 9, 9)
 
