@@ -90,7 +90,7 @@ class SyntheticSource:
         if view in made.turns:
             params = replace(params, plane=params.plane.turned(self._turn(view, tissues, shape)))
         if aim is not None:
-            params = replace(params, plane=plane.moved_to(shape.inverse(aim[1])))
+            params = replace(params, plane=params.plane.moved_to(shape.inverse(aim[1])))
         image, truth = render(volume, affine, params, shape, made.tissues)
         if self.truth != "structures" and isinstance(self.anatomies, AnatomyBank):
             mask = torch.from_numpy(np.array(self.anatomies.lesions(which))).to(self.device)

@@ -1,5 +1,8 @@
 """Crops taken on purpose show the lesion, or the place where it could be, also in mirrored and bent knees."""
 
+import sys
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,11 +10,15 @@ import torch
 from orthodx.errors import UsageError
 from orthodx.grid.spec import GridSpec
 from orthodx.joints import View
+from orthodx.synth import grammar
 from orthodx.synth.anatomy_bank import AnatomyBank
 from orthodx.synth.deformation import random_deformation
 from orthodx.synth.focus import Focus
+from orthodx.synth.knee import SYNTHETIC
 from orthodx.synth.knee.lesions import VALUES
 from orthodx.synth.source import SyntheticSource
+
+source_module = sys.modules[SyntheticSource.__module__]
 
 
 @pytest.fixture(scope="module")
@@ -65,3 +72,18 @@ def test_the_other_samples_are_those_drawn_without_focus(bank):
 def test_what_cannot_be_balanced_is_refused(bank, share, labels, word):
     with pytest.raises(UsageError, match=word):
         Focus(bank, share, labels)
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_crops_taken_on_purpose_lie_in_the_turned_planes_of_their_joint(bank, monkeypatch, side):
+    turned = replace(SYNTHETIC, turns={View.CORONAL: 40.0}, side_of=lambda tissues: side)
+    monkeypatch.setitem(grammar.REGISTERED, "knee", turned)
+    planes = []
+    render = source_module.render
+    monkeypatch.setattr(source_module, "render", lambda *given: planes.append(given[2].plane) or render(*given))
+    for focus in (None, Focus(bank, 1.0, ("MM",))):
+        _ = SyntheticSource(bank, GridSpec(), (4, 32, 32), seed=2, focus=focus)[1, View.CORONAL]
+    anywhere, aimed = (plane.affine[:3, :3] for plane in planes)
+    np.testing.assert_allclose(anywhere, aimed)
+    off = np.rad2deg(np.arctan2(*np.abs(aimed[:2, 0])))
+    assert 25 < off < 55
