@@ -1,10 +1,15 @@
-"""How the ankle is scanned at each synthetic center: smaller fields of view and finer pixels than a knee's."""
+"""How the ankle is scanned at each synthetic center: smaller fields of view and finer pixels than a knee's.
+
+Planes follow the mortise: coronal slices lie along the line through both malleoli, sagittal ones across it.
+"""
 
 from __future__ import annotations
 
 from orthodx.joints import View
 from orthodx.synth.protocols import Setting, center_protocols
 
+MORTISE_DEG = -12.0  # the lateral malleolus of a right ankle lies so far behind the medial one
+TURNS = dict.fromkeys(View, MORTISE_DEG)
 FIELD_MM = 150
 REACH_MM = {View.SAGITTAL: 76.0, View.CORONAL: 92.0, View.AXIAL: 100.0}
 # center -> pixel and slice, mm; settings of the sagittal, coronal and axial series

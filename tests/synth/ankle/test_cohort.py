@@ -57,6 +57,17 @@ def test_the_manifest_says_ankle_and_three_views(made):
         assert 140 < field_mm < 160
 
 
+def test_planes_follow_the_mortise(made):
+    rows, _ = read_manifest(made / "cohort/manifest.csv")
+    for row in rows:
+        affine = nib.load(made / "cohort" / row["path"]).affine
+        normal = affine[:3, 2] / np.linalg.norm(affine[:3, 2])
+        across = {"sagittal": normal, "coronal": np.array([normal[1], -normal[0], 0]), "axial": None}[row["view"]]
+        if across is not None:  # outwards is backwards, by 12 degrees and everyday obliquity
+            outward = 1 if row["laterality"] == "right" else -1
+            assert -28 < np.rad2deg(np.arctan(across[1] / across[0] * outward)) < 4
+
+
 def test_its_dicom_is_found_as_three_views_a_study(made):
     found = find_series([made / "cohort/dicom"])
     assert not found.refused
