@@ -33,5 +33,5 @@ def truth_of(study: Path, series: Series) -> Path | None:
 
 @lru_cache(maxsize=32)
 def _listed(folder: Path, changed: int) -> dict[str, Path]:
-    files = (p for p in sorted(folder.iterdir()) if is_nifti(p) and not p.name.startswith("."))
+    files = (p for p in sorted(folder.iterdir()) if is_nifti(p) and not p.name.startswith(".") and p.is_file())
     return {file_name(stem_of(path)): path for path in files}

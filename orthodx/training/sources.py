@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from torch import Tensor
 
-from orthodx.errors import NoInputError, UsageError
+from orthodx.errors import NoInputError, StudyError, UsageError
 from orthodx.grid.spec import GridSpec
 from orthodx.joints import JOINTS, Joint, View, joint_beside
 from orthodx.requests import GroupBy
@@ -190,8 +191,9 @@ def joint_of_data(studies: Sequence[Path]) -> Joint | None:
         elif beside is not None:
             found[beside.name] = beside
         elif table.is_file():
-            named = {str(row.get("joint", "")).casefold() for row in read_manifest(table)[0]}
-            found |= {name: JOINTS[name] for name in named & JOINTS.keys()}
+            with contextlib.suppress(StudyError):  # what is wrong with it is said when its studies are looked for
+                named = {str(row.get("joint", "")).casefold() for row in read_manifest(table)[0]}
+                found |= {name: JOINTS[name] for name in named & JOINTS.keys()}
     if len(found) > 1:
         raise UsageError(f"the studies show {' and '.join(sorted(found))}", hint="give one joint's, or say --joint")
     return next(iter(found.values()), None)

@@ -8,8 +8,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from orthodx.studies.convert import convert
 from orthodx.studies.discover import find_series
 from orthodx.studies.walking import Walk
+from orthodx.synth.dicom_writer import write_dicom_series
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="pipes and links")
 
@@ -143,3 +145,23 @@ def test_many_unreadable_files_of_a_folder_are_one_line(tmp_path, shut):
     assert whys([bad[:2] for bad in found.refused], tmp_path) == {
         ".": "8 files cannot be read, such as 1.dcm.nii.gz; check their permissions"
     }
+
+
+def test_convert_tells_what_it_passed_over_and_names_no_path_in_its_tables(tmp_path, shut):
+    affine = np.array([[0, 0, 4.0, 0], [-2, 0, 0, 0], [0, -2, 0, 0], [0, 0, 0, 1]])
+    row = dict(
+        patient_id="P", study_id="S", series_id="R", center="site", vendor="GE", laterality="left", view="sagittal",
+        sequence="pd", field_strength=1.5, tr=3000.0, te=30.0, fat_suppressed=True,
+    )  # fmt: skip
+    data = np.random.default_rng(0).integers(0, 400, (32, 32, 4)).astype(np.int16)
+    write_dicom_series(tmp_path / "in/Doe_Jane/a", data, affine, row, 1)
+    (tmp_path / "in/Doe_Jane/shut").mkdir()
+    os.mkfifo(tmp_path / "in/Doe_Jane/a/IM_pipe")
+    shut("shut")
+    told = []
+    convert([tmp_path / "in"], tmp_path / "out", key=tmp_path / "key", workers=0, tell=lambda *one: told.append(one[0]))
+    assert sorted(o.status for o in told) == ["converted", "refused", "skipped"]
+    table = (tmp_path / "out/series.csv").read_text()
+    assert "a named pipe, not read" in table
+    assert "Permission denied" in table
+    assert "Doe" not in table
