@@ -78,6 +78,8 @@ def write_table(path: Path, rows: Sequence[dict[str, Any]], columns: Sequence[st
 
 
 def _text(path: Path) -> str:
+    if path.exists() and not path.is_file() and path.parent != Path("/dev/fd"):  # a named pipe would be waited for
+        raise StudyError(f"{path}: cannot be read (it is no file)", hint="give a CSV")
     try:
         raw = path.read_bytes()
     except OSError as error:
