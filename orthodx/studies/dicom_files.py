@@ -20,6 +20,7 @@ from typing import BinaryIO, cast
 MAX_MEMBER_BYTES = 2 << 30
 MAX_RATIO = 1000  # deflate reaches 1032 on zeros; real images stay far below
 MAX_WHOLE_RATIO, WHOLE_BYTES = 100, 1 << 30  # an archive that unpacks to more than both is refused
+_HEADER_BYTES = 256 << 20  # of a member; the largest enhanced objects have some 50 MiB
 _IN_MEMORY, _AT_ONCE = 64 << 20, 1 << 20  # a larger member is unpacked to a nameless file; a larger header streamed
 
 
@@ -57,7 +58,7 @@ class DicomFile:
         """The bytes, to read the beginning of: a large member of a zip is streamed, its checksum not compared."""
         if not self.member or _archive(self.path).getinfo(self.member).file_size <= _AT_ONCE:
             return self.open()
-        return cast(BinaryIO, io.BufferedReader(_archive(self.path).open(self.member), 1 << 16))  # type: ignore[arg-type]
+        return cast(BinaryIO, _Beginning(_archive(self.path).open(self.member), 1 << 16))  # type: ignore[arg-type]
 
     def stamp(self) -> tuple[str, int, int]:
         """Name, size and time of change: enough to see that a file is still the same."""
@@ -66,6 +67,20 @@ class DicomFile:
             return f"{self.path.name}/{self.member}", info.file_size, info.CRC
         stat = self.path.stat()
         return self.path.name, stat.st_size, stat.st_mtime_ns
+
+
+class _Beginning(io.BufferedReader):
+    """A stream whose beginning is read: raises `OSError` once that is more than any header."""
+
+    left = _HEADER_BYTES
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """As of any stream."""
+        data = super().read(size)
+        self.left -= len(data)
+        if self.left < 0:
+            raise OSError("a header of impossible size")
+        return data
 
 
 def _archive(path: Path) -> zipfile.ZipFile:

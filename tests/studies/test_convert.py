@@ -22,6 +22,7 @@ import pytest
 from orthodx.errors import NoInputError, UsageError
 from orthodx.studies.convert import compact, convert
 from orthodx.studies.dicom_files import candidates
+from orthodx.studies.grouping import sort_files
 from orthodx.studies.identity import load_key
 from orthodx.studies.metadata import center, describe, fat_suppressed
 from orthodx.studies.sidecar import sidecar
@@ -346,6 +347,25 @@ def test_a_large_member_is_unpacked_in_bounded_memory_and_whole(tmp_path, monkey
         tracemalloc.stop()
         assert stream.read() == whole
     assert peak < 6_000_000
+
+
+def test_a_header_that_never_ends_is_read_in_bounded_memory_and_named(tmp_path, monkeypatch):
+    path = sorted(put(tmp_path / "dcm").iterdir())[2]
+    ds = pydicom.dcmread(path)
+    block = ds.private_block(0x0029, "BIG", create=True)
+    for k in range(20):
+        block.add_new(k, "OB", np.random.default_rng(k).bytes(1_000_000))
+    ds.save_as(path)
+    with zipfile.ZipFile(tmp_path / "study.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for one in path.parent.iterdir():
+            archive.write(one, one.name)
+    monkeypatch.setattr("orthodx.studies.dicom_files._Beginning.left", 4_000_000)
+    tracemalloc.start()
+    found = sort_files(candidates([tmp_path / "study.zip"])[0])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 12_000_000
+    assert [file.name for out in found.left_out for file in out.files] == ["IM0003.dcm"]
 
 
 @pytest.mark.parametrize("kind", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
