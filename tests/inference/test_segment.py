@@ -17,6 +17,7 @@ from orthodx.inference.segment import segment
 from orthodx.joints import KNEE, Joint
 from orthodx.networks.device import pick_device
 from orthodx.studies.discover import find_series
+from orthodx.synth.dicom_writer import write_dicom_series
 
 
 def table(path):
@@ -62,6 +63,19 @@ def test_a_bad_case_is_reported_and_the_others_go_on(bundle, cohort, tmp_path):
     assert "all voxels equal" in status["flat"]["reason"]
     assert not (tmp_path / "out/flat.nii.gz").exists()
     assert not (tmp_path / "out/previews").exists()
+
+
+@pytest.mark.parametrize("gone", [0, None])
+def test_what_convert_warns_of_is_told_here_too(bundle, cohort, tmp_path, monkeypatch, gone):
+    monkeypatch.setenv("ORTHODX_KEY", str(tmp_path / "key"))
+    (row, *_) = table(cohort / "manifest.csv")
+    image = nib.load(cohort / row["path"])
+    row = {**row, "field_strength": 3.0, "fat_suppressed": False}
+    folder = write_dicom_series(tmp_path / "dcm", np.asarray(image.dataobj).astype(np.int16), image.affine, row, 7)
+    if gone is not None:
+        sorted(folder.iterdir())[gone].unlink()
+    (case,) = segment([folder], tmp_path / "out", model=bundle.path, device="cpu", preview=False)
+    assert ("InstanceNumber begins at 2: the first slices may be missing" in case.reason) == (gone is not None)
 
 
 def test_no_image_is_written_over(bundle, cohort, tmp_path):

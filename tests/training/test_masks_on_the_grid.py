@@ -1,5 +1,6 @@
 """Masks of studies lie on the model's grid exactly where their image lies."""
 
+import nibabel as nib
 import numpy as np
 import pytest
 import torch
@@ -58,3 +59,16 @@ def test_a_structure_lies_where_its_image_is_bright_whatever_the_pixels(tmp_path
     image, truth = sample(study(tmp_path, mask, View.SAGITTAL, pixel_mm, flips), View.SAGITTAL, (4, 96, 96))
     where = centres(truth == FEMUR)
     torch.testing.assert_close(where, centres((image + 1).double()), atol=0.15, rtol=0)
+
+
+@pytest.mark.parametrize("turn", [[[0, -1], [1, 1], [2, 1]], [[2, 1], [0, -1], [1, 1]]])
+def test_a_mask_whose_axes_run_another_way_lies_where_it_lay(tmp_path, turn):
+    mask = np.random.default_rng(0).random((6, 16, 24)) < 0.2
+    folder = study(tmp_path, mask, View.SAGITTAL, 1.0)
+    _, before = sample(folder, View.SAGITTAL, (6, 16, 24))
+    path = folder / "truth/knee.nii.gz"
+    nib.save(nib.load(path).as_reoriented(turn), path.with_name("turned.nii.gz"))
+    path.with_name("turned.nii.gz").replace(path)
+    _, after = sample(folder, View.SAGITTAL, (6, 16, 24))
+    assert (before == FEMUR).any()
+    assert torch.equal(before, after)
