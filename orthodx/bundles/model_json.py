@@ -63,6 +63,9 @@ class DiagnosisInfo:
             raise ValueError(f"a label fraction of {self.label_fraction} is impossible")
         if strangers := (self.temperatures.keys() | self.thresholds.keys()) - set(self.diagnoser.labels):
             raise ValueError(f"calibrates '{min(strangers)}', which is none of its labels")
+        for name, given in (("temperature", self.temperatures), ("threshold", self.thresholds)):
+            if missing := [label for label in self.diagnoser.labels if label not in given]:
+                raise ValueError(f"has no {name} of '{missing[0]}'")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +111,7 @@ def read_info(path: Path) -> BundleInfo:
     except BundleError:
         raise
     except OrthodxError as error:
-        raise BundleError(f"{path}: {error}", hint=error.hint) from error
+        raise BundleError(f"{path}: {str(error)[:300]}", hint=error.hint and error.hint[:300]) from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         reason = f"lacks {error}" if isinstance(error, KeyError) else str(error)[:200]
         raise BundleError(f"{path}: not a model description ({reason})", hint="get the bundle again") from error
@@ -166,7 +169,7 @@ def _diagnosis(raw: Mapping[str, Any] | None) -> DiagnosisInfo | None:
         for name in ("temperatures", "thresholds")
     }
     return DiagnosisInfo(
-        diagnoser=DiagnoserConfig(**own),
+        diagnoser=config_of(DiagnoserConfig, own),
         file=_value(raw["file"], str, "file"),
         encoders={View(k): _part(v, ENCODERS) for k, v in raw["encoders"].items()},
         region=config_of(RegionSpec, raw["region"]),

@@ -13,6 +13,7 @@ Code = tuple[str, str]  # SNOMED CT code value and meaning
 ANATOMY: Code = ("91723000", "Anatomical Structure")
 TISSUE: Code = ("85756007", "Tissue")
 NAME = re.compile(r"[^\W_][\w -]{0,63}")
+MOST_WORDS = 200
 COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 # columns that tables already have; no abnormality can be called so
 TAKEN = frozenset({"patient_id", "study_id", "series_id", "views", "view", "model", "joint", "status", "reason"})
@@ -193,7 +194,13 @@ def _abnormality(entry: Mapping[str, Any], place: int) -> Abnormality:
 
 
 def _code(raw: Any) -> Code:
-    value, meaning = map(str, raw)
+    value, meaning = raw
+    value = str(value) if type(value) is int else value
+    for text in (value, meaning):
+        if not isinstance(text, str) or not text.isprintable() or not 0 < len(text) <= MOST_WORDS:
+            raise UsageError(
+                f"'{str(text)[:40]}' is no part of a SNOMED CT code", hint="write code and meaning as text"
+            )
     return value, meaning
 
 
@@ -223,6 +230,10 @@ def _check_support(joint: str, s: Structure, structures: set[str]) -> None:
 def _check_abnormality(joint: str, a: Abnormality, structures: set[str]) -> None:
     if not isinstance(a.code, str) or not NAME.fullmatch(a.code) or a.code.casefold() in TAKEN:
         raise UsageError(f"{joint}: an abnormality cannot be called '{a.code}'", hint="use another code")
+    if not isinstance(a.meaning, str) or not a.meaning.isprintable() or len(a.meaning) > MOST_WORDS:
+        raise UsageError(
+            f"{joint}: the meaning of '{a.code}' is no line of text", hint=f"write up to {MOST_WORDS} signs"
+        )
     if a.harms is not None and a.harms not in structures:
         raise UsageError(
             f"{joint}: '{a.code}' harms '{a.harms}', which is no structure of it",

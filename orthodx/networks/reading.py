@@ -13,7 +13,7 @@ from torch import Tensor
 
 from orthodx.joints import View
 from orthodx.networks.encoders.encoder import ViewEncoder
-from orthodx.networks.heads.head import Head
+from orthodx.networks.heads.head import Head, refuse_misfit
 from orthodx.networks.layout import channels_last, coarse, image_channels_last
 from orthodx.networks.precision import autocast
 
@@ -52,7 +52,9 @@ class Reader:
     @torch.inference_mode()
     def blocks(self, view: View, image: Tensor, head: Head) -> Blocks:
         """The blocks that a head reads of images (B, 1, D, H, W) on the reader's device."""
-        return blocks_of(self._encoder(view), image, head.blocks, detail=head.detail)
+        encoder = self._encoder(view)
+        refuse_misfit(head, encoder)
+        return blocks_of(encoder, image, head.blocks, detail=head.detail)
 
     @torch.inference_mode()
     def __call__(self, view: View, image: Tensor, head: Head) -> Tensor:

@@ -1,14 +1,17 @@
 """`model.json` of both schemas is read; a number that cannot be is refused, wherever it stands."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from orthodx.bundles.bundle import SHIPPED, open_bundle, verify
 from orthodx.bundles.model_json import INFO, read_info, write_info
 from orthodx.errors import BundleError
-from orthodx.joints import KNEE
+from orthodx.joints import KNEE, View
+from orthodx.networks.reading import Reader
 
 SCHEMA_1 = Path(__file__).parent / "schema_1.json"  # the shipped knee-small's, before schema 2
 
@@ -101,14 +104,45 @@ def test_no_number_may_be_nan_endless_huge_or_text(tmp_path):
         (("joint", "structures", 0, "value"), 2),
         (("joint", "name"), ""),
         (("joint", "abnormalities", 0, "harms"), "elbow"),
+        (("joint", "abnormalities", 0, "meaning"), 1.5),
+        (("joint", "abnormalities", 0, "meaning"), "\x1b[31mred"),
+        (("joint", "abnormalities", 0, "meaning"), "x" * 300),
+        (("joint", "structures", 0, "snomed", "kind"), ["\ud800", "Femur"]),
+        (("joint", "structures", 0, "snomed", "kind"), [None, "Femur"]),
+        (("joint", "structures", 0, "name"), "x" * 5000),
+        (("diagnosis", "diagnoser", "stacking"), []),
+        (("diagnosis", "diagnoser", "fusion"), ["gating"]),
+        (("diagnosis", "temperatures"), {}),
+        (("diagnosis", "thresholds"), {"ACL": 0.5}),
         (("schema",), 3),
         (("sha256",), None),
     ],
 )
 def test_what_cannot_be_is_refused_when_it_is_read(tmp_path, path, value):
     raw = json.loads((SHIPPED / "knee-small" / INFO).read_text())
-    with pytest.raises(BundleError, match=str(tmp_path)):
+    with pytest.raises(BundleError, match=str(tmp_path)) as caught:
         verify_all(write(tmp_path, raw, path, value))
+    assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize("stride", [0, -1, 300, 3])
+@pytest.mark.parametrize("what", ["segment", "diagnose"])
+def test_a_head_that_does_not_fit_its_encoder_is_refused(bundle, diagnosis, tmp_path, what, stride):
+    made = bundle if what == "segment" else diagnosis
+    shutil.copytree(made.path, tmp_path / "b")
+    raw = json.loads((tmp_path / "b" / INFO).read_text())
+    path = ("heads", "segment", "config", "stride", 0)
+    if what == "diagnose":
+        path = ("diagnosis", "diagnoser", "head_config", "block_strides", 1, 0)
+    where = write(tmp_path / "b", raw, path, stride)
+    with pytest.raises(BundleError, match=r"impossible|stride and channels|does not match|is \(.*, not \("):
+        read_with(where.parent, what)
+
+
+def read_with(folder, what):
+    damaged, image = open_bundle(folder), torch.zeros(1, 1, 8, 32, 32)
+    head = damaged.head(what) if what == "segment" else damaged.diagnoser().head(View.SAGITTAL)
+    Reader(lambda view: damaged.encoder(view, what), torch.device("cpu")).blocks(View.SAGITTAL, image, head)
 
 
 def verify_all(path):

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from orthodx.errors import UsageError
+from orthodx.errors import BundleError, UsageError
 from orthodx.joints import Joint
 from orthodx.networks.encoders.encoder import ViewEncoder
 from orthodx.networks.registry import Registry
@@ -75,6 +75,22 @@ class Head(nn.Module, ABC):
     @abstractmethod
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
         """Scalar loss of this task."""
+
+
+def refuse_misfit(head: Head, encoder: ViewEncoder) -> None:
+    """Raise `BundleError` where a head is not sized for the encoder's blocks: its description was changed."""
+    config: Any = getattr(head, "config", None)
+    strides = getattr(config, "block_strides", None) or [getattr(config, "stride", None)]
+    channels = getattr(config, "block_channels", None)
+    channels = channels if isinstance(channels, tuple) else [channels]
+    for block, stride, width in zip(head.blocks, strides, channels, strict=False):
+        there = (encoder.block_strides.get(block), encoder.block_channels.get(block))
+        said = (there[0] if stride is None else tuple(stride), there[1] if width is None else width)
+        if None not in there and said != there:
+            raise BundleError(
+                f"the head reads block '{block}' with stride and channels {said}, its encoder gives {there}",
+                hint="get the bundle again",
+            )
 
 
 def head_config(name: str, encoder: ViewEncoder, wanted: Wanted) -> Any:
