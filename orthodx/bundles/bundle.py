@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from orthodx.bundles.model_json import INFO, BundleInfo, DiagnosisInfo, Part, read_info, write_info
@@ -18,6 +18,7 @@ from orthodx.errors import BundleError
 from orthodx.joints import View
 from orthodx.networks import ENCODERS, HEADS, Head, ViewEncoder
 from orthodx.networks.diagnosis.diagnoser import Diagnoser
+from orthodx.networks.weights import load_file
 from orthodx.studies.run_record import sha256
 from orthodx.studies.writing import atomic
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from orthodx.bundles.bundle import Bundle, BundleInfo, Part, fill, save_bundle
 from orthodx.errors import BundleError, UsageError
 from orthodx.grid.spec import GridSpec
 from orthodx.joints import DEFAULT_JOINT, Joint, View
 from orthodx.networks import ENCODERS
+from orthodx.networks.weights import load_file
 from orthodx.studies.run_record import sha256
 
 RECORD = "run.json"

@@ -67,4 +67,6 @@ def _make_key(path: Path) -> None:
 
 def pseudonym(value: str, length: int = 12, key: Path | None = None) -> str:
     """Hexadecimal keyed hash of an identifying value. key: the key file, this user's own unless given."""
-    return hmac.new(load_key(key or key_path()), value.encode(), hashlib.sha256).hexdigest()[:length]
+    return hmac.new(load_key(key or key_path()), value.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()[
+        :length
+    ]

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file
 from torch import Tensor
 
 from orthodx.bundles.bundle import Bundle, BundleInfo, DiagnosisInfo, Part, open_bundle, save_bundle
@@ -17,6 +16,7 @@ from orthodx.grid.spec import GridSpec
 from orthodx.joints import Joint, View
 from orthodx.networks import ENCODERS, Wanted
 from orthodx.networks.heads.head import head_config
+from orthodx.networks.weights import load_file
 from orthodx.studies.run_record import versions
 from orthodx.training.diagnosis.fit import DiagnosisConfig, Fitted
 from orthodx.training.masks.fit import MasksConfig, heads_of

@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from orthodx.bundles.bundle import fill
 from orthodx.errors import BundleError, UsageError
 from orthodx.joints import View
 from orthodx.networks.heads.head import Head
+from orthodx.networks.weights import load_file, safe_open
 from orthodx.studies.writing import atomic
 from orthodx.training.ema import Ema
 
@@ -136,7 +137,7 @@ def load(
     Raises `BundleError` for an unreadable file or one written under another configuration.
     """
     try:
-        with safe_open(path, "pt") as file:
+        with safe_open(path) as file:
             meta = file.metadata()
             tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:

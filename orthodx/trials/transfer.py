@@ -10,14 +10,13 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file
-
 from orthodx.bundles.bundle import Bundle, open_bundle, save_bundle
 from orthodx.errors import UsageError
 from orthodx.evaluation.evaluate import Evaluation, evaluate
 from orthodx.inference.diagnose import PREDICTIONS, diagnose
 from orthodx.inference.segment import segment
 from orthodx.joints import Joint, open_joint
+from orthodx.networks.weights import load_file
 from orthodx.requests import Task, TransferRequest, takes
 from orthodx.studies.receipts import DONE, Receipts
 from orthodx.studies.run_record import write_run

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from orthodx.networks.encoders.encoder import ViewEncoder
 from orthodx.networks.heads.pooled import DiagnoseHead
 from orthodx.networks.reading import ask, blocks_of
+from orthodx.networks.weights import load_file
 from orthodx.studies.writing import atomic
 from orthodx.training.diagnosis.study_cases import SeriesRegion
 
