@@ -14,6 +14,14 @@ class OrthodxError(Exception):
         return f"{self}; {self.hint}" if self.hint else str(self)
 
 
+def lacks_memory(error: BaseException) -> bool:
+    """Whether memory could not be had: Python's own error, or torch's of any device."""
+    signs = ("allocate memory", "out of memory", "is killed by signal: Killed")  # the last of a worker of torch's
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs)
+    )
+
+
 class UsageError(OrthodxError):
     """Options that contradict each other or name what does not exist (exit code 2)."""
 

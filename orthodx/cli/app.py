@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import io
+import logging
 import sys
 from typing import Annotated
 
 import typer
 
-from orthodx.cli import convert, diagnose, evaluate, finetune, models, pretrain, segment, synth, transfer
+from orthodx.cli import convert, diagnose, evaluate, exits, finetune, models, pretrain, segment, synth, transfer
+from orthodx.cli.streams import patient, require_heard
+from orthodx.studies.stopping import stop_on_signals
 
 app = typer.Typer(
     name="orthodx",
@@ -49,8 +51,12 @@ app.add_typer(models.app, name="models")
 
 
 def main() -> None:
-    """Entry point of the `orthodx` command; what a terminal's code page has no sign for is shown as an escape."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-    app()
+    """Entry point of the `orthodx` command."""
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # of its cache folder, where there is no home
+    stop_on_signals()
+    sys.stdout, sys.stderr = patient(sys.stdout), patient(sys.stderr)
+    with exits.handled(debug=False):
+        try:
+            app()
+        finally:
+            require_heard(sys.stdout)

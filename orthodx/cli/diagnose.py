@@ -9,7 +9,20 @@ import typer
 
 from orthodx.cli import exits
 from orthodx.cli.command import Given, command
-from orthodx.cli.options import DEVICE, GROUP_BY, JOINT, MODEL, ONLY, RESUME, STUDIES, VIEW, WORKERS, out, print_json
+from orthodx.cli.options import (
+    DEVICE,
+    GROUP_BY,
+    JOINT,
+    KEEP_PATHS,
+    MODEL,
+    ONLY,
+    RESUME,
+    STUDIES,
+    VIEW,
+    WORKERS,
+    out,
+    print_json,
+)
 from orthodx.requests import DiagnoseRequest
 
 if TYPE_CHECKING:
@@ -28,6 +41,7 @@ WORDS = {
     "device": DEVICE,
     "workers": WORKERS,
     "resume": RESUME,
+    "keep_paths": KEEP_PATHS,
 }
 
 
@@ -55,6 +69,8 @@ def run(given: Given) -> None:
     if given.request.explain:
         voice.say(f"explained -> {given.request.explain}")
     if given.json:
-        print_json({"out": str(table), "cases": [case.__dict__ for case in cases]})
+        print_json(
+            {"out": str(table), "cases": [case.row(given.request.keep_paths, given.request.studies) for case in cases]}
+        )
     if failed:
         raise SystemExit(exits.SOME_FAILED)

@@ -10,7 +10,7 @@ import typer
 
 from orthodx.cli import exits
 from orthodx.cli.command import Given, command
-from orthodx.cli.options import A_JOINT, RESUME, SEED, WORKERS, Voice, comma_separated, out, print_json
+from orthodx.cli.options import A_JOINT, KEEP_PATHS, RESUME, SEED, WORKERS, Voice, comma_separated, out, print_json
 from orthodx.requests import EvaluateRequest
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ WORDS = {
     "workers": WORKERS,
     "seed": SEED,
     "resume": RESUME,
+    "keep_paths": KEEP_PATHS,
 }
 
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 import traceback
 from collections.abc import Iterator
 
-from orthodx.errors import NoInputError, OrthodxError, StudyError
+from orthodx.errors import NoInputError, OrthodxError, StudyError, lacks_memory
 from orthodx.studies.readable import readable
+from orthodx.studies.stopping import Stopped
 
-OK, BUG, USAGE, NO_INPUT, SOME_FAILED = 0, 1, 2, 3, 8
-PIPE_CLOSED = 141  # 128 + SIGPIPE, as shells know it
+OK, BUG, USAGE, NO_INPUT, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 8, 130
 
 
 def say_error(message: str, hint: str | None = None) -> None:
@@ -31,12 +30,9 @@ def handled(debug: bool) -> Iterator[None]:
             traceback.print_exc()
         say_error(str(error), error.hint)
         raise SystemExit(NO_INPUT if isinstance(error, (NoInputError, StudyError)) else USAGE) from None
-    except KeyboardInterrupt:
-        say_error("stopped", "run again with --resume")
-        raise SystemExit(130) from None
-    except BrokenPipeError:  # `orthodx ... | head`: whoever read has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to fail at exit
-        raise SystemExit(PIPE_CLOSED) from None
+    except (Stopped, KeyboardInterrupt) as error:
+        say_error("stopped", "go on with --resume")
+        raise SystemExit(error.code if isinstance(error, Stopped) else INTERRUPTED) from None
     except (PermissionError, FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
         if debug:
             traceback.print_exc()
@@ -46,12 +42,15 @@ def handled(debug: bool) -> Iterator[None]:
         if debug:
             traceback.print_exc()
         say_error(
-            f"{error.filename or 'output'}: {error.strerror}",
+            f"{error.filename or 'output'}: {error.strerror or error}",
             "check disk space and permissions, then --resume",
         )
         raise SystemExit(USAGE) from None
     except Exception as error:
         if debug:
             traceback.print_exc()
+        if lacks_memory(error):
+            say_error("out of memory", "use a smaller --batch or --crop, fewer --workers, or a larger machine")
+            raise SystemExit(USAGE) from None
         say_error(f"a bug in orthodx: {type(error).__name__}: {error}", "run again with --debug and report it")
         raise SystemExit(BUG) from None

@@ -7,6 +7,7 @@ from typing import Any
 
 import typer
 
+from orthodx.cli import exits
 from orthodx.cli.command import Given, command
 from orthodx.cli.options import (
     A_JOINT,
@@ -14,6 +15,7 @@ from orthodx.cli.options import (
     DEVICE,
     ENCODER,
     GROUP_BY,
+    KEEP_PATHS,
     LEARNING_RATE,
     ONLY,
     PIXEL_MM,
@@ -58,6 +60,7 @@ WORDS = {
     "workers": WORKERS,
     "seed": SEED,
     "resume": RESUME,
+    "keep_paths": KEEP_PATHS,
     "steps": typer.Option(min=1, help="Optimiser steps.", **MASKS),
     "stop_at": typer.Option(min=1, help="End this part of the run after so many steps; --resume goes on.", **MASKS),
     "crop": typer.Option(help="Slices, rows and columns of a sample.", **MASKS),
@@ -87,8 +90,17 @@ def run(given: Given) -> None:
     from orthodx.training.distributed import is_chief
     from orthodx.training.finetune import finetune
 
-    bundle = finetune(given.request, say=given.voice.say, command=sys.argv)
+    left = 0
+
+    def refused(line: str) -> None:
+        nonlocal left
+        left += 1
+        exits.say_error(f"left out: {line}")
+
+    bundle = finetune(given.request, say=given.voice.say, refused=refused, command=sys.argv)
     if is_chief():
         given.voice.say(f"-> {bundle.path}  (use it with --model {bundle.path})")
         if given.json:
             print_json({"model": str(bundle.path), "metrics": str(given.request.out / "metrics.csv")})
+    if left:
+        raise SystemExit(exits.SOME_FAILED)

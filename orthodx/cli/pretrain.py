@@ -6,11 +6,13 @@ import sys
 
 import typer
 
+from orthodx.cli import exits
 from orthodx.cli.command import Given, command
 from orthodx.cli.options import (
     BANK_SHARE,
     DEVICE,
     ENCODER,
+    KEEP_PATHS,
     LEARNING_RATE,
     PIXEL_MM,
     PRESET,
@@ -48,6 +50,7 @@ WORDS = {
     "workers": WORKERS,
     "seed": SEED,
     "resume": RESUME,
+    "keep_paths": KEEP_PATHS,
 }
 
 
@@ -57,8 +60,17 @@ def run(given: Given) -> None:
     from orthodx.training.distributed import is_chief
     from orthodx.training.pretrain import pretrain
 
-    weights = pretrain(given.request, say=given.voice.say, command=sys.argv)
+    left = 0
+
+    def refused(line: str) -> None:
+        nonlocal left
+        left += 1
+        exits.say_error(f"left out: {line}")
+
+    weights = pretrain(given.request, say=given.voice.say, refused=refused, command=sys.argv)
     if is_chief():
         given.voice.say(f"-> {weights}")
         if given.json:
             print_json({"weights": str(weights), "metrics": str(given.request.out / "metrics.csv")})
+    if left:
+        raise SystemExit(exits.SOME_FAILED)

@@ -13,6 +13,7 @@ from orthodx.cli.options import (
     DEVICE,
     GROUP_BY,
     JOINT,
+    KEEP_PATHS,
     MODEL,
     ONLY,
     RESUME,
@@ -43,6 +44,7 @@ WORDS = {
     "device": DEVICE,
     "workers": WORKERS,
     "resume": RESUME,
+    "keep_paths": KEEP_PATHS,
 }
 
 
@@ -66,6 +68,8 @@ def run(given: Given) -> None:
     failed = sum(case.status == "failed" for case in cases)
     voice.say(f"{len(cases) - failed} of {len(cases)} series segmented -> {target}")
     if given.json:
-        print_json({"out": str(target), "cases": [case.__dict__ for case in cases]})
+        print_json(
+            {"out": str(target), "cases": [case.row(given.request.keep_paths, given.request.studies) for case in cases]}
+        )
     if failed:
         raise SystemExit(exits.SOME_FAILED)

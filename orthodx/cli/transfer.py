@@ -12,6 +12,7 @@ from orthodx.cli.command import Given, command
 from orthodx.cli.options import (
     A_JOINT,
     DEVICE,
+    KEEP_PATHS,
     LEARNING_RATE,
     RESUME,
     SEED,
@@ -56,6 +57,7 @@ WORDS = {
     "workers": WORKERS,
     "seed": SEED,
     "resume": RESUME,
+    "keep_paths": KEEP_PATHS,
     "test": typer.Option(metavar="STUDY", help="Other studies that test (repeatable).", **TEST),
     "hold_out_center": typer.Option(help="The studies of this center test (repeatable).", **TEST),
     "test_share": typer.Option(

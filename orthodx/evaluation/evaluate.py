@@ -26,6 +26,7 @@ from orthodx.evaluation.segmentation import score_segment_groups, score_segmenta
 from orthodx.evaluation.tables import read_diagnoses
 from orthodx.joints import Joint
 from orthodx.requests import EvaluateRequest, Settings, takes
+from orthodx.studies.claim import Owner, Place, claimed
 from orthodx.studies.receipts import DONE
 
 
@@ -49,7 +50,7 @@ class Evaluation:
     rows: list[Row]
     notices: Notices
     joint: Joint
-    started: datetime
+    started: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
     command: tuple[str, ...] = ()
     summary: dict[str, Any] = field(default_factory=dict)
 
@@ -73,7 +74,7 @@ def evaluate(
     >>> done.summary["counts"]["segmentation"]
     {'patients': 1, 'studies': 1, 'series': 3}
     """
-    from orthodx.evaluation.report import write_report
+    from orthodx.evaluation.report import WRITTEN, write_report
 
     started, notices = datetime.now(timezone.utc), Notices(tell)
     paths = ("predictions", "labels", "masks", "truth", "manifest", "ehr")
@@ -81,6 +82,15 @@ def evaluate(
     attributes = read_attributes(inputs, notices)
     joint = joint_of(request.joint, inputs, attributes.manifest, notices)
     opener = Opener(request, inputs, attributes, joint, notices, progress)
+    owner = Owner(by="orthodx evaluate", outputs=[request.out / name for name in WRITTEN])
+    with claimed(Place(request.out), owner):
+        done = replace(_scored(opener), started=started, command=tuple(command))
+        return write_report(done, request.out)
+
+
+def _scored(opener: Opener) -> Evaluation:
+    """Every number: runs opened, scored, grouped and compared."""
+    request, inputs, attributes, notices = opener.request, opener.inputs, opener.attributes, opener.notices
     ours = (inputs.diagnosis[0] if inputs.diagnosis else None, inputs.segmentation[0] if inputs.segmentation else None)
     compared = [compared_paths(path) for path in request.compare]
     runs = _distinct([opener(*ours), *filter(None, (opener.compared(*paths) for paths in compared))])
@@ -96,7 +106,7 @@ def evaluate(
         series_groups = groupings(request.by, m["study_id"].tolist(), m["series_id"].tolist(), *tables)
         rows += score_segmentation(m, request) + with_holm(score_segment_groups(m, series_groups, request))
     rows += _compared(runs, request, notices) + label_efficiency(runs, notices)
-    done = Evaluation(
+    return Evaluation(
         settings=request,
         inputs=inputs,
         run=run,
@@ -107,11 +117,8 @@ def evaluate(
         manifest=attributes.manifest,
         rows=rows,
         notices=notices,
-        joint=joint,
-        started=started,
-        command=tuple(command),
+        joint=opener.joint,
     )
-    return write_report(done, request.out)
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +163,8 @@ class Opener:
                 notices=notices,
                 progress=self.progress,
             )
-        return Run(read_facts(table or masks or request.folder, notices), read, scores)
+        facts = read_facts(table or masks or request.folder, notices, keep_paths=request.keep_paths or not ours)
+        return Run(facts, read, scores)
 
 
 def _compared(runs: Sequence[Run], settings: Settings, notices: Notices) -> list[Row]:

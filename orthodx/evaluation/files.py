@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from orthodx.evaluation.diagnosis import TASK as DIAGNOSIS
 from orthodx.evaluation.rows import COLUMNS, for_table, plain
 from orthodx.evaluation.segment_scores import METRICS
 from orthodx.evaluation.segmentation import TASK as SEGMENTATION
+from orthodx.studies.nameless import nameless_options
 from orthodx.studies.readable import readable, readable_values
 from orthodx.studies.run_record import sha256, versions, write_json
 from orthodx.studies.tables import write_table
@@ -36,15 +38,16 @@ def summary(e: Evaluation) -> dict[str, Any]:
     if m is not None:
         ids = {"patients": "patient_id", "studies": "study_id", "series": "series_id"}
         counts[SEGMENTATION] = {name: int(m[column].nunique()) for name, column in ids.items()}
-    files = {k: v for k, v in vars(e.inputs).items() if v is not None}
+    files, keep = {k: v for k, v in vars(e.inputs).items() if v is not None}, e.settings.keep_paths
+    settings = nameless_options(e.settings, keep_paths=keep)
+    named: Callable[[Path], dict[str, str]] = lambda path: {"name": readable(path.name)} if keep else {}  # noqa: E731
     return {
         "schema": SCHEMA,
         "created": e.started.isoformat(timespec="seconds"),
         "run": e.run.facts.name,
         "compared": [run.facts.name for run in e.others],
-        "inputs": {k: {"name": readable(v.name), "sha256": sha256(v) if v.is_file() else "folder"}
-                   for k, v in files.items()},
-        "settings": {k: list(v) if isinstance(v, tuple) else v for k, v in vars(e.settings).items()},
+        "inputs": {k: named(v) | {"sha256": sha256(v) if v.is_file() else "folder"} for k, v in files.items()},
+        "settings": {k: list(v) if isinstance(v, tuple) else v for k, v in settings.items()},
         "thresholds": {k: vars(t) for k, t in e.thresholds.items()},
         "counts": counts,
         "groups": {**{k: sorted(set(v)) for k, v in e.series_groups.items()},

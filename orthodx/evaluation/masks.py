@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
@@ -18,7 +18,7 @@ from orthodx.evaluation.notices import Notices, some
 from orthodx.evaluation.segment_scores import score_files
 from orthodx.studies.keys import file_name
 from orthodx.studies.mask_files import files_by_name
-from orthodx.studies.processes import main_unseen
+from orthodx.studies.processes import children, pool_of
 from orthodx.studies.receipts import Receipts
 from orthodx.studies.run_record import sha256, versions
 
@@ -104,8 +104,8 @@ def _scored(jobs: list[tuple[Any, ...]], workers: int) -> Iterator[tuple[MaskCas
     if workers == 0 or len(jobs) == 1:
         yield from (_score_one(*job) for job in jobs)
         return
-    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn")) as pool:
-        with main_unseen():
+    with pool_of(min(workers, len(jobs)), get_context("spawn")) as pool:
+        with children():
             waiting = {pool.submit(_score_one, *job): job[0] for job in jobs}
         for future in as_completed(waiting):
             try:

@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from orthodx.evaluation import figures, overview
 from orthodx.evaluation.diagnosis import TASK as DIAGNOSIS
 from orthodx.evaluation.figures import Picture
-from orthodx.evaluation.files import summary, write_files
+from orthodx.evaluation.files import CASE_FILE, METRIC_FILE, SUMMARY_FILE, summary, write_files
 from orthodx.evaluation.gallery import WorstCase, worst_diagnoses, worst_masks
 from orthodx.evaluation.groups import CROSS
 from orthodx.evaluation.label_cases import cases_by_label
@@ -22,8 +22,9 @@ from orthodx.evaluation.methods import as_markdown, checklist, methods
 from orthodx.evaluation.overview import COLUMN_NAMES, Sheet, number
 from orthodx.evaluation.rows import ALL_STRUCTURES, MACRO, Row, find
 from orthodx.evaluation.segmentation import TASK as SEGMENTATION
+from orthodx.studies.nameless import nameless_command
 from orthodx.studies.readable import readable
-from orthodx.studies.run_record import versions, write_run
+from orthodx.studies.run_record import RUN, versions, write_run
 from orthodx.studies.writing import atomic
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ RANKING = ("auroc", "average_precision", "prevalence", "brier", "calibration_err
 OPERATING = ("sensitivity", "specificity", "ppv", "npv", "net_benefit")
 OVERLAP = ("dice", "nsd", "hd95_mm", "assd_mm", "detection_rate")
 SIZES = ("volume_error_ml", "volume_error_percent", "missed", "false", "both_empty")
+WRITTEN = (REPORT, METHODS, METRIC_FILE, CASE_FILE, SUMMARY_FILE, RUN)
 MAIN = {DIAGNOSIS: "auroc", SEGMENTATION: "dice"}
 EVERYTHING = {DIAGNOSIS: MACRO, SEGMENTATION: ALL_STRUCTURES}
 
@@ -84,7 +86,8 @@ def write_report(e: Evaluation, out: Path) -> Evaluation:
     with atomic(out / REPORT) as temporary:
         temporary.write_text(readable(page, keep="\t\n"), encoding="utf-8")
     facts = {k: e.summary[k] for k in ("inputs", "settings", "compared", "counts")}
-    write_run(out / "run.json", command=e.command, started=e.started, facts=facts)
+    words = nameless_command(e.command, e.settings, keep_paths=e.settings.keep_paths)
+    write_run(out / RUN, command=words, started=e.started, facts=facts)
     return e
 
 
@@ -93,7 +96,7 @@ def _page(e: Evaluation, sections: Sequence[Section]) -> str:
         loader=PackageLoader("orthodx", "evaluation"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     record = {
-        "inputs": "; ".join(f"{k}: {v['name']} ({v['sha256'][:12]})" for k, v in e.summary["inputs"].items()),
+        "inputs": "; ".join(f"{k}: {v.get('name', k)} ({v['sha256'][:12]})" for k, v in e.summary["inputs"].items()),
         "settings": "; ".join(f"{k} {v}" for k, v in e.summary["settings"].items()),
         "versions": ", ".join(f"{k} {v}" for k, v in versions().items()),
         "schema": "{name} {version}".format(**e.summary["schema"]),

@@ -30,8 +30,12 @@ class RunFacts:
     record: dict[str, Any]
 
 
-def read_facts(results: Path, notices: Notices) -> RunFacts:
-    """Facts from `<name>.run.json` or `run.json` beside a prediction table, or inside a folder of masks."""
+def read_facts(results: Path, notices: Notices, *, keep_paths: bool = False) -> RunFacts:
+    """Facts from `<name>.run.json` or `run.json` beside a prediction table, or inside a folder of masks.
+
+    The run is called after its table or folder, or, where that has its usual name, after its model; with keep_paths
+    after the folder around it, as compared runs always are: they must be told apart.
+    """
     folder, stem = (results, "") if results.is_dir() else (results.parent, results.stem)
     record: dict[str, Any] = {}
     for path in (folder / f"{stem}.{RUN}", folder / RUN):
@@ -44,7 +48,9 @@ def read_facts(results: Path, notices: Notices) -> RunFacts:
     model = record.get("model") if isinstance(record.get("model"), dict) else {}
     facts = {**record, **(model or {})}
     named = results.resolve()
-    name = named.parent.name if named.name in ("predictions.csv", "masks") else named.name.removesuffix(".csv")
+    name = named.name.removesuffix(".csv")
+    if named.name in ("predictions.csv", "masks"):
+        name = named.parent.name if keep_paths else str((model or {}).get("name") or "run")
     scratch = facts.get("from_scratch")
     start = "" if scratch is None else ("from scratch" if scratch else "pretrained")
     return RunFacts(

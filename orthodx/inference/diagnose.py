@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from itertools import islice
@@ -18,29 +19,31 @@ from orthodx.inference.model_choice import chosen_bundle, other_joint
 from orthodx.inference.patient_records import records_for, unmatched
 from orthodx.inference.study_reader import Reading, StudyReader
 from orthodx.joints import View
-from orthodx.networks.device import memory_errors, pick_device
+from orthodx.networks.device import OUT_OF_MEMORY, memory_errors, pick_device
 from orthodx.requests import DiagnoseRequest, takes
-from orthodx.studies.discover import among, find_series, require_any
-from orthodx.studies.identity import pseudonym
-from orthodx.studies.keys import study_key
+from orthodx.studies.claim import Owner, Place, claimed
+from orthodx.studies.discover import Found, among, find_series, require_any
+from orthodx.studies.identity import pseudonym, whereabouts
+from orthodx.studies.keys import file_name, study_key
+from orthodx.studies.nameless import nameless, nameless_command
 from orthodx.studies.read_ahead import read_ahead
-from orthodx.studies.receipts import DONE, Receipts
+from orthodx.studies.receipts import Receipts
 from orthodx.studies.records import Record
-from orthodx.studies.run_record import inputs_of, sha256, write_run
-from orthodx.studies.series import Series
+from orthodx.studies.run_record import RUN, content_of, inputs_of, sha256, write_run
+from orthodx.studies.series import Series, ids_note
 from orthodx.studies.study import Study
 from orthodx.studies.tables import write_table
 from orthodx.studies.volume import Volume
 
 PREDICTIONS = "predictions.csv"
 ABOUT_COLUMNS = ("patient_id", "study_id", "views", "model")
-STATUS_COLUMNS = ("study_id", "source", "status", "reason", "views", "seconds")
+STATUS_COLUMNS = ("study_id", "status", "reason", "views", "seconds")
 Reads = Iterable[tuple[Series, Callable[[], Volume]]]
 
 
 @dataclass
 class StudyCase:
-    """What became of one study (or of an input that never became one)."""
+    """What became of one study (or of an input that never became one). source and reason may name folders."""
 
     patient_id: str
     study_id: str
@@ -52,6 +55,15 @@ class StudyCase:
     probabilities: dict[str, float] = field(default_factory=dict)
     positive: list[str] = field(default_factory=list)
     explanation: list[dict[str, Any]] = field(default_factory=list)
+
+    def row(self, keep_paths: bool, given: Iterable[Path] = (), study: Study | None = None) -> dict[str, Any]:
+        """What files say of it. given: further paths that the reason may name. study: its own, if it has become one."""
+        row, series = dict(self.__dict__), () if study is None else study.series
+        if not keep_paths:
+            paths = [path for one in series for path in (*one.paths, one.path.resolve().parent)]
+            ids = {self.study_id, self.patient_id, *(one.series_id for one in series)}
+            row["reason"] = nameless(self.reason, (row.pop("source"), *given, *paths), ids)
+        return row
 
 
 @takes(DiagnoseRequest)
@@ -75,36 +87,25 @@ def diagnose(
     True
     """
     started, out = datetime.now(timezone.utc), table_at(request.out)
-    _spare_others(out)
     found = among(find_series(request.studies, request.view, request.group_by), request.only)
     require_any(found, request.studies)
     bundle = chosen_bundle(request.model, request.joint, found.series, note)
     reader = StudyReader(bundle, pick_device(request.device))
     records = records_for(request.ehr, reader)
-    notes = [*found.notes, *unmatched(records, found.studies, request.ehr)]
+    notes = [*found.notes, *unmatched(records, found.studies, request.ehr), ids_note(found.series)]
+    notes = [line for line in notes if line]
     for line in notes:
         note(line)
-    _beside(out, "run.json").unlink(missing_ok=True)  # thresholds of an earlier run would be taken for this one's
-    job = Job(reader, out, request.explain, records)
-    total = len(found.studies) + len(found.refused)
-    cases = [StudyCase("", bad.study_id, bad.source, "failed", bad.reason, "", 0.0) for bad in found.refused]
-    for i, case in enumerate(cases):
-        tell(case, i + 1, total)
-    kept = {study.study_id: job.finished(study) for study in found.studies} if request.resume else {}
-    todo = [series for study in found.studies if not kept.get(study.study_id) for series in study.series]
-    reads = read_ahead(todo, request.workers)
-    for study in found.studies:
-        earlier = kept.get(study.study_id)
-        own = islice(reads, 0 if earlier else len(study.series))
-        cases.append(earlier or job.do(study, own))
-        deque(own, 0)  # what a refused study did not take
-        tell(cases[-1], len(cases), total)
-        if not earlier:
-            job.write_tables(cases)
-    job.write_tables(cases)
-    counts = {s: sum(c.status == s for c in cases) for s in ("ok", "warned", "failed")}
-    facts = {**_facts(reader, found.series, request.ehr), "notes": notes, "counts": counts}
-    write_run(_beside(out, "run.json"), command=command, started=started, facts=facts)
+    job = Job(reader, request, out, records)
+    with job.place(found.studies):
+        job.spare_others(found.studies)
+        _beside(out, RUN).unlink(missing_ok=True)  # thresholds of an earlier run would be taken for this one's
+        cases = job.all(found, tell)
+        counts = {s: sum(c.status == s for c in cases) for s in ("ok", "warned", "failed")}
+        inputs = [*inputs_of(found.series), *job.earlier_inputs(found.studies)]
+        facts = {**_facts(reader, request), "inputs": inputs, "notes": job.shown(notes, found), "counts": counts}
+        words = nameless_command(command, request, keep_paths=request.keep_paths)
+        write_run(_beside(out, RUN), command=words, started=started, facts=facts)
     if counts["failed"] == len(cases):
         raise NoInputError("no study could be read", hint=f"the reasons are in {_beside(out, 'status.csv')}")
     return cases
@@ -113,9 +114,80 @@ def diagnose(
 class Job:
     """One run over many studies: what it reads with, and where it writes."""
 
-    def __init__(self, reader: StudyReader, out: Path, explain: Path | None, records: dict[str, Record]) -> None:
-        self.reader, self.out, self.explain, self.records = reader, out, explain, records
-        self.receipts = Receipts(out.parent / f".{out.stem}{DONE}", {"model": reader.bundle.digest})
+    def __init__(self, reader: StudyReader, request: DiagnoseRequest, out: Path, records: dict[str, Record]) -> None:
+        self.reader, self.request, self.out, self.explain, self.records = reader, request, out, request.explain, records
+        self.receipts = Receipts(Place(out.parent, out.stem).receipts, {"model": reader.bundle.digest})
+
+    @contextlib.contextmanager
+    def place(self, studies: Sequence[Study]) -> Iterator[None]:
+        """The table, and the folder of explanations if there is one, held for this run; the folder is one table's."""
+        by, resume = "orthodx diagnose", self.request.resume
+        options = {"model": self.reader.bundle.digest, "view": str(self.request.view or "")}
+        tables = [self.out, _beside(self.out, "status.csv"), _beside(self.out, RUN)]
+        owner = Owner(by=by, options=options, outputs=tables, resume=resume)
+        with claimed(Place(self.out.parent, self.out.stem), owner) as name, contextlib.ExitStack() as stack:
+            if self.explain is not None:
+                told = [self.explain / explanation.TABLE]
+                told += [path for one in studies for path in explanation.files(self.explain, one.study_id, ())]
+                owner = Owner(by=f"{by} {name}", outputs=told, resume=None)
+                stack.enter_context(claimed(Place(self.explain), owner))
+            yield
+
+    def all(self, found: Found, tell: Callable[[StudyCase, int, int], None]) -> list[StudyCase]:
+        """Every study of this run, one after the other; the tables are whole after each."""
+        total, keep = len(found.studies) + len(found.refused), self.request.keep_paths
+        cases = [StudyCase("", bad.study_id, bad.source, "failed", bad.reason, "", 0.0) for bad in found.refused]
+        rows = [case.row(keep, self.request.studies) for case in cases]
+        for i, case in enumerate(cases):
+            tell(case, i + 1, total)
+        before = self._earlier(found.studies)
+        kept = {study.study_id: self.finished(study) for study in found.studies} if self.request.resume else {}
+        todo = [series for study in found.studies if not kept.get(study.study_id) for series in study.series]
+        reads = read_ahead(todo, self.request.workers)
+        for study in found.studies:
+            earlier = kept.get(study.study_id)
+            own = islice(reads, 0 if earlier else len(study.series))
+            cases.append(earlier or self.do(study, own))
+            rows.append(cases[-1].row(keep, self.request.studies, study))
+            deque(own, 0)  # what a refused study did not take
+            tell(cases[-1], len(cases), total)
+            if not earlier:
+                self.write_tables([*rows, *before])
+        self.write_tables([*rows, *before])
+        return cases
+
+    def shown(self, notes: Sequence[str], found: Found) -> list[str]:
+        """Notes as the record has them."""
+        given: list[str | Path] = [*self.request.studies, *(one.source for one in found.refused)]
+        return list(notes) if self.request.keep_paths else [nameless(line, given) for line in notes]
+
+    def _earlier(self, studies: Sequence[Study]) -> list[dict[str, Any]]:
+        """The rows of earlier runs into this table, of studies that are not in this one."""
+        here = {file_name(study.study_id) for study in studies}
+        return [row for name, row in self.receipts.results().items() if name not in here]
+
+    def earlier_inputs(self, studies: Sequence[Study]) -> list[dict[str, str]]:
+        """What the record says of the images behind these rows."""
+        told = []
+        for study_id in (row["study_id"] for row in self._earlier(studies)):
+            for series_id, _, content in self.receipts.made_from(study_id).get("inputs", ()):
+                told.append({"study_id": study_id, "series_id": series_id, "sha256": content})
+        return told
+
+    def spare_others(self, studies: Sequence[Study]) -> None:
+        """Raise `UsageError` where the answer to another study of the same name would be lost."""
+        for study in studies:
+            before = self.receipts.result(study.study_id) or {}
+            at, known = _whereabouts(study), before.get("at", "")
+            if at and known and at != known and not self._same_images(study):
+                raise UsageError(
+                    f"--out: {self.out} has an answer to another study called '{study.study_id}'",
+                    hint="name another table, or the studies in a manifest.csv",
+                )
+
+    def _same_images(self, study: Study) -> bool:
+        """Whether the answer there is to these very images."""
+        return self.receipts.made_from(study.study_id).get("inputs") == self._made_from(study)["inputs"]
 
     def do(self, study: Study, reads: Reads) -> StudyCase:
         """One study, with a receipt for `resume`; one that cannot be read says why, and the others go on."""
@@ -127,8 +199,11 @@ class Job:
         except StudyError as error:
             case.status, case.reason = "failed", error.line
         case.seconds = round(time.perf_counter() - began, 2)
-        if case.status != "failed":
-            self.receipts.write(study.study_id, self._made_from(study), self._files(case), case.__dict__)
+        result = {**case.row(self.request.keep_paths, self.request.studies, study), "at": _whereabouts(study)}
+        if case.status == "failed":
+            self.receipts.fail(study.study_id, self._made_from(study), result)
+        else:
+            self.receipts.write(study.study_id, self._made_from(study), self._files(case), result)
         return case
 
     def _answer(self, study: Study, reads: Reads, case: StudyCase) -> list[str]:
@@ -158,7 +233,7 @@ class Job:
             notes.append(f"{series.series_id} left out: {error.line}")
             return None
         except MemoryError:
-            notes.append(f"{series.series_id} left out: out of memory; close other programs or crop the image")
+            notes.append(f"{series.series_id} left out: {OUT_OF_MEMORY}")
             return None
         if series.oblique:
             notes.append(f"{series.series_id} is oblique: its view is uncertain")
@@ -168,9 +243,11 @@ class Job:
     def finished(self, study: Study) -> StudyCase | None:
         """The case of an earlier run, if its receipt is of the same model, series and record, its files whole."""
         kept = self.receipts.find(
-            study.study_id, self._made_from(study), needs=lambda case: self._files(StudyCase(**case))
+            study.study_id,
+            self._made_from(study),
+            needs=lambda case: self._files(StudyCase(**_known(case), source="")),
         )
-        return None if kept is None else StudyCase(**kept)
+        return None if kept is None else StudyCase(**_known(kept), source=study.source)
 
     def _files(self, case: StudyCase) -> list[Path]:
         return [] if self.explain is None else explanation.files(self.explain, case.study_id, case.positive)
@@ -180,18 +257,19 @@ class Job:
         return {
             "patient_id": study.patient_id,
             "record": "" if record is None else pseudonym(repr(record), 20),  # a plain hash of so little can be guessed
-            "inputs": [[s.series_id, str(s.view), s.content] for s in study.series],
+            "inputs": [[s.series_id, str(s.view), content_of(s)] for s in study.series],
         }
 
-    def write_tables(self, cases: Sequence[StudyCase]) -> None:
+    def write_tables(self, rows: Sequence[dict[str, Any]]) -> None:
         """Predictions, status and explanation of these studies."""
         labels, model = self.reader.labels, self.reader.bundle.info.name
-        done = [c for c in cases if c.status != "failed"]
-        rows = [{**c.__dict__, "model": model, **c.probabilities} for c in done]
-        write_table(self.out, rows, (*ABOUT_COLUMNS, *labels))
-        write_table(_beside(self.out, "status.csv"), [c.__dict__ for c in cases], STATUS_COLUMNS)
+        done = [row for row in rows if row["status"] != "failed"]
+        answers = [{**row, "model": model, **row["probabilities"]} for row in done]
+        write_table(self.out, answers, (*ABOUT_COLUMNS, *labels))
+        columns = (*STATUS_COLUMNS, "source") if self.request.keep_paths else STATUS_COLUMNS
+        write_table(_beside(self.out, "status.csv"), rows, columns)
         if self.explain is not None:
-            told = [row for c in done for row in c.explanation]
+            told = [one for row in done for one in row["explanation"]]
             write_table(self.explain / explanation.TABLE, told, explanation.COLUMNS)
 
 
@@ -210,13 +288,17 @@ def _beside(out: Path, name: str) -> Path:
     return out.with_name(f"{out.stem}.{name}")
 
 
-def _spare_others(out: Path) -> None:
-    """Raise `UsageError` where a table that is none of predictions, an input perhaps, would be written over."""
-    if out.exists() and not out.read_text(encoding="utf-8", errors="replace").startswith(",".join(ABOUT_COLUMNS)):
-        raise UsageError(f"--out: {out} is there and holds no predictions", hint="name another table")
+def _known(kept: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in kept.items() if name not in ("at", "source")}
 
 
-def _facts(reader: StudyReader, series: Sequence[Series], ehr: Path | None) -> dict[str, Any]:
+def _whereabouts(study: Study) -> str:
+    """A keyed hash of where the images of a study lie whose name is that of their folder; blank for others."""
+    bare = [one for one in study.series if one.stack is None and not one.row]
+    return whereabouts(bare[0].path.resolve().parent) if bare else ""
+
+
+def _facts(reader: StudyReader, request: DiagnoseRequest) -> dict[str, Any]:
     """What `run.json` says of model, device and inputs; `evaluate` reads thresholds and training facts from it."""
     info = reader.bundle.info
     return {
@@ -232,6 +314,5 @@ def _facts(reader: StudyReader, series: Sequence[Series], ehr: Path | None) -> d
         },
         "joint": info.joint.to_json(),
         "device": str(reader.device),
-        "inputs": inputs_of(series),
-        "ehr": None if ehr is None else {"name": ehr.name, "sha256": sha256(ehr)},
+        "ehr": None if request.ehr is None else {"sha256": sha256(request.ehr)},
     }

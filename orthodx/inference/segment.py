@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -21,27 +21,31 @@ from orthodx.inference.plausibility import as_anatomy, volumes_ml, warnings_for
 from orthodx.inference.predict import Segmenter
 from orthodx.inference.preview import write_preview
 from orthodx.inference.sided_pairs import settle_pairs
-from orthodx.networks.device import memory_errors, pick_device
+from orthodx.networks.device import OUT_OF_MEMORY, memory_errors, pick_device
 from orthodx.requests import SegmentRequest, takes
-from orthodx.studies.discover import among, find_series, require_any
+from orthodx.studies.claim import Owner, Place, claimed
+from orthodx.studies.discover import Found, among, find_series, require_any
+from orthodx.studies.identity import whereabouts
 from orthodx.studies.manifest import MANIFEST
 from orthodx.studies.mask_files import VOLUMES
+from orthodx.studies.nameless import nameless, nameless_command
 from orthodx.studies.nifti import write_mask
 from orthodx.studies.read_ahead import read_ahead
-from orthodx.studies.receipts import DONE, Receipts
-from orthodx.studies.run_record import inputs_of, write_run
-from orthodx.studies.series import Series
+from orthodx.studies.receipts import Receipts
+from orthodx.studies.run_record import RUN, content_of, inputs_of, write_run
+from orthodx.studies.series import Series, ids_note
 from orthodx.studies.tables import write_table
 from orthodx.studies.volume import Volume
 
 FORMATS = {"nifti": ".nii.gz", "dicom-seg": ".seg.dcm"}
 VOLUME_COLUMNS = ("study_id", "series_id", "view", "structure", "voxels", "ml", "quality")
-STATUS_COLUMNS = ("study_id", "series_id", "source", "status", "reason", "seconds")
+STATUS_COLUMNS = ("study_id", "series_id", "status", "reason", "seconds")
+TABLES = ("status.csv", VOLUMES, RUN)
 
 
 @dataclass
 class Case:
-    """What became of one series (or of an input that never became one)."""
+    """What became of one series (or of an input that never became one). source and reason may name folders."""
 
     study_id: str
     series_id: str
@@ -50,6 +54,13 @@ class Case:
     reason: str
     seconds: float
     volumes: list[dict[str, Any]] = field(default_factory=list)
+
+    def row(self, keep_paths: bool, paths: Iterable[Path] = ()) -> dict[str, Any]:
+        """What files say of it. paths: further ones that the reason may name."""
+        row = dict(self.__dict__)
+        if not keep_paths:
+            row["reason"] = nameless(self.reason, (row.pop("source"), *paths), (self.study_id, self.series_id))
+        return row
 
 
 @takes(SegmentRequest)
@@ -74,32 +85,33 @@ def segment(
     _check_formats(request.formats)
     found = among(find_series(request.studies, request.view, request.group_by), request.only)
     require_any(found, request.studies)
-    for line in found.notes:
-        note(line)
+    for line in (*found.notes, ids_note(found.series)):
+        if line:
+            note(line)
     bundle = chosen_bundle(request.model, request.joint, found.series, note)
     segmenter = Segmenter(bundle, pick_device(request.device))
-    out.mkdir(parents=True, exist_ok=True)
-    job = Job(segmenter, request, Receipts(out / DONE, {"model": bundle.digest}))
-    job.spare_others(found.series)
-    cases = [Case(bad.study_id, "", bad.source, "failed", bad.reason, 0.0) for bad in found.refused]
-    kept = {s.series_id: job.finished(s) for s in found.series} if request.resume else {}
-    cases += filter(None, kept.values())
-    total = len(found.refused) + len(found.series)
-    for i, case in enumerate(cases):
-        tell(case, i + 1, total)
-    for series, read in read_ahead([s for s in found.series if not kept.get(s.series_id)], request.workers):
-        cases.append(job.do(series, read))
-        tell(cases[-1], len(cases), total)
-        _write_tables(out, cases)
-    _write_tables(out, cases)
-    facts = {
-        "model": {"name": bundle.info.name, "version": bundle.info.version, "sha256": bundle.digest, **_taught(bundle)},
-        "joint": bundle.info.joint.to_json(),
-        "device": str(segmenter.device),
-        "inputs": inputs_of(found.series),
-        "counts": {s: sum(c.status == s for c in cases) for s in ("ok", "warned", "failed")},
-    }
-    write_run(out / "run.json", command=command, started=started, facts=facts)
+    place = Place(out)
+    job = Job(segmenter, request, Receipts(place.receipts, {"model": bundle.digest}))
+    job.spare_images(found.series)
+    options = {"model": bundle.digest, "view": str(request.view or "")}
+    outputs = [out / name for name in TABLES]
+    with claimed(place, Owner(by="orthodx segment", options=options, outputs=outputs, resume=request.resume)):
+        job.spare_others(found.series)
+        cases = job.all(found, tell)
+        facts = {
+            "model": {
+                "name": bundle.info.name,
+                "version": bundle.info.version,
+                "sha256": bundle.digest,
+                **_taught(bundle),
+            },
+            "joint": bundle.info.joint.to_json(),
+            "device": str(segmenter.device),
+            "inputs": [*inputs_of(found.series), *job.earlier_inputs(found.series)],
+            "counts": {s: sum(c.status == s for c in cases) for s in ("ok", "warned", "failed")},
+        }
+        words = nameless_command(command, request, keep_paths=request.keep_paths)
+        write_run(out / RUN, command=words, started=started, facts=facts)
     if all(c.status == "failed" for c in cases):
         raise NoInputError("no case could be segmented", hint=f"the reasons are in {out / 'status.csv'}")
     return cases
@@ -131,10 +143,47 @@ class Job:
     request: SegmentRequest
     receipts: Receipts
 
+    def all(self, found: Found, tell: Callable[[Case, int, int], None]) -> list[Case]:
+        """Every series of this run, one after the other; the tables are whole after each."""
+        cases = [Case(bad.study_id, "", bad.source, "failed", bad.reason, 0.0) for bad in found.refused]
+        kept = {s.series_id: self.finished(s) for s in found.series} if self.request.resume else {}
+        cases += filter(None, kept.values())
+        total, earlier = len(found.refused) + len(found.series), self._earlier(found.series)
+        paths = {one.series_id: one.paths for one in found.series}
+        rows = [self._row(case, paths.get(case.series_id, ())) for case in cases]
+        for i, case in enumerate(cases):
+            tell(case, i + 1, total)
+        self._write_tables([*rows, *earlier])  # before the first mask: by its tables a folder of masks is known
+        for series, read in read_ahead([s for s in found.series if not kept.get(s.series_id)], self.request.workers):
+            cases.append(self.do(series, read))
+            rows.append(self._row(cases[-1], series.paths))
+            tell(cases[-1], len(cases), total)
+            self._write_tables([*rows, *earlier])
+        return cases
+
+    def _row(self, case: Case, paths: Iterable[Path]) -> dict[str, Any]:
+        return case.row(self.request.keep_paths, (*self.request.studies, *paths))
+
+    def _earlier(self, series: Sequence[Series]) -> list[dict[str, Any]]:
+        """The rows of earlier runs into this folder, of series that are not in this one."""
+        here = {one.file_name for one in series}
+        return [row for name, row in self.receipts.results().items() if name not in here]
+
+    def earlier_inputs(self, series: Sequence[Series]) -> list[dict[str, str]]:
+        """What the record says of the images behind these rows."""
+        ids = [{name: row[name] for name in ("study_id", "series_id")} for row in self._earlier(series)]
+        return [{**one, "sha256": self.receipts.made_from(one["series_id"]).get("input", "")} for one in ids]
+
+    def _write_tables(self, rows: Sequence[dict[str, Any]]) -> None:
+        columns = (*STATUS_COLUMNS, "source") if self.request.keep_paths else STATUS_COLUMNS
+        write_table(self.request.out / "status.csv", rows, columns)
+        write_table(self.request.out / VOLUMES, [one for row in rows for one in row["volumes"]], VOLUME_COLUMNS)
+
     def do(self, series: Series, read: Callable[[], Volume]) -> Case:
         """One series, with a receipt for `resume`; one that cannot be done says why, and the others go on."""
         began = time.perf_counter()
         case = Case(series.study_id, series.series_id, str(series.path), "ok", "", 0.0)
+        self.receipts.begin(series.series_id, self._files(series))
         try:
             with memory_errors():
                 notes = self._segment(series, read(), case)
@@ -142,10 +191,14 @@ class Job:
         except OrthodxError as error:
             case.status, case.reason = "failed", error.line
         except MemoryError:
-            case.status, case.reason = "failed", "out of memory; close other programs or crop the image"
+            case.status, case.reason = "failed", OUT_OF_MEMORY
         case.seconds = round(time.perf_counter() - began, 2)
-        if case.status != "failed":
-            self.receipts.write(series.series_id, self._made_from(series), self._written(series), case.__dict__)
+        result = {**self._row(case, series.paths), "at": whereabouts(series.path)}
+        result["asked"] = self._asked()
+        if case.status == "failed":
+            self.receipts.fail(series.series_id, self._made_from(series), result)
+        else:
+            self.receipts.write(series.series_id, self._made_from(series), self._written(series), result)
         return case
 
     def _segment(self, series: Series, volume: Volume, case: Case) -> list[str]:
@@ -187,26 +240,48 @@ class Job:
             )
         return notes
 
-    def spare_others(self, series: Sequence[Series]) -> None:
-        """Raise `UsageError` where a result would be written over an image, or over what no run of ours wrote."""
+    def spare_images(self, series: Sequence[Series]) -> None:
+        """Raise `UsageError` where a result would be written over an image, or into the folder of a cohort."""
         if (self.request.out / MANIFEST).is_file():
             raise UsageError(
                 f"--out: {self.request.out} holds a cohort, whose record stays", hint="choose another folder"
             )
-        images, ours = {os.path.realpath(one.path) for one in series}, self.receipts.folder.is_dir()
+        images = {os.path.realpath(one.path) for one in series}
         for path in (path for one in series for path in self._files(one)):
-            if os.path.realpath(path) in images or (path.exists() and not ours):
+            if os.path.realpath(path) in images:
                 raise UsageError(f"--out: {path} is there and is no result of ours", hint="choose another folder")
-        self.receipts.folder.mkdir(parents=True, exist_ok=True)
+
+    def spare_others(self, series: Sequence[Series]) -> None:
+        """Raise `UsageError` where a result would be written over what no run of ours wrote, or over another image's.
+
+        An image that has changed where it lies is the same one; of one name, but elsewhere and of other content, it is
+        another.
+        """
+        for one in series:
+            for path in self._files(one):
+                if path.exists() and not self.receipts.owns(one.series_id, path):
+                    raise UsageError(f"--out: {path} is there and is no result of ours", hint="choose another folder")
+            before, at = self.receipts.result(one.series_id), whereabouts(one.path)
+            moved = before is not None and one.stack is None and at and before.get("at") not in ("", None, at)
+            if moved and self.receipts.made_from(one.series_id).get("input") != content_of(one):
+                raise UsageError(
+                    f"--out: '{one.series_id}' in {self.request.out} is the result of another image of that name",
+                    hint="choose another folder, or name the images in a manifest.csv",
+                )
 
     def finished(self, series: Series) -> Case | None:
-        """The case of an earlier run, if model, options and input are the same and its files are whole."""
+        """The case of an earlier run, if model, view and input are the same and all files asked for whole."""
         kept = self.receipts.find(series.series_id, self._made_from(series))
-        return None if kept is None else Case(**kept)
+        if kept is None or not set(self._asked()) <= set(kept["asked"]):
+            return None
+        known = {name: value for name, value in kept.items() if name not in ("at", "asked", "source")}
+        return Case(**known, source=str(series.path))
+
+    def _asked(self) -> list[str]:
+        return [*self.request.formats, *(["preview"] if self.request.preview else [])]
 
     def _made_from(self, series: Series) -> dict[str, Any]:
-        options = {"formats": self.request.formats, "preview": self.request.preview}
-        return {"input": series.content, "view": str(series.view), **options}
+        return {"input": content_of(series), "view": str(series.view)}
 
     def _written(self, series: Series) -> list[Path]:
         return [path for path in self._files(series) if path.is_file()]
@@ -220,8 +295,3 @@ class Job:
     def _files(self, series: Series) -> list[Path]:
         masks = [self._mask(series, kind) for kind in self.request.formats]
         return [*masks, self._preview(series)] if self.request.preview else masks
-
-
-def _write_tables(out: Path, cases: list[Case]) -> None:
-    write_table(out / "status.csv", [{**c.__dict__} for c in cases], STATUS_COLUMNS)
-    write_table(out / VOLUMES, [row for c in cases for row in c.volumes], VOLUME_COLUMNS)

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 import torch
 
-from orthodx.errors import UsageError
+from orthodx.errors import UsageError, lacks_memory
+
+OUT_OF_MEMORY = "out of memory; close other programs or crop the image"
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -36,6 +38,6 @@ def memory_errors() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if "allocate memory" in str(error) or "out of memory" in str(error):
+        if lacks_memory(error):
             raise MemoryError(str(error).splitlines()[0]) from error
         raise

@@ -60,7 +60,8 @@ class EvaluateRequest(Settings):
     CSV, a folder of masks, or a folder with either. by: columns to group by. thresholds: "0.4" for all labels, or
     "CODE=0.4". tolerance_mm: of the surface Dice. min_cell: fewest patients (of each class) for a number of a group.
     resamples: of the bootstrap. worst: cases in the gallery. seed: of the bootstrap. workers: processes that score
-    masks, 0 for none. resume: keep finished cases of the same files and options.
+    masks, 0 for none. resume: keep finished cases of the same files and options. keep_paths: name inputs in report and
+    record by their paths.
     """
 
     out: Path = Path("evaluation")
@@ -76,3 +77,4 @@ class EvaluateRequest(Settings):
     compare: tuple[Path, ...] = ()
     workers: int = 2
     resume: bool = False
+    keep_paths: bool = False

@@ -19,7 +19,8 @@ class SegmentRequest(Request):
     view: read every series as this view. only: table of the study_id that are read, of all there. group_by: what makes
     NIfTI files without a manifest one study. preview: draw pictures. formats: of the masks, "nifti" and "dicom-seg".
     device: "auto", "cpu", "cuda", "cuda:N" or "mps". workers: images read in advance; 0 for none. resume: keep finished
-    cases of an earlier run with the same model, options and inputs.
+    cases of earlier runs with the same model, view and inputs. keep_paths: name inputs in tables and record by their
+    paths.
     """
 
     studies: tuple[Path, ...]
@@ -35,6 +36,7 @@ class SegmentRequest(Request):
     device: str = "auto"
     workers: int = 1
     resume: bool = False
+    keep_paths: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,8 @@ class DiagnoseRequest(Request):
     name or a file), or of the joint that the studies name. ehr: table of health records, a row a study. explain: folder
     for what each view and the record counted, and pictures. view: read every series as this view. only: table of the
     study_id that are read, of all there. group_by: what makes NIfTI files without a manifest one study. device: "auto",
-    "cpu", "cuda", "cuda:N" or "mps". workers: images read in advance; 0 for none. resume: keep finished studies of an
-    earlier run with the same model, series and record.
+    "cpu", "cuda", "cuda:N" or "mps". workers: images read in advance; 0 for none. resume: keep finished studies of
+    earlier runs with the same model, series and record. keep_paths: name inputs in tables and record by their paths.
     """
 
     studies: tuple[Path, ...]
@@ -63,3 +65,4 @@ class DiagnoseRequest(Request):
     device: str = "auto"
     workers: int = 1
     resume: bool = False
+    keep_paths: bool = False

@@ -34,6 +34,7 @@ class PretrainRequest(Request):
     probe_every: steps between two probes. init: encoder weights to start from. distil: weights to start from, whose
     noisy features clean images learn. distil_weight, align: weights of the losses on features. device: "auto", "cpu",
     "cuda", "cuda:N" or "mps". workers: processes that prepare samples. seed: of everything random. resume: go on.
+    keep_paths: name inputs in the record by their paths.
     """
 
     studies: tuple[Path, ...]
@@ -61,6 +62,7 @@ class PretrainRequest(Request):
     workers: int = 1
     seed: int = 0
     resume: bool = False
+    keep_paths: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ class FinetuneRequest(Request):
     read in the middle of a series. cache: folder for regions and frozen features.
 
     device: "auto", "cpu", "cuda", "cuda:N" or "mps". workers: processes that prepare samples. seed: of everything
-    random. resume: go on.
+    random. resume: go on. keep_paths: name inputs in the record by their paths.
     """
 
     studies: tuple[Path, ...]
@@ -134,3 +136,4 @@ class FinetuneRequest(Request):
     workers: int = 1
     seed: int = 0
     resume: bool = False
+    keep_paths: bool = False

@@ -28,6 +28,7 @@ class TransferRequest(Request):
     learning_rate: its peak. batch: volumes a step. To diagnose: epochs, region (slices, rows, columns), cache (folder
     for regions and features). To segment: steps, crop (slices, rows, columns). device: "auto", "cpu", "cuda", "cuda:N"
     or "mps". workers: processes that prepare data. seed: of everything random. resume: keep finished arms.
+    keep_paths: name inputs in the record by their paths.
     """
 
     studies: tuple[Path, ...]
@@ -61,6 +62,7 @@ class TransferRequest(Request):
     workers: int = 1
     seed: int = 0
     resume: bool = False
+    keep_paths: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -13,22 +14,26 @@ import numpy as np
 
 from orthodx.errors import NoInputError, StudyError, UsageError
 from orthodx.requests import ConvertRequest, takes
+from orthodx.studies.claim import Owner, Place, claimed
 from orthodx.studies.conversion import convert_stack
 from orthodx.studies.dicom import Named, is_refused, name_stacks, open_dicom, say_left_out
 from orthodx.studies.grouping import LeftOut
 from orthodx.studies.identity import key_path, load_key, pseudonym
 from orthodx.studies.manifest import COLUMNS, MANIFEST
+from orthodx.studies.nameless import nameless_command
 from orthodx.studies.nifti import write_image
 from orthodx.studies.processes import spread
-from orthodx.studies.receipts import DONE, Receipts
-from orthodx.studies.run_record import write_json, write_run
+from orthodx.studies.receipts import Receipts
+from orthodx.studies.run_record import RUN, write_json, write_run
 from orthodx.studies.sidecar import sidecar
 from orthodx.studies.site_map import SiteMap, read_site_map
-from orthodx.studies.tables import write_table
+from orthodx.studies.tables import read_table, write_table
 from orthodx.studies.walking import Walk
 
 MANIFEST_COLUMNS = (*COLUMNS, "ti", "etl", "echo", "part", "modality", "warnings")
 SERIES_COLUMNS = ("study_id", "series_id", "status", "reason", "modality", "part", "echo", "slices", "files")
+SERIES, FAILURES = "series.csv", "failures.csv"
+TABLES = (MANIFEST, SERIES, FAILURES, RUN)
 FAILURE_COLUMNS = ("study_id", "series_id", "files", "reason")
 
 
@@ -76,10 +81,31 @@ def convert(
     >>> {outcome.status for outcome in outcomes}
     {'converted'}
     """
-    started, paths, out = datetime.now(timezone.utc), request.dicom, request.out
+    started, out = datetime.now(timezone.utc), request.out
     key = _usable_key(request.key, out)
     sites = read_site_map(request.site_map) if request.site_map else SiteMap()
-    _claim(out, request.resume)
+    place = Place(out)
+    job = Job(out, sites, request.descriptions, key, Receipts(place.receipts))
+    owner = Owner(
+        by="orthodx convert",
+        options={"key": pseudonym("orthodx", key=key)},
+        outputs=[out / name for name in TABLES],
+        resume=request.resume,
+    )
+    with claimed(place, owner):
+        outcomes, foreign = _convert(job, request, tell, progress)
+        counts = {s: sum(o.status == s for o in outcomes) for s in ("converted", "kept", "skipped", "refused")}
+        facts = {"counts": counts, "files_not_dicom": foreign}
+        write_run(out / RUN, command=nameless_command(command, request), started=started, facts=facts)
+    if not any(o.status in ("converted", "kept") for o in outcomes):
+        hint = f"the reasons are in {out / 'series.csv'}" if outcomes else "give a folder of DICOM, or a zip"
+        raise NoInputError("no DICOM series could be converted", hint=hint)
+    return outcomes
+
+
+def _convert(job: Job, request: ConvertRequest, tell: Tell, progress: Progress) -> tuple[list[Outcome], int]:
+    """What became of every series, the tables written; and how many files were no DICOM."""
+    paths, key = request.dicom, job.key
     missing = [str(p) for p in paths if not p.exists()]
     outcomes = [Outcome("", "", "refused", p, "no such file or folder", 0, names=(p,)) for p in missing]
     walk, counted = Walk(), [0, 0]  # headers read, files
@@ -89,7 +115,7 @@ def convert(
         progress("reading headers", counted[0], counted[1])
 
     found, bad_archives = open_dicom(
-        _inputs(paths, out, walk), request.workers, tick, begin=lambda total: counted.__setitem__(1, total)
+        _inputs(paths, job.out, walk), request.workers, tick, begin=lambda total: counted.__setitem__(1, total)
     )
     outcomes += [Outcome("", "", "refused", where, reason, 0, names=(where,)) for where, reason in bad_archives]
     for status, left in (("refused", walk.refused), ("skipped", walk.passed)):
@@ -97,24 +123,19 @@ def convert(
     faulty = {stack.kind.uids.series for stack in found.stacks if stack.fault}
     outcomes += [_left_out(x, key) for x in found.left_out if not (x.fault and x.uids.series in faulty)]
     named = name_stacks(found.stacks, key)
-    job = Job(out, sites, request.descriptions, key, Receipts(out / DONE))
     kept = [job.finished(one) for one in named] if request.resume else [None] * len(named)
     outcomes += filter(None, kept)
     total = len(named) + sum(o.status != "kept" for o in outcomes)
     for i, outcome in enumerate(outcomes):
         tell(outcome, i + 1, total)
-    for outcome in spread(job, [one for one, done in zip(named, kept, strict=True) if done is None], request.workers):
-        outcomes.append(outcome)
-        progress("converting", len(outcomes), total)
-        tell(outcome, len(outcomes), total)
+    todo = [one for one, done in zip(named, kept, strict=True) if done is None]
+    with closing(spread(job, todo, request.workers)) as results:
+        for outcome in results:
+            outcomes.append(outcome)
+            progress("converting", len(outcomes), total)
+            tell(outcome, len(outcomes), total)
     _finish(job, outcomes)
-    counts = {s: sum(o.status == s for o in outcomes) for s in ("converted", "kept", "skipped", "refused")}
-    facts = {"counts": counts, "files_not_dicom": found.foreign}
-    write_run(out / "run.json", command=[_nameless(c, paths) for c in command], started=started, facts=facts)
-    if not any(o.status in ("converted", "kept") for o in outcomes):
-        hint = f"the reasons are in {out / 'series.csv'}" if outcomes else "give a folder of DICOM, or a zip"
-        raise NoInputError("no DICOM series could be converted", hint=hint)
-    return outcomes
+    return outcomes, found.foreign
 
 
 def _usable_key(key: Path | None, out: Path) -> Path:
@@ -128,25 +149,11 @@ def _usable_key(key: Path | None, out: Path) -> Path:
     return key
 
 
-def _claim(out: Path, resume: bool) -> None:
-    """Refuse to write over an earlier run; with `resume` remove what a killed run left half-written."""
-    if not resume and ((out / MANIFEST).exists() or (out / DONE).exists()):
-        raise UsageError(f"{out}: holds an earlier conversion", hint="add --resume, or give another --out")
-    out.mkdir(parents=True, exist_ok=True)
-    for litter in [*out.glob(".part-*"), *out.glob("*/.part-*")]:
-        litter.unlink(missing_ok=True)
-
-
 def _inputs(paths: Iterable[Path], out: Path, walk: Walk) -> Iterable[Path]:
     for path in paths:
         for file in walk.files(path) if path.exists() else ():
             if out not in file.parents:
                 yield file
-
-
-def _nameless(argument: str, paths: Sequence[Path]) -> str:
-    """Paths may hold a patient's name: the record says only that an input stood there."""
-    return "INPUT" if Path(argument) in paths else argument
 
 
 def _left_out(left: LeftOut, key: Path) -> Outcome:
@@ -229,8 +236,17 @@ def _finish(job: Job, outcomes: list[Outcome]) -> None:
     rows |= {o.series_id: o.row for o in outcomes if o.status in ("converted", "kept")}
     write_table(job.out / MANIFEST, list(rows.values()), columns)
     listed = [{**replace(o, row={}).__dict__, **_shown(o)} for o in outcomes]
-    write_table(job.out / "series.csv", listed, SERIES_COLUMNS)
-    write_table(job.out / "failures.csv", [x for x in listed if x["status"] == "refused"], FAILURE_COLUMNS)
+    listed = [*_listed_before(job.out / SERIES, {o.series_id for o in outcomes}), *listed]
+    write_table(job.out / SERIES, listed, SERIES_COLUMNS)
+    write_table(job.out / FAILURES, [x for x in listed if x["status"] == "refused"], FAILURE_COLUMNS)
+
+
+def _listed_before(table: Path, here: set[str]) -> list[dict[str, Any]]:
+    """What earlier runs into the folder listed, of series that are not in this one."""
+    if not table.is_file():
+        return []
+    rows = [{str(k): v for k, v in row.items()} for row in read_table(table).to_dict("records")]
+    return [row for row in rows if row.get("series_id") and row["series_id"] not in here]
 
 
 def _shown(outcome: Outcome) -> dict[str, Any]:

@@ -26,6 +26,23 @@ def key_path() -> Path:
         raise UsageError("no home folder to keep the key of the ids in", hint="set ORTHODX_KEY to a file") from error
 
 
+def passing_key_note() -> str:
+    """A line to say where this user's key cannot be kept, so that ids are others in every run; else nothing."""
+    path = key_path()
+    load_key(path)
+    if path.is_file() and os.access(path, os.R_OK):
+        return ""
+    return f"{path}: the key can be neither read nor made: ids differ in every run; set ORTHODX_KEY to a file"
+
+
+def whereabouts(path: Path) -> str:
+    """A keyed hash of where an input lies, to tell two inputs of one name apart; blank where no key can be kept."""
+    try:
+        return "" if passing_key_note() else pseudonym(os.path.realpath(path))
+    except UsageError:
+        return ""
+
+
 @lru_cache(maxsize=4)
 def load_key(path: Path) -> bytes:
     """Read the key, making one of 32 random bytes at the first use; a read-only home gets a passing key.

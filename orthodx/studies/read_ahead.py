@@ -20,10 +20,13 @@ def read_ahead(series: Iterable[Series], workers: int) -> Iterator[tuple[Series,
         for one in series:
             yield one, one.load
         return
-    with ThreadPoolExecutor(workers) as pool:
+    pool = ThreadPoolExecutor(workers)
+    try:
         waiting: deque[tuple[Series, Callable[[], Volume]]] = deque()
         for one in series:
             waiting.append((one, pool.submit(one.load).result))
             if len(waiting) > workers:
                 yield waiting.popleft()
         yield from waiting
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)

@@ -22,6 +22,32 @@ class Receipts:
     folder: Path
     common: Mapping[str, Any] = field(default_factory=dict)
 
+    def begin(self, case: str, outputs: Iterable[Path]) -> None:
+        """Say whose the outputs will be, before they are written: a killed run leaves no file that nobody owns.
+
+        What an earlier run made of the case, and this one will not, goes.
+        """
+        begun, before = {os.path.relpath(path, self.folder) for path in outputs}, self.outputs_of(case)
+        write_json(self._path(case), {"begun": sorted(begun | before)})
+        for name in before - begun:
+            (self.folder / name).unlink(missing_ok=True)
+
+    def outputs_of(self, case: str) -> set[str]:
+        """The files of a case, finished or not, relative to the folder of receipts."""
+        kept = self._kept(self._path(case))
+        return set(kept.get("outputs") or kept.get("begun") or ())
+
+    def owns(self, case: str, path: Path) -> bool:
+        """Whether this file is an output of the case."""
+        return os.path.relpath(path, self.folder) in self.outputs_of(case)
+
+    def fail(self, case: str, made_from: Mapping[str, Any], result: Any) -> None:
+        """Keep that a case failed, and take away what an earlier run made of it."""
+        for name in self.outputs_of(case):
+            (self.folder / name).unlink(missing_ok=True)
+        made = {**self.common, **made_from}
+        write_json(self._path(case), {"failed": True, "made_from": made, "outputs": {}, "result": result})
+
     def write(self, case: str, made_from: Mapping[str, Any], outputs: Iterable[Path], result: Any) -> None:
         """Keep what became of a case, once its outputs are written. made_from, result: plain values."""
         files = {os.path.relpath(path, self.folder): [path.stat().st_size, sha256(path)] for path in outputs}
@@ -38,7 +64,7 @@ class Receipts:
         try:
             kept = json.loads(self._path(case).read_text(encoding="utf-8"))
             made = json.loads(json.dumps({**self.common, **made_from}, default=str))
-            if kept["made_from"] != made:
+            if kept["made_from"] != made or kept.get("failed"):
                 return None
             wanted = {os.path.relpath(path, self.folder) for path in needs(kept["result"])}
             whole = wanted <= kept["outputs"].keys() and all(
@@ -51,15 +77,35 @@ class Receipts:
     def results(self) -> dict[str, Any]:
         """Receipt's name -> result, of all whose outputs are there at full size, whatever they were made from."""
         found = {}
-        for path in sorted(self.folder.glob("*.json")):
+        for path in sorted(self.folder.glob("[!.]*.json")):
+            kept = self._kept(path)
             try:
-                kept = json.loads(path.read_text(encoding="utf-8"))
                 sizes = {name: (self.folder / name).stat().st_size for name in kept["outputs"]}
                 if all(sizes[name] == size for name, (size, _) in kept["outputs"].items()):
                     found[path.stem] = kept["result"]
             except (OSError, ValueError, KeyError, TypeError, AttributeError):
                 continue
         return found
+
+    def result(self, case: str) -> Any | None:
+        """What became of a case in an earlier run, whole or not; None where nothing is known."""
+        return self._kept(self._path(case)).get("result")
+
+    def made_from(self, case: str) -> Mapping[str, Any]:
+        """What the case was last made from; empty where nothing is known of it."""
+        made = self._kept(self._path(case)).get("made_from")
+        return made if isinstance(made, dict) else {}
+
+    def any(self) -> bool:
+        """Whether an earlier run began or finished anything that did not fail."""
+        return any(not self._kept(path).get("failed") for path in self.folder.glob("[!.]*.json"))
+
+    @staticmethod
+    def _kept(path: Path) -> dict[str, Any]:
+        try:
+            return dict(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return {}
 
     def _path(self, case: str) -> Path:
         return self.folder / f"{file_name(case)}.json"

@@ -17,6 +17,7 @@ from orthodx.studies.writing import atomic
 if TYPE_CHECKING:
     from orthodx.studies.series import Series
 
+RUN = "run.json"
 PACKAGES = ("orthodx", "torch", "monai", "nibabel", "pydicom", "dicom2nifti", "numpy", "scipy")
 
 
@@ -36,14 +37,15 @@ def sha256_of(stream: BinaryIO) -> str:
 
 def inputs_of(series: Iterable[Series]) -> list[dict[str, str]]:
     """What a record says of the images read: ids and content; blank where a file cannot be read any more."""
-    told = []
-    for one in series:
-        try:
-            content = one.content
-        except OSError:
-            content = ""
-        told.append({"study_id": one.study_id, "series_id": one.series_id, "sha256": content})
-    return told
+    return [{"study_id": one.study_id, "series_id": one.series_id, "sha256": content_of(one)} for one in series]
+
+
+def content_of(series: Series) -> str:
+    """SHA-256 of the files of a series; blank where one cannot be read (any more)."""
+    try:
+        return series.content
+    except OSError:
+        return ""
 
 
 def state_on_disk(*paths: Path) -> str:
@@ -51,6 +53,12 @@ def state_on_disk(*paths: Path) -> str:
     files = [f for p in paths for f in (sorted(q for q in p.rglob("*") if q.is_file()) if p.is_dir() else [p])]
     state = [(str(f.resolve()), (s := f.stat()).st_size, s.st_mtime_ns) for f in files]
     return hashlib.sha256(repr(state).encode()).hexdigest()[:20]
+
+
+def told_of(path: Path, keep_paths: bool) -> dict[str, str]:
+    """What a record says of a file or folder that was read: its state, a file's SHA-256, and its path where asked."""
+    told = {"path": str(path)} if keep_paths else {}
+    return {**told, "state": state_on_disk(path), **({"sha256": sha256(path)} if path.is_file() else {})}
 
 
 def versions() -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 
 from orthodx.joints import View
 from orthodx.studies.grouping import Stack
+from orthodx.studies.identity import passing_key_note
 from orthodx.studies.keys import file_name
 from orthodx.studies.run_record import sha256, sha256_of
 from orthodx.studies.volume import Volume
@@ -55,3 +56,14 @@ class Series:
     def file_name(self) -> str:
         """What files about this series are called."""
         return file_name(self.series_id)
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """What may be named in a message about it: its folder and its files."""
+        files = self.stack.files if self.stack is not None else ()
+        return (self.path, *(path for file in files for path in (file.path, Path(file.member), Path(file.name))))
+
+
+def ids_note(series: Iterable[Series]) -> str:
+    """A line to say where ids of DICOM cannot be the same in the next run; else nothing."""
+    return passing_key_note() if any(one.stack is not None for one in series) else ""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
@@ -10,10 +12,30 @@ import numpy as np
 
 from orthodx.errors import UsageError
 from orthodx.studies.run_record import write_json
+from orthodx.studies.writing import blaming
 from orthodx.synth.anatomy import DEFAULT, Anatomy
 from orthodx.synth.grammar import SyntheticJoint, synthetic
 
 JOINT_FILE = "joint.json"
+
+
+def drawn_from(anatomy: Callable[..., Anatomy] | None) -> str:
+    """What anatomies are drawn from, for a record: which bank or label maps by a hash, without their names."""
+    if anatomy is None:
+        return "procedural"
+    if isinstance(anatomy, AnatomyBank):
+        return f"bank {_short(*(name.encode() for name in anatomy.names))}"
+    maps = getattr(anatomy, "maps", None)
+    return (
+        "given" if maps is None else f"maps {_short(*(field.tobytes() for m in maps for field in m.fields.values()))}"
+    )
+
+
+def _short(*parts: bytes) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()[:12]
 
 
 class AnatomyBank:
@@ -35,10 +57,11 @@ class AnatomyBank:
         self.folder.mkdir(parents=True, exist_ok=True)
         if not (self.folder / JOINT_FILE).is_file():
             write_json(self.folder / JOINT_FILE, {"joint": anatomy.joint})
-        np.save(self.folder / f"{name}.npy", anatomy.tissues)
-        if lesions is not None:
-            np.save(self.folder / f"{name}.lesions.npy", lesions)
-        np.save(self.folder / f"{name}.affine.npy", anatomy.affine)
+        arrays = {"": anatomy.tissues, ".lesions": lesions, ".affine": anatomy.affine}
+        for kind, array in arrays.items():
+            if array is not None:
+                with blaming(self.folder / f"{name}{kind}.npy"):
+                    np.save(self.folder / f"{name}{kind}.npy", array)
         if name not in self.names:
             self.names.append(name)
 

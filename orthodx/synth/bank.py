@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +13,15 @@ import numpy as np
 import torch
 
 from orthodx.errors import UsageError
+from orthodx.studies.claim import Owner, Place, claimed
+from orthodx.studies.manifest import MANIFEST
 from orthodx.studies.processes import spread
+from orthodx.studies.run_record import write_json
 from orthodx.synth.anatomy import Anatomy
-from orthodx.synth.anatomy_bank import AnatomyBank
+from orthodx.synth.anatomy_bank import AnatomyBank, drawn_from
 from orthodx.synth.grammar import DEFAULT, SyntheticJoint, synthetic
+
+SETTINGS = ".drawn.json"  # seed -> how its anatomies were drawn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,15 +62,33 @@ def write_bank(
     two joints, would mix.
     """
     wanted = request or BankRequest(**options)
-    bank = AnatomyBank(out)
-    bank.refuse_other(wanted.joint)
-    if len(bank) and bank.injured != wanted.lesions:
-        kind = "healthy" if wanted.lesions else "injured"
-        raise UsageError(f"{out} holds {kind} {bank.joint}s", hint="choose another folder")
-    write = _AnatomyWriter(out, wanted, synthetic(wanted.joint), frozenset(bank.names))
-    for done, name in enumerate(spread(write, range(wanted.anatomies), wanted.workers), 1):
-        tell(name, done, wanted.anatomies)
+    with claimed(Place(out), Owner(by="orthodx synth --bank", outputs=[out / MANIFEST])):
+        bank = AnatomyBank(out)
+        bank.refuse_other(wanted.joint)
+        if len(bank) and bank.injured != wanted.lesions:
+            kind = "healthy" if wanted.lesions else "injured"
+            raise UsageError(f"{out} holds {kind} {bank.joint}s", hint="choose another folder")
+        _keep_settings(bank, wanted)
+        write = _AnatomyWriter(out, wanted, synthetic(wanted.joint), frozenset(bank.names))
+        with closing(spread(write, range(wanted.anatomies), wanted.workers)) as names:
+            for done, name in enumerate(names, 1):
+                tell(name, done, wanted.anatomies)
     return out
+
+
+def _keep_settings(bank: AnatomyBank, wanted: BankRequest) -> None:
+    """Raises `UsageError` where anatomies of this seed, which would be kept, were drawn otherwise."""
+    path, seed = bank.folder / SETTINGS, f"{wanted.seed:04d}"
+    settings = {"prevalence": wanted.prevalence, "anatomy": drawn_from(wanted.anatomy)}
+    kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    there = any(name.startswith(f"{bank.joint}-{seed}-") for name in bank.names)
+    differ = [name for name, value in settings.items() if kept.get(seed, settings).get(name) != value]
+    if there and differ:
+        raise UsageError(
+            f"{bank.folder} holds anatomies of seed {wanted.seed} made with other options ({', '.join(differ)})",
+            hint="use them again, or give another --seed or folder",
+        )
+    write_json(path, {**kept, seed: settings})
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,18 @@ import numpy as np
 import torch
 
 from orthodx.errors import UsageError
+from orthodx.studies.claim import Owner, Place, claimed
 from orthodx.studies.labels import LABELS_FILE, RECORDS_FILE
-from orthodx.studies.manifest import COLUMNS
+from orthodx.studies.manifest import COLUMNS, MANIFEST
 from orthodx.studies.nifti import write_image
 from orthodx.studies.processes import spread
+from orthodx.studies.receipts import Receipts
 from orthodx.studies.records import RECORD_COLUMNS
 from orthodx.studies.run_record import write_json
 from orthodx.studies.tables import write_table
 from orthodx.studies.view import OBLIQUE_DEGREES, view_of
 from orthodx.synth.anatomy import Anatomy
+from orthodx.synth.anatomy_bank import drawn_from
 from orthodx.synth.deformation import Deformation, random_deformation
 from orthodx.synth.dicom_writer import write_dicom_series
 from orthodx.synth.grammar import DEFAULT, SyntheticJoint, synthetic
@@ -54,9 +57,21 @@ class CohortRequest:
     prevalence: float | None = None
     """With lesions: the share of injured or worn joints, instead of the center's own."""
     resume: bool = False
-    """Keeps studies whose record is there."""
+    """Keeps studies whose files are whole, of the same settings."""
     workers: int = 1
     """Processes, each with one study at a time; the files are the same."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What decides how every study looks; a cohort keeps it from beginning to end."""
+        names = ("joint", "seed", "centers", "formats", "lesions", "prevalence")
+        told = {name: getattr(self, name) for name in names} | {"anatomy": drawn_from(self.anatomy)}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in told.items()}
+
+    @property
+    def named(self) -> bool:
+        """Whether the names of anatomies are ours, which those of a user's label maps are not."""
+        return not self.settings["anatomy"].startswith("maps ")
 
     def __post_init__(self) -> None:
         made = synthetic(self.joint)
@@ -90,39 +105,53 @@ def write_cohort(
     `CohortRequest`, in its place. Raises `UsageError` where `out` holds a cohort and nothing is to be resumed.
     """
     wanted = request or CohortRequest(**options)
-    made, manifest = synthetic(wanted.joint), out / "manifest.csv"
-    if manifest.exists() and not wanted.resume:
-        raise UsageError(f"{out} already holds a cohort", hint="choose another folder, or go on with --resume")
-    records: list[dict[str, Any]] = []
-    for record in spread(_StudyWriter(out, wanted, made), range(wanted.studies), wanted.workers):
-        records.append(record)
-        tell(record["rows"][0]["study_id"], len(records), wanted.studies)
-    if wanted.lesions:
-        write_json(out / "lesions" / "values.json", dict(made.injuries.values))
-        write_table(out / LABELS_FILE, [r["labels"] for r in records], ("study_id", *made.injuries.least_ml))
-        write_table(out / RECORDS_FILE, [r["ehr"] for r in records], ("study_id", *RECORD_COLUMNS))
-    write_table(manifest, [row for r in records for row in r["rows"]], COLUMNS)
+    made, place, manifest = synthetic(wanted.joint), Place(out), out / MANIFEST
+    tables = [out / name for name in (MANIFEST, LABELS_FILE, RECORDS_FILE)]
+    owner = Owner(by="orthodx synth", options=wanted.settings, outputs=tables, resume=wanted.resume)
+    with claimed(place, owner):
+        writer, records = _StudyWriter(out, wanted, made, Receipts(place.receipts)), list[dict[str, Any]]()
+        with closing(spread(writer, range(wanted.studies), wanted.workers)) as made_ones:
+            for record in made_ones:
+                records.append(record)
+                tell(record["rows"][0]["study_id"], len(records), wanted.studies)
+        there = {record["rows"][0]["study_id"]: record for record in writer.receipts.results().values()}
+        records = [record for _, record in sorted(there.items())]
+        if wanted.lesions:
+            write_json(out / "lesions" / "values.json", dict(made.injuries.values))
+            write_table(out / LABELS_FILE, [r["labels"] for r in records], ("study_id", *made.injuries.least_ml))
+            write_table(out / RECORDS_FILE, [r["ehr"] for r in records], ("study_id", *RECORD_COLUMNS))
+        write_table(manifest, [row for r in records for row in r["rows"]], COLUMNS)
     return manifest
 
 
 @dataclass(frozen=True)
 class _StudyWriter:
-    """Number of a study -> its record, once its files are written; `resume` keeps a study that has one."""
+    """Number of a study -> its record, once its files are written; `resume` keeps one whose files are whole."""
 
     out: Path
     request: CohortRequest
     made: SyntheticJoint
+    receipts: Receipts
 
     def __call__(self, i: int) -> dict[str, Any]:
         if self.request.workers > 1:
             torch.set_num_threads(1)
         name = f"{self.made.name}-{self.request.seed:04d}-{i:04d}"
-        path = self.out / name / "study.json"
-        if self.request.resume and path.exists():
-            record: dict[str, Any] = json.loads(path.read_text())
-            if ("lesions" in record) == self.request.lesions:
-                return record
-        return self._write(name, i)
+        kept: dict[str, Any] | None = self.receipts.find(name, self.request.settings) if self.request.resume else None
+        if kept is not None:
+            return kept
+        record = self._write(name, i)
+        self.receipts.write(name, self.request.settings, self._files(name, record), record)
+        return record
+
+    def _files(self, name: str, record: dict[str, Any]) -> list[Path]:
+        """All that was written of a study."""
+        folders = (self.out / name, self.out / "dicom" / name)
+        written = [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
+        masks = [
+            self.out / kind / f"{row['series_id']}.nii.gz" for row in record["rows"] for kind in ("truth", "lesions")
+        ]
+        return [*written, *(path for path in masks if path.is_file())]
 
     def _write(self, name: str, i: int) -> dict[str, Any]:
         request, made = self.request, self.made
@@ -152,7 +181,7 @@ class _StudyWriter:
         record = {
             "rows": rows,
             "anatomy": anatomy.params,
-            "source": anatomy.source,
+            "source": anatomy.source if request.named else request.settings["anatomy"],
             "side": anatomy.side,
             "seed": [request.seed, i],
             **injury,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,10 @@ from orthodx.errors import BundleError, UsageError
 from orthodx.joints import View
 from orthodx.networks.heads.head import Head
 from orthodx.networks.weights import load_file, safe_open
+from orthodx.studies.claim import Owner, Place, claimed
+from orthodx.studies.run_record import RUN
 from orthodx.studies.writing import atomic
+from orthodx.training.distributed import is_chief
 from orthodx.training.ema import Ema
 
 
@@ -35,6 +39,7 @@ class HeadStart:
     rows: Mapping[int, int] | None = None
 
 
+STATE, OPTIONS = "checkpoint.safetensors", "options.json"  # by which a run is known
 PREVIOUS = "checkpoint-previous.safetensors"
 MAY_CHANGE = {
     "peak_rate",
@@ -51,6 +56,18 @@ def keep_or_refuse(path: Path, resume: bool) -> bool:
     if path.exists() and not resume:
         raise UsageError(f"{path.parent} already holds a run", hint="go on with --resume, or give another --out")
     return path.exists()
+
+
+@contextlib.contextmanager
+def trained_in(out: Path, by: str) -> Iterator[None]:
+    """Hold the folder of a training run, which its chief process alone writes to."""
+    if not is_chief():
+        yield
+        return
+    begun = (out / STATE).exists() or (out / OPTIONS).exists()
+    outputs = [] if begun else [out / name for name in (RUN, "metrics.csv")]
+    with claimed(Place(out), Owner(by=by, outputs=outputs)):
+        yield
 
 
 def options(config: Any) -> dict[str, str]:

@@ -52,6 +52,10 @@ class Team:
         distributed.all_reduce(total)
         return total.to(value.device)
 
+    def any(self, here: bool) -> bool:
+        """Whether it is so in any process."""
+        return bool(self.sum(torch.tensor(float(here))) > 0)
+
 
 def is_chief() -> bool:
     """Whether this is the one process that writes and talks; true without `torchrun`."""

@@ -13,36 +13,57 @@ from orthodx.errors import UsageError
 from orthodx.grid.region import RegionSpec
 from orthodx.grid.spec import GridSpec
 from orthodx.requests import FinetuneRequest, takes
-from orthodx.studies.run_record import sha256, state_on_disk, write_run
+from orthodx.studies.nameless import nameless_command
+from orthodx.studies.run_record import RUN, sha256, told_of, write_run
 from orthodx.training.bundling import Card, base_of, bundle_diagnosis, bundle_masks, refuse_other_grid
+from orthodx.training.checkpoint import trained_in
 from orthodx.training.checks import Run, checked
 from orthodx.training.diagnosis.fit import Cohort, fit_diagnosis
 from orthodx.training.diagnosis.stage_one import DiagnosisConfig
 from orthodx.training.distributed import leave
+from orthodx.training.left_out import Leave, LeftOut
 from orthodx.training.masks.fit import MasksConfig, fit_masks
 from orthodx.training.masks.tasks import dense_task
-from orthodx.training.sources import EVERYONE, Chosen, Source, identity, open_source, passed_over
+from orthodx.training.sources import EVERYONE, Chosen, Source, identity, left_out_of, open_source
 from orthodx.training.starting import dense_notes, dense_start
 
 
 @takes(FinetuneRequest)
 def finetune(
-    request: FinetuneRequest, *, say: Callable[[str], None] = lambda line: None, command: Sequence[str] = ()
+    request: FinetuneRequest,
+    *,
+    say: Callable[[str], None] = lambda line: None,
+    refused: Callable[[str], None] | None = None,
+    command: Sequence[str] = (),
 ) -> Bundle:
     """Fit encoders and a head to masks, labels or a bank of injuries, and write a model bundle to `out/<name>`.
 
-    Writes `metrics.csv`, checkpoints and `run.json` too. say: told how it goes. Raises `UsageError` for options that
-    contradict each other or would do nothing, `NoInputError` where there is nothing to learn from, `DivergedError` on
-    NaN, with the last good state saved.
+    Writes `metrics.csv`, checkpoints and `run.json` too. say: told how it goes. refused: told each input that is left
+    out; else `say` is. Raises `UsageError` for options that contradict each other or would do nothing, `NoInputError`
+    where there is nothing to learn from, `DivergedError` on NaN, with the last good state saved.
 
     >>> bundle = orthodx.finetune("cohort", "fit", encoders="pretrained", views="sagittal", steps=2, crop=(4, 32, 32))
     >>> bundle.info.tasks
     ['segment']
     """
     started = datetime.now(timezone.utc)
-    run = checked(request, say)
-    bundle, facts = _from_truth(run) if run.dense else _from_labels(run)
-    leave(run.team)
+    run, left = checked(request, say), list[LeftOut]()
+
+    def note(one: LeftOut) -> None:
+        left.append(one)
+        if run.team.chief:
+            refused(one.line) if refused else say(f"left out: {one.line}")
+
+    with trained_in(request.out, "orthodx finetune"):
+        bundle, facts = _from_truth(run, note) if run.dense else _from_labels(run, note)
+        leave(run.team)
+        facts |= {"left_out": [one.row(request.studies, keep_paths=request.keep_paths) for one in left]}
+        _record(run, bundle, facts, started, command)
+    return bundle
+
+
+def _record(run: Run, bundle: Bundle, facts: dict[str, Any], started: datetime, command: Sequence[str]) -> None:
+    request = run.request
     if run.team.chief:
         given = [*request.studies, *(p for p in (request.validation, request.labels, request.ehr) if p is not None)]
         facts |= {
@@ -51,17 +72,15 @@ def finetune(
             "seed": request.seed,
             "device": str(run.team.device),
             "from_scratch": request.from_scratch,
-            "inputs": [
-                {"path": str(p), "state": state_on_disk(p), "sha256": sha256(p) if p.is_file() else None} for p in given
-            ],
-            "starts": {path.name: sha256(path) for path in dict.fromkeys(run.start.files.values())},
+            "inputs": [told_of(path, request.keep_paths) for path in given],
+            "starts": {what: sha256(path) for what, path in run.start.files.items()},
             "model": {"name": request.name, "sha256": bundle.digest},
         }
-        write_run(request.out / "run.json", command=command, started=started, facts=facts)
-    return bundle
+        words = nameless_command(command, request, keep_paths=request.keep_paths)
+        write_run(request.out / RUN, command=words, started=started, facts=facts)
 
 
-def _from_truth(run: Run) -> tuple[Bundle, dict[str, Any]]:
+def _from_truth(run: Run, note: Leave) -> tuple[Bundle, dict[str, Any]]:
     """Masks, lesions, or both: sources opened -> encoders and heads trained -> bundle."""
     request, start, closer = run.request, run.start, run.detail
     spec, task = GridSpec(pixel_mm=request.pixel_mm), dense_task(str(request.task), request.probe, run.joint)
@@ -90,9 +109,10 @@ def _from_truth(run: Run) -> tuple[Bundle, dict[str, Any]]:
     held_out = None if request.validation is None else opened([request.validation])
     config = _masks_config(run, source, aim)
     begin = dense_start(start, str(request.task), run.joint, run.views, closer)
-    for note in (passed_over(source), *dense_notes(start, spec, task.heads, begin)):
-        if note:
-            run.say(f"note: {note}")
+    for one in (*left_out_of(source), *([] if held_out is None else left_out_of(held_out))):
+        note(one)
+    for line in dense_notes(start, spec, task.heads, begin):
+        run.say(f"note: {line}")
     parts = fit_masks(
         config,
         source,
@@ -138,7 +158,7 @@ def _masks_config(run: Run, source: Source, focus: tuple[float, tuple[str, ...]]
     )
 
 
-def _from_labels(run: Run) -> tuple[Bundle, dict[str, Any]]:
+def _from_labels(run: Run, note: Leave) -> tuple[Bundle, dict[str, Any]]:
     """Studies with labels: stage I a view, fusion, calibration -> bundle, added to another one where asked."""
     request, start = run.request, run.start
     grid = GridSpec(pixel_mm=request.pixel_mm)
@@ -181,7 +201,7 @@ def _from_labels(run: Run) -> tuple[Bundle, dict[str, Any]]:
         cache=request.cache,
     )
     fitted = fit_diagnosis(
-        config, cohort, request.out, device=run.team.device, start=start, resume=request.resume, say=run.say
+        config, cohort, request.out, device=run.team.device, start=start, resume=request.resume, say=run.say, leave=note
     )
     bundle = bundle_diagnosis(
         request.out / request.name,

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from orthodx.studies.stopping import not_before_saved, stop_as_others
 from orthodx.training import checkpoint
 from orthodx.training.distributed import Team
 from orthodx.training.ema import Ema
@@ -87,7 +88,8 @@ def train(
     """Repeat a lesson; returns the table of what was logged, beside `state` or `metrics.csv` in its folder.
 
     state: checkpoint, from which a run goes on with `resume`. record: the run's options, which must be those of before.
-    Raises `DivergedError` on NaN, with the last good state saved.
+    Raises `DivergedError` on NaN, with the last good state saved. A signal to stop takes effect after the present
+    step, in all processes alike, with the state saved.
     """
     learning = {name: part for name, part in lesson.parts.items() if lesson.rates[name] > 0}
     # a part without a gradient in a step is left alone: no decay, no momentum drift
@@ -98,35 +100,50 @@ def train(
     start = checkpoint.load(state, parts, lesson.ema, optimizer, record) if resume and state.exists() else 0
     columns = ["step", *lesson.losses, "gradient", "rate", "volumes_per_s", *lesson.columns]
     log = MetricsLog(state.with_name(f"{table_of(state)}.csv"), columns, start, writes=team.chief)
-    means, began, logged = Means([*lesson.losses, *lesson.columns]), time.perf_counter(), start
+    means, began, logged, stop = Means([*lesson.losses, *lesson.columns]), time.perf_counter(), start, False
     lesson.begin(start, schedule.end)
-    for step in range(start, schedule.end):
-        torch.manual_seed(schedule.seed * 1_000_003 + step)
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, schedule.steps, lesson.rates[group["name"]], schedule.warmup)
-        optimizer.zero_grad(set_to_none=True)
-        values = lesson.step(step)
-        try:
-            norm = guarded_step(optimizer, float(values.pop("total", values["loss"]).mean()))
-        except DivergedError:
-            if team.chief:
-                checkpoint.save(state, parts, lesson.ema, optimizer, step, record)
-            raise
-        lesson.ema.update(step)
-        for name, value in values.items():
-            means.add(name, value)
-        done, last = step + 1, step + 1 == schedule.end
-        scores = lesson.validate(done, last)
-        if scores or last or lesson.logs(done, schedule):
-            speed = (done - logged) * lesson.volumes / (time.perf_counter() - began)
-            row = {"step": done, "gradient": norm, "rate": optimizer.param_groups[0]["lr"], "volumes_per_s": speed}
-            row |= means.take(team) | scores
-            log.add(row)
-            say(lesson.told(done, row, schedule))
-            began, logged = time.perf_counter(), done
-        lesson.after(done, last)
-        if team.chief and (last or done % schedule.save_every == 0):
+
+    def save(done: int) -> None:
+        if team.chief:
             checkpoint.save(state, parts, lesson.ema, optimizer, done, record)
+
+    with not_before_saved() as asked_to_stop:
+        for step in range(start, schedule.end):
+            torch.manual_seed(schedule.seed * 1_000_003 + step)
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(step, schedule.steps, lesson.rates[group["name"]], schedule.warmup)
+            optimizer.zero_grad(set_to_none=True)
+            try:
+                values = lesson.step(step)
+            except Exception:
+                if step > start:  # no weight has moved yet
+                    save(step)
+                raise
+            try:
+                norm = guarded_step(optimizer, float(values.pop("total", values["loss"]).mean()))
+            except DivergedError:
+                save(step)
+                raise
+            lesson.ema.update(step)
+            for name, value in values.items():
+                means.add(name, value)
+            done, last = step + 1, step + 1 == schedule.end
+            scores = lesson.validate(done, last)
+            stop = not last and team.any(asked_to_stop())
+            if scores or last or stop or lesson.logs(done, schedule):
+                speed = (done - logged) * lesson.volumes / (time.perf_counter() - began)
+                row = {"step": done, "gradient": norm, "rate": optimizer.param_groups[0]["lr"], "volumes_per_s": speed}
+                row |= means.take(team) | scores
+                log.add(row)
+                say(lesson.told(done, row, schedule))
+                began, logged = time.perf_counter(), done
+            lesson.after(done, last)
+            if last or stop or done % schedule.save_every == 0:
+                save(done)
+            if stop:
+                break
+    if stop:  # someone else of the team was asked
+        stop_as_others()
     return log.path
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from orthodx.studies.writing import atomic
+from orthodx.studies.writing import atomic, blaming
 from orthodx.training.distributed import Team
 
 
@@ -40,7 +40,7 @@ class MetricsLog:
         """Append one row; columns it lacks stay blank."""
         if not self.writes:
             return
-        with self.path.open("a", newline="") as file:
+        with blaming(self.path), self.path.open("a", newline="") as file:
             csv.DictWriter(file, self.columns).writerow({k: f"{v:.6g}" for k, v in row.items()})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from orthodx.errors import OrthodxError
 from orthodx.joints import View
-from orthodx.studies.processes import main_unseen
+from orthodx.studies.processes import children
 
 
 class DivergedError(OrthodxError):
@@ -76,8 +77,14 @@ def feed(
         batch_sampler=keys,
         num_workers=workers,
         prefetch_factor=3 if workers else None,
+        worker_init_fn=_leave_signals_to_parent,
     )
-    with main_unseen():
+    with children():
         batches = iter(loader)
     for view, (images, truth) in zip(order, batches, strict=True):
         yield view, images, truth
+
+
+def _leave_signals_to_parent(worker: int) -> None:
+    """Where a whole group of processes is asked to stop, the parent saves its state first, and then ends the others."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

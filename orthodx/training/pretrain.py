@@ -13,19 +13,26 @@ from orthodx.joints import DEFAULT_JOINT
 from orthodx.networks import ENCODERS
 from orthodx.networks.device import pick_device
 from orthodx.requests import PretrainRequest, takes
-from orthodx.studies.run_record import sha256, state_on_disk, write_run
+from orthodx.studies.nameless import nameless_command
+from orthodx.studies.run_record import RUN, sha256, told_of, write_run
+from orthodx.training.checkpoint import trained_in
 from orthodx.training.denoising.fit import PretrainConfig, fit_denoiser
 from orthodx.training.distributed import join, leave
-from orthodx.training.sources import Source, identity, joint_of_data, open_source, passed_over
+from orthodx.training.sources import Source, identity, joint_of_data, left_out_of, open_source
 
 
 @takes(PretrainRequest)
 def pretrain(
-    request: PretrainRequest, *, say: Callable[[str], None] = lambda line: None, command: Sequence[str] = ()
+    request: PretrainRequest,
+    *,
+    say: Callable[[str], None] = lambda line: None,
+    refused: Callable[[str], None] | None = None,
+    command: Sequence[str] = (),
 ) -> Path:
     """Teach one view's encoder to predict noise; returns its weights, `out/encoder_<view>.safetensors`.
 
-    Writes `metrics.csv`, checkpoints and `run.json` too. say: told how it goes. Under `torchrun` the processes share
+    Writes `metrics.csv`, checkpoints and `run.json` too. say: told how it goes. refused: told each input that is left
+    out; else `say` is. Under `torchrun` the processes share
     every step. Raises `UsageError` for options that contradict each other or would do nothing, `NoInputError` where
     there is nothing to learn from, `DivergedError` on NaN, with the last good state saved.
 
@@ -40,8 +47,20 @@ def pretrain(
     if not ENCODERS.get(request.encoder).denoises:
         able = [name for name in ENCODERS.names() if ENCODERS.get(name).denoises]
         raise UsageError(f"the encoder '{request.encoder}' is no denoiser", hint=f"give {' or '.join(able)}")
+    GridSpec(pixel_mm=request.pixel_mm).require_readable("crop", request.crop)
+    with trained_in(request.out, "orthodx pretrain"):
+        return _pretrained(request, started, say, refused or (lambda line: say(f"left out: {line}")), command)
+
+
+def _pretrained(
+    request: PretrainRequest,
+    started: datetime,
+    say: Callable[[str], None],
+    refused: Callable[[str], None],
+    command: Sequence[str],
+) -> Path:
+    """Sources opened -> the encoder trained -> the record."""
     spec, joint = GridSpec(pixel_mm=request.pixel_mm), joint_of_data(request.studies) or DEFAULT_JOINT
-    spec.require_readable("crop", request.crop)
     source = open_source(
         request.studies,
         spec,
@@ -62,8 +81,9 @@ def pretrain(
         )
     team = join(pick_device(request.device))
     told = say if team.chief else lambda line: None
-    if note := passed_over(source):
-        told(f"warning: {note}")
+    left = [*left_out_of(source), *([] if labelled is None else left_out_of(labelled))]
+    for one in left if team.chief else ():
+        refused(one.line)
     weights = fit_denoiser(
         config,
         source,
@@ -84,9 +104,11 @@ def pretrain(
             "device": str(team.device),
             "starts": starts,
             "weights": sha256(weights),
-            "inputs": [{"path": str(p), "state": state_on_disk(p)} for p in request.studies],
+            "inputs": [told_of(path, request.keep_paths) for path in request.studies],
+            "left_out": [one.row(request.studies, keep_paths=request.keep_paths) for one in left],
         }
-        write_run(request.out / "run.json", command=command, started=started, facts=facts)
+        words = nameless_command(command, request, keep_paths=request.keep_paths)
+        write_run(request.out / RUN, command=words, started=started, facts=facts)
     return weights
 
 

@@ -19,13 +19,15 @@ from orthodx.requests import GroupBy
 from orthodx.studies.discover import find_series, named_in
 from orthodx.studies.keys import study_key
 from orthodx.studies.manifest import MANIFEST, read_manifest
-from orthodx.studies.mask_files import truth_of
+from orthodx.studies.mask_files import TRUTH, truth_of
+from orthodx.studies.nifti_studies import NNUNET_IMAGES
 from orthodx.studies.series import Series
 from orthodx.studies.study import Study
 from orthodx.synth.anatomy_bank import AnatomyBank
 from orthodx.synth.focus import Focus
 from orthodx.synth.source import SyntheticSource
 from orthodx.training.diagnosis.splits import Case, label_fraction
+from orthodx.training.left_out import LeftOut
 from orthodx.training.study_source import StudySource
 
 STREAM = 7_919  # which source a sample is of is drawn apart from what it shows
@@ -137,7 +139,7 @@ def open_source(
     if scans:
         of_banks = 0.5 if bank_share is None else bank_share
         shares = [of_banks * share / sum(shares) for share in shares] + [1 - of_banks if banks else 1.0]
-        series, masks, refused = _listed(scans, truth, chosen)
+        series, masks, refused = _listed(scans, truth, views or tuple(View), chosen)
         read = StudySource(series, spec, crop, seed, masks, joint, cache, refused)
         read.refuse_without(views)
         sources.append(read)
@@ -145,14 +147,18 @@ def open_source(
 
 
 def _listed(
-    studies: Sequence[Path], truth: bool, chosen: Chosen
-) -> tuple[list[Series], list[Path | None], list[tuple[str, str]]]:
-    """Series to train on, the mask of each where `truth` is needed, and the inputs left out."""
+    studies: Sequence[Path], truth: bool, views: Sequence[View], chosen: Chosen
+) -> tuple[list[Series], list[Path | None], list[LeftOut]]:
+    """Series to train on, the mask of each where `truth` is needed, and the inputs left out.
+
+    A series of `views` without a mask is one of these, unless it lies among the test images of nnU-Net.
+    """
     usable: list[tuple[Study, dict[str, Path | None]]] = []
-    refused: list[tuple[str, str]] = []
+    refused: list[LeftOut] = []
+    named = None if chosen.only is None else named_in(chosen.only)
     for path in studies:
         found = find_series([path], group_by=chosen.group_by)
-        refused += [(bad.source, bad.reason) for bad in found.refused]
+        refused += [LeftOut(bad.source, bad.reason) for bad in found.refused]
         if not found.studies:
             raise NoInputError(
                 f"nothing to train on in {path}", hint="give studies, or a bank made by 'orthodx synth --bank'"
@@ -160,9 +166,14 @@ def _listed(
         there = {one.series_id: truth_of(path, one) for one in found.series} if truth else {}
         if truth and not any(there.values()):
             raise UsageError(f"no masks for the series of {path}", hint="put them into truth/<series_id>.nii.gz")
+        refused += [
+            LeftOut.of(one, f"has no mask; put it into {TRUTH}/{one.file_name}.nii.gz")
+            for one in found.series
+            if truth and one.view in views and not there[one.series_id] and not _is_test_image(one)
+            if named is None or study_key(one.study_id) in named
+        ]
         usable += [(s, there) for s in found.studies if not truth or any(there[one.series_id] for one in s.series)]
-    if chosen.only is not None:
-        named = named_in(chosen.only)
+    if chosen.only is not None and named is not None:
         usable = [(study, there) for study, there in usable if study_key(study.study_id) in named]
         if not usable:
             raise UsageError(f"--only: no study with masks is in {chosen.only.name}", hint="check its column study_id")
@@ -175,6 +186,10 @@ def _listed(
         if not truth or there[one.series_id]
     ]
     return [one for one, _ in pairs], [mask for _, mask in pairs], refused
+
+
+def _is_test_image(series: Series) -> bool:
+    return series.path.parent.name.casefold() in NNUNET_IMAGES - {"imagestr"}
 
 
 def joint_of_data(studies: Sequence[Path]) -> Joint | None:
@@ -210,11 +225,7 @@ def identity(source: Source) -> str:
     return hashlib.sha256("\n".join(names).encode()).hexdigest()[:12]
 
 
-def passed_over(source: Source) -> str:
-    """One line on the inputs that could not be used, with the first one's reason; empty where there is none."""
+def left_out_of(source: Source) -> list[LeftOut]:
+    """The inputs that could not be used."""
     sources = source.sources if isinstance(source, Mixture) else [source]
-    refused = [item for one in sources if isinstance(one, StudySource) for item in one.refused]
-    if not refused:
-        return ""
-    (name, reason), many = refused[0], len(refused)
-    return f"{many} input{'s' * (many > 1)} passed over; the first: {name}: {reason.removeprefix(f'{name}: ')}"
+    return [one for part in sources if isinstance(part, StudySource) for one in part.refused]

@@ -16,11 +16,13 @@ from orthodx.errors import NoInputError, StudyError, UsageError
 from orthodx.grid.canonical import GridImage, to_grid
 from orthodx.grid.spec import GridSpec
 from orthodx.joints import Joint, View
+from orthodx.networks.device import OUT_OF_MEMORY, memory_errors
 from orthodx.studies.nifti import read_volume
 from orthodx.studies.run_record import state_on_disk
 from orthodx.studies.series import Series
 from orthodx.studies.volume import SAME_PLACE_MM, Volume, apart_mm, turned_like
 from orthodx.studies.writing import atomic
+from orthodx.training.left_out import LeftOut
 
 
 class StudySource:
@@ -41,7 +43,7 @@ class StudySource:
         masks: Sequence[Path | None],
         joint: Joint,
         cache: Path | None = None,
-        refused: Sequence[tuple[str, str]] = (),
+        refused: Sequence[LeftOut] = (),
     ) -> None:
         self.crop, self.seed, self.joint = crop, seed, joint
         self.names: list[str] = []
@@ -49,15 +51,18 @@ class StudySource:
         self.refused = list(refused)
         for one, mask in zip(series, masks, strict=True):
             try:
-                self.items[one.view].append(
-                    _on_grid(one, spec, mask, joint) if cache is None else _cached(one, spec, mask, joint, cache)
-                )
+                with memory_errors():
+                    self.items[one.view].append(
+                        _on_grid(one, spec, mask, joint) if cache is None else _cached(one, spec, mask, joint, cache)
+                    )
             except StudyError as error:
-                self.refused.append((one.series_id, str(error)))
+                self.refused.append(LeftOut.of(one, str(error)))
+            except MemoryError:
+                self.refused.append(LeftOut.of(one, OUT_OF_MEMORY))
             else:
                 self.names.append(f"{one.view} {one.series_id}")
         if not any(self.items.values()):
-            reason = f": {self.refused[0][0]}: {self.refused[0][1]}" if self.refused else ""
+            reason = f": {self.refused[0].line}" if self.refused else ""
             raise NoInputError(f"no series to train on{reason}", hint="give series that 'orthodx segment' can read")
 
     def refuse_without(self, views: Iterable[View]) -> None:

@@ -18,8 +18,10 @@ from orthodx.inference.segment import segment
 from orthodx.joints import Joint, open_joint
 from orthodx.networks.weights import load_file
 from orthodx.requests import Task, TransferRequest, takes
+from orthodx.studies.claim import Owner, Place, claimed
+from orthodx.studies.nameless import nameless_command, nameless_options
 from orthodx.studies.receipts import DONE, Receipts
-from orthodx.studies.run_record import write_run
+from orthodx.studies.run_record import RUN, write_run
 from orthodx.studies.tables import write_table
 from orthodx.training.finetune import finetune
 from orthodx.training.sources import joint_of_data
@@ -67,6 +69,22 @@ def transfer(
     joint, bundle = _joint(request), open_bundle(request.start)
     plan = planned(request, bundle)
     _refuse_earlier(request)
+    outputs = [] if (out / ARMS).is_dir() else [out / TABLE, out / RUN]
+    with claimed(Place(out), Owner(by="orthodx transfer", outputs=outputs)):
+        return _transferred(plan, joint, started, tell=tell, say=say, command=command)
+
+
+def _transferred(
+    plan: Plan,
+    joint: Joint,
+    started: datetime,
+    *,
+    tell: Callable[[str, int, int], None],
+    say: Callable[[str], None],
+    command: Sequence[str],
+) -> Transferred:
+    """Patients parted -> every arm fitted and tested -> the model, the comparison, the record."""
+    request, bundle, out = plan.request, plan.bundle, plan.request.out
     parts = part(request, joint, say)
     arms = plan.arms(parts)
     say(f"{parts.patients} patients train and calibrate, {parts.tested} studies test; {len(arms)} arms")
@@ -82,17 +100,19 @@ def transfer(
     chosen = rank(arms)
     made = _handed_out(trial.folder(chosen) / chosen.name, out / request.name, request.name)
     evaluation = _compared(trial, arms, chosen, joint)
+    options = nameless_options(request, keep_paths=request.keep_paths)
     facts = {
         "task": str(request.task),
         "joint": joint.to_json(),
         "seed": request.seed,
-        "options": {name: str(getattr(request, name)) for name in sorted(request.given)},
+        "options": {name: str(value) for name, value in options.items() if name in request.given},
         "starts": {bundle.info.name: bundle.digest},
         "inputs": parts.inputs,
         "arms": [row["arm"] for row in rows],
         "model": {"name": request.name, "sha256": made.digest},
     }
-    write_run(out / "run.json", command=command, started=started, facts=facts)
+    words = nameless_command(command, request, keep_paths=request.keep_paths)
+    write_run(out / RUN, command=words, started=started, facts=facts)
     return Transferred(made, rows, evaluation)
 
 

@@ -41,7 +41,7 @@ def test_json_goes_to_stdout_and_a_second_run_wants_resume(folder, tmp_path):
     assert (said["converted"], said["refused"], len(said["series"])) == (2, 0, 2)
     again = orthodx(tmp_path, folder, "--out", tmp_path / "o")
     assert again.returncode == 2
-    assert "add --resume" in again.stderr
+    assert "go on with --resume" in again.stderr
     resumed = orthodx(tmp_path, folder, "--out", tmp_path / "o", "--resume")
     assert resumed.returncode == 0
     assert "2 kept" in resumed.stdout

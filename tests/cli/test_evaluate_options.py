@@ -111,9 +111,9 @@ def test_workers_share_the_masks_and_finished_ones_are_kept_on_resume_only(masks
         future.set_result(function(*arguments))
         return future
 
-    monkeypatch.setattr(ProcessPoolExecutor, "__init__", lambda self, workers, mp_context: sizes.append(workers))
+    monkeypatch.setattr(ProcessPoolExecutor, "__init__", lambda self, workers, **more: sizes.append(workers))
     monkeypatch.setattr(ProcessPoolExecutor, "submit", done)
-    monkeypatch.setattr(ProcessPoolExecutor, "shutdown", lambda self, wait=True: None)
+    monkeypatch.setattr(ProcessPoolExecutor, "shutdown", lambda self, **how: None)
     line = (masks, "-o", tmp_path / "out", "--worst", 0)
     evaluate_masks(*line, "--workers", 3)
     assert sizes == [3]

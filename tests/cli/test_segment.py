@@ -20,10 +20,10 @@ ROW = dict(
 
 @pytest.fixture
 def segment(bundle):
-    def go(*words):
+    def go(*words, code=0):
         line = ["segment", *map(str, words), "--model", str(bundle.path), "--device", "cpu", "--no-preview"]
         done = CliRunner().invoke(app, line)
-        assert done.exit_code == 0, done.output
+        assert done.exit_code == code, done.output
         return done
 
     return go
@@ -79,10 +79,10 @@ def test_a_finished_case_is_kept_on_resume_only_and_only_if_its_files_are_whole(
         mask.write_bytes(broken)
         segment(*line, "--resume")
         assert mask.read_bytes() == first
-    segment(*line, "--resume", "--no-preview")  # made with other options
     written = mask.stat().st_ino
-    segment(*line, "--no-preview")
-    assert mask.stat().st_ino != written
+    done = segment(*line, code=2)
+    assert f"{tmp_path / 'o'} already holds results -> go on with --resume" in done.stderr
+    assert mask.stat().st_ino == written
 
 
 def test_masks_are_written_in_the_formats_asked_for(segment, tmp_path, monkeypatch):

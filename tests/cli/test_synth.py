@@ -1,7 +1,6 @@
 """Options of `orthodx synth`, by what they change."""
 
 import json
-import shutil
 
 import pytest
 from typer.testing import CliRunner
@@ -31,17 +30,32 @@ def test_a_pipeline_gets_json_and_a_quiet_run_says_nothing(synth, tmp_path):
     assert len(AnatomyBank(tmp_path / "b")) == 1
 
 
-def test_a_cohort_is_gone_on_with_and_its_studies_kept_on_resume_only(synth, cohort, tmp_path):
-    shutil.copytree(cohort, tmp_path / "out")
+def test_a_cohort_is_gone_on_with_and_its_studies_kept_on_resume_only(synth, tmp_path):
+    line = (tmp_path / "out", "--seed", 5, "--center", "Outpost")
+    assert synth(*line).exit_code == 0
     image = next((tmp_path / "out").glob("*/*.nii.gz"))
-    image.write_bytes(b"as it was left")
-    refused = synth(tmp_path / "out", "--seed", 5)
+    written = image.stat().st_mtime_ns
+    refused = synth(*line)
     assert refused.exit_code == 2
     assert "go on with --resume" in refused.stderr
-    done = synth(tmp_path / "out", "--seed", 5, "--resume")
+    done = synth(*line, "--resume")
     assert (done.exit_code, done.stderr) == (0, "")
     assert "[1/1] knee-0005-0000" in done.stdout
-    assert image.read_bytes() == b"as it was left"
+    assert image.stat().st_mtime_ns == written
+    refused = synth(tmp_path / "out", "--seed", 5, "--resume")
+    assert (refused.exit_code, len(refused.stderr.splitlines())) == (2, 1)
+    assert "was made with other options (centers)" in refused.stderr
+
+
+def test_a_bank_keeps_how_the_anatomies_of_a_seed_were_drawn(synth, tmp_path):
+    line = (tmp_path / "out", "--bank", "--lesions")
+    assert synth(*line, "--prevalence", 0.5).exit_code == 0
+    assert synth(*line, "--prevalence", 0.5).exit_code == 0
+    refused = synth(*line, "--prevalence", 0.9)
+    assert (refused.exit_code, len(refused.stderr.splitlines())) == (2, 1)
+    assert "anatomies of seed 0 made with other options (prevalence)" in refused.stderr
+    assert synth(*line, "--prevalence", 0.9, "--seed", 1).exit_code == 0
+    assert len(AnatomyBank(tmp_path / "out")) == 2
 
 
 @pytest.mark.parametrize("more", [("--resume",), ("--center", "Harbour"), ("--format", "dicom")])

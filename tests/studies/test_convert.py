@@ -148,7 +148,7 @@ def test_an_earlier_conversion_is_not_overwritten(tmp_path):
     folder = put(tmp_path / "dcm")
     convert([folder], tmp_path / "out")
     before = everything(tmp_path / "out")
-    with pytest.raises(UsageError, match="earlier conversion"):
+    with pytest.raises(UsageError, match="already holds results"):
         convert([folder], tmp_path / "out")
     assert everything(tmp_path / "out") == before
 

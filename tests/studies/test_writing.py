@@ -37,3 +37,21 @@ def test_vendors_have_one_name():
     assert vendor("United Imaging Healthcare") == vendor("UIH") == "United Imaging"
     assert vendor("General Electric Company") == "GE"
     assert vendor("Gertrude's garage") == "unknown"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError(28, "No space left on device"), OSError("4096 requested and 12 written"),
+     RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")],
+)  # fmt: skip
+def test_a_full_disk_is_told_of_the_file_that_was_to_be_written(tmp_path, error):
+    with pytest.raises(OSError, match="No space left") as caught, atomic(tmp_path / "image.nii.gz"):
+        raise error
+    assert caught.value.filename == str(tmp_path / "image.nii.gz")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_of_another_file_keeps_its_name(tmp_path):
+    with pytest.raises(FileNotFoundError) as caught, atomic(tmp_path / "copy"):
+        (tmp_path / "absent").read_bytes()
+    assert caught.value.filename == str(tmp_path / "absent")

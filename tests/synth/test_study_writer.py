@@ -47,7 +47,26 @@ def test_a_record_is_kept_and_cohorts_are_not_overwritten(cohort):
     assert kept["anatomy"]["femoral_cartilage"] > 1
     with pytest.raises(UsageError, match="already holds"):
         write_cohort(cohort)
-    assert write_cohort(cohort, studies=1, seed=5, resume=True) == cohort / "manifest.csv"
+
+
+def never(rng):
+    raise AssertionError("drawn anew")
+
+
+def test_a_cohort_keeps_its_settings_and_whole_studies(tmp_path, knee):
+    same = dict(seed=5, centers=("Outpost",), anatomy=lambda rng: knee)
+    write_cohort(tmp_path, studies=2, **same)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and ".done" not in path.parts}
+    write_cohort(tmp_path, studies=1, resume=True, **{**same, "anatomy": never})  # fewer lose nothing
+    assert {path: path.read_bytes() for path in before} == before
+    for name, value in (("seed", 6), ("formats", ("dicom",)), ("lesions", True), ("centers", ()), ("anatomy", None)):
+        with pytest.raises(UsageError, match=rf"other options \(.*{name}.*\)"):
+            write_cohort(tmp_path, studies=2, resume=True, **{**same, name: value})
+    truth = next(tmp_path.glob("truth/knee-0005-0001-*.nii.gz"))
+    for broken in (before[truth][:-7], b"x" * len(before[truth])):
+        truth.write_bytes(broken)
+        write_cohort(tmp_path, studies=2, resume=True, **same)
+        assert {path: path.read_bytes() for path in before} == before
 
 
 def test_wrong_wishes_are_named(tmp_path):

@@ -16,7 +16,7 @@ from orthodx.joints import KNEE, View
 from orthodx.networks.encoders.ortho import OrthoConfig, OrthoEncoder
 from orthodx.synth.anatomy import Anatomy
 from orthodx.synth.anatomy_bank import AnatomyBank
-from orthodx.training.sources import Mixture, identity, open_source, passed_over
+from orthodx.training.sources import Mixture, identity, left_out_of, open_source
 
 SPEC, CROP = GridSpec(), (4, 32, 32)
 
@@ -102,10 +102,9 @@ def test_every_input_counts_or_is_told(bank, cohort, tmp_path):
     (tmp_path / "mixed").mkdir()
     (tmp_path / "mixed/broken.nii.gz").write_bytes(b"junk")
     shutil.copy(next(cohort.rglob("*sag*.nii.gz")), tmp_path / "mixed/a.nii.gz")
-    note = passed_over(opened(bank, tmp_path / "mixed"))
-    assert note.startswith("1 input passed over; the first: ")
-    assert "broken.nii.gz" in note
-    assert passed_over(opened(bank, cohort)) == passed_over(opened(bank)) == ""
+    (one,) = left_out_of(opened(bank, tmp_path / "mixed"))
+    assert "broken.nii.gz: not a whole NIfTI image" in one.line
+    assert left_out_of(opened(bank, cohort)) == left_out_of(opened(bank)) == []
 
 
 def test_masks_are_found_beside_every_input(cohort, tmp_path):

@@ -81,7 +81,7 @@ def test_two_patients_under_one_study_id_never_train(folder):
     columns = ("patient_id", "study_id", "series_id", "path")
     write_table(folder / "manifest.csv", [dict(zip(columns, row, strict=True)) for row in rows], columns)
     lines = []
-    assert [c.study_id for c in opened(folder, lines.append)] == ["s1"]
+    assert [c.study_id for c in opened(folder, leave=lambda one: lines.append(one.line))] == ["s1"]
     assert any("'s0' has series of 2 patients (p0, p9)" in line for line in lines)
 
 

@@ -96,7 +96,7 @@ def fit_denoiser(
     over processes and batches (up to rounding).
     """
     out.mkdir(parents=True, exist_ok=True)
-    state = out / "checkpoint.safetensors"
+    state = out / checkpoint.STATE
     resume = checkpoint.keep_or_refuse(state, resume)
     torch.manual_seed(config.seed)
     cls = ENCODERS.get(config.encoder)

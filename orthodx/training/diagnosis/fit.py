@@ -32,9 +32,9 @@ from orthodx.training.diagnosis.calibration import fit_temperature, fit_threshol
 from orthodx.training.diagnosis.splits import Split, label_fraction, person_index, refuse_leakage, split
 from orthodx.training.diagnosis.stage_one import DiagnosisConfig, ViewResult, ViewRuns, fit_view, scores
 from orthodx.training.diagnosis.study_cases import StudyCase, beside, labels_in, open_cases, table_of
+from orthodx.training.left_out import Leave
 from orthodx.training.starting import Start, head_start
 
-OPTIONS = "options.json"
 UNTAUGHT = 0.999999  # threshold of a label without a known answer: its probability says nothing
 METRICS = ("stage", "view", "step", "label", "loss", "gradient", "studies", "positives", "auroc")
 Say = Callable[[str], None]
@@ -85,6 +85,7 @@ def fit_diagnosis(
     start: Start | None = None,
     resume: bool = False,
     say: Say = print,
+    leave: Leave = lambda one: None,
 ) -> Fitted:
     """Fit encoders (unless probed), heads, fusion, record branch, temperatures and thresholds.
 
@@ -96,8 +97,8 @@ def fit_diagnosis(
     labels = table_of(cohort.studies, cohort.labels)
     config = replace(config, labels=config.labels or labels_in(labels, config.joint, say))
     plain = _plain_diagnoser(config, start)
-    checkpoint.keep_or_refuse(out / OPTIONS, resume)
-    train, held = _cases(config, cohort, labels, cohort.cache or out, say)
+    checkpoint.keep_or_refuse(out / checkpoint.OPTIONS, resume)
+    train, held = _cases(config, cohort, labels, cohort.cache or out, say, leave)
     inputs = _inputs(train, held, start.files)
     _keep_options(out, config, inputs)
     say(f"{len(train)} studies train, {len(held)} calibrate; fixed until here: seed {config.seed}")
@@ -133,7 +134,7 @@ def _plain_diagnoser(config: DiagnosisConfig, start: Start) -> Any:
 
 def _keep_options(out: Path, config: DiagnosisConfig, inputs: str) -> None:
     """Refuses to go on with other options, studies, labels, records or starting weights than the run began with."""
-    path = out / OPTIONS
+    path = out / checkpoint.OPTIONS
     options = json.loads(json.dumps({**asdict(config), "inputs": inputs}))
     if path.exists():
         new, old = checkpoint.fixed(options), checkpoint.fixed(json.loads(path.read_text(encoding="utf-8")))
@@ -167,14 +168,15 @@ def _coding(train: Sequence[StudyCase], ehr: Path, say: Say) -> RecordCoding:
 
 
 def _cases(
-    config: DiagnosisConfig, cohort: Cohort, labels: Path, cache: Path, say: Say
+    config: DiagnosisConfig, cohort: Cohort, labels: Path, cache: Path, say: Say, leave: Leave
 ) -> tuple[list[StudyCase], list[StudyCase]]:
     """The studies that train and those that calibrate, patients apart, of known labels and views."""
 
     def opened(studies: Sequence[Path], table: Path, ehr: Sequence[Path], only: Path | None = None) -> list[StudyCase]:
         regions = cache / "regions"
         own = (config.labels, config.grid, config.region, regions)
-        return open_cases(studies, *own, labels=table, ehr=ehr, only=only, group_by=cohort.group_by, say=say)
+        more: dict[str, Any] = {"only": only, "group_by": cohort.group_by, "say": say, "leave": leave}
+        return open_cases(studies, *own, labels=table, ehr=ehr, **more)
 
     tables = [] if cohort.ehr is None else [cohort.ehr]
     known = [c for c in opened(cohort.studies, labels, tables, cohort.only) if not np.isnan(c.labels).all()]

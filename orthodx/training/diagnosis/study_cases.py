@@ -13,6 +13,7 @@ from orthodx.errors import NoInputError, StudyError, UsageError
 from orthodx.grid.region import RegionSpec, joint_region
 from orthodx.grid.spec import GridSpec
 from orthodx.joints import Joint, View
+from orthodx.networks.device import OUT_OF_MEMORY, memory_errors
 from orthodx.requests import GroupBy
 from orthodx.studies.discover import among, find_series
 from orthodx.studies.keys import study_key
@@ -23,6 +24,7 @@ from orthodx.studies.series import Series
 from orthodx.studies.study import Study
 from orthodx.studies.writing import atomic
 from orthodx.training.diagnosis.splits import Case
+from orthodx.training.left_out import Leave, LeftOut
 
 
 @dataclass(frozen=True)
@@ -73,13 +75,14 @@ def open_cases(
     only: Path | None = None,
     group_by: GroupBy | None = None,
     say: Callable[[str], None] = print,
+    leave: Leave = lambda one: None,
 ) -> list[StudyCase]:
     """The labelled studies among `studies`, by study_id.
 
     labels: table. ehr: tables, of which the first that has a study counts. only: table of the studies to open, of all.
-    group_by: what makes NIfTI files without a manifest one study.
-    cache: folder of the regions, where a later run finds them. Series and studies that cannot be used are told to `say`
-    and left out. Raises `NoInputError` if no study is left, `StudyError` for a table that cannot be read.
+    group_by: what makes NIfTI files without a manifest one study. cache: folder of the regions, where a later run finds
+    them. Series and studies that cannot be used are left out and told to `leave`. Raises `NoInputError` if no study is
+    left, `StudyError` for a table that cannot be read.
     """
     table = read_labels(labels, names)
     if table.absent:
@@ -88,8 +91,10 @@ def open_cases(
     for path in reversed(ehr):
         records |= read_records(path)
     found = among(find_series(studies, group_by=group_by), only)
-    for line in (*found.notes, *(f"left out: {bad.source}: {bad.reason}" for bad in found.refused)):
+    for line in found.notes:
         say(line)
+    for bad in found.refused:
+        leave(LeftOut(bad.source, bad.reason))
     here = {study_key(study.study_id) for study in found.studies}
     known = {study_key(study) for study in table.study_ids}
     if unknown := sorted(here - known):
@@ -99,7 +104,7 @@ def open_cases(
     labelled = [study for study in found.studies if study_key(study.study_id) in known]
     out = []
     for study in sorted(labelled, key=lambda study: study.study_id):
-        views = _views(study, grid, region, cache, say)
+        views = _views(study, grid, region, cache, leave)
         if views:
             out.append(
                 StudyCase(
@@ -118,15 +123,19 @@ def open_cases(
 
 
 def _views(
-    study: Study, grid: GridSpec, region: RegionSpec, cache: Path, say: Callable[[str], None]
+    study: Study, grid: GridSpec, region: RegionSpec, cache: Path, leave: Leave
 ) -> dict[View, tuple[SeriesRegion, ...]]:
     """The regions of each view's series; what cannot be read is told and left out."""
     views: dict[View, list[SeriesRegion]] = {}
     for one in study.series:
         try:
-            kept = _kept(one, grid, region, cache)
+            with memory_errors():
+                kept = _kept(one, grid, region, cache)
         except StudyError as error:
-            say(f"left out: {one.series_id}: {error.line}")
+            leave(LeftOut.of(one, error.line))
+            continue
+        except MemoryError:
+            leave(LeftOut.of(one, OUT_OF_MEMORY))
             continue
         views.setdefault(one.view, []).append(kept)
     return {view: tuple(regions) for view, regions in views.items()}

@@ -96,7 +96,7 @@ def fit_masks(
     heads: what heads start from, by part. Raises `DivergedError` on NaN, with the last good state saved.
     """
     out.mkdir(parents=True, exist_ok=True)
-    state = out / "checkpoint.safetensors"
+    state = out / checkpoint.STATE
     resume = checkpoint.keep_or_refuse(state, resume)
     torch.manual_seed(config.seed)
     lesson = DenseLesson(config, task, source, validation, encoders, heads, team=team, workers=workers)
