@@ -33,7 +33,7 @@ def nameless(text: str, paths: Iterable[str | Path], ids: Iterable[str] = ()) ->
     '[name]: series 2: slice 3 is missing'
     """
     names, ids = set[str](), frozenset(ids)
-    for path in {str(one) for one in paths} - {"", "."}:
+    for path in {str(one) for one in paths if text} - {"", "."}:
         for form in {path, os.path.abspath(path), os.path.realpath(path)}:
             names |= _runs(Path(form)) | _runs(Path(readable(form)))
     kept = {one for one in names if one in ids or stem_of(Path(one)) in ids}

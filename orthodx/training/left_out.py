@@ -30,7 +30,7 @@ class LeftOut(NamedTuple):
 
     def row(self, given: Iterable[Path], *, keep_paths: bool) -> dict[str, Any]:
         """For the record. given: paths that the reason may name too."""
-        paths = (self.name, *self.paths, *given)
+        paths: list[str | Path] = [self.name, *self.paths, *given]
         reason = self.reason if keep_paths else nameless(self.reason, paths, {self.series_id})
         return {"series_id": self.series_id, "reason": reason, **({"path": self.name} if keep_paths else {})}
 
