@@ -16,7 +16,7 @@ def orthodx(*arguments: object) -> None:
 
 if __name__ == "__main__":
     orthodx("synth", OUT / "study", "--studies", 1, "--seed", 2026, "--resume")
-    orthodx("segment", OUT / "study", "--out", OUT / "masks")
+    orthodx("segment", OUT / "study", "--out", OUT / "masks", "--resume")
     print("Look at:")
     for picture in sorted((OUT / "masks" / "previews").glob("*.png")):
         print(f"  {picture}")

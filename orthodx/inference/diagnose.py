@@ -122,7 +122,12 @@ class Job:
     def place(self, studies: Sequence[Study]) -> Iterator[None]:
         """The table, and the folder of explanations if there is one, held for this run; the folder is one table's."""
         by, resume = "orthodx diagnose", self.request.resume
-        options = {"model": self.reader.bundle.digest, "view": str(self.request.view or "")}
+        asked = self.request
+        options = {
+            "model": self.reader.bundle.digest,
+            "view": str(asked.view or ""),
+            "group_by": str(asked.group_by or ""),
+        }
         tables = [self.out, _beside(self.out, "status.csv"), _beside(self.out, RUN)]
         owner = Owner(by=by, options=options, outputs=tables, resume=resume)
         with claimed(Place(self.out.parent, self.out.stem), owner) as name, contextlib.ExitStack() as stack:

@@ -93,7 +93,7 @@ def segment(
     place = Place(out)
     job = Job(segmenter, request, Receipts(place.receipts, {"model": bundle.digest}))
     job.spare_images(found.series)
-    options = {"model": bundle.digest, "view": str(request.view or "")}
+    options = {"model": bundle.digest, "view": str(request.view or ""), "group_by": str(request.group_by or "")}
     outputs = [out / name for name in TABLES]
     with claimed(place, Owner(by="orthodx segment", options=options, outputs=outputs, resume=request.resume)):
         job.spare_others(found.series)
