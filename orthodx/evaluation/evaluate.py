@@ -79,6 +79,7 @@ def evaluate(
     started, notices = datetime.now(timezone.utc), Notices(tell)
     paths = ("predictions", "labels", "masks", "truth", "manifest", "ehr")
     inputs = find_inputs(request.folder, {name: getattr(request, name) for name in paths}, notices)
+    _refuse_idle(request, inputs)
     attributes = read_attributes(inputs, notices)
     joint = joint_of(request.joint, inputs, attributes.manifest, notices)
     opener = Opener(request, inputs, attributes, joint, notices, progress)
@@ -86,6 +87,15 @@ def evaluate(
     with claimed(Place(request.out), owner):
         done = replace(_scored(opener), started=started, command=tuple(command))
         return write_report(done, request.out)
+
+
+def _refuse_idle(request: EvaluateRequest, inputs: Inputs) -> None:
+    if inputs.diagnosis is None:
+        request.refuse(("thresholds",), "is for predictions, and there are none")
+    if inputs.segmentation is None:
+        request.refuse(("tolerance_mm", "resume"), "is for masks, and there are none")
+    if not request.by:
+        request.refuse(("min_cell",), "needs --by")
 
 
 def _scored(opener: Opener) -> Evaluation:

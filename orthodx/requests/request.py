@@ -48,6 +48,8 @@ OPTION = {
     "centers": "center",
     "formats": "format",
     "start": "from",
+    "thresholds": "threshold",
+    "tolerance_mm": "tolerance",
 }  # what a field is called on the command line, where it is another word
 
 

@@ -73,6 +73,8 @@ def checked(request: FinetuneRequest, say: Callable[[str], None]) -> Run:
 
 def _refuse_idle(request: FinetuneRequest, dense: bool) -> None:
     """Refuses options that would do nothing in this run."""
+    if len(set(request.views)) == 1:
+        request.refuse(("shared_encoder",), "needs several views")
     if dense:
         request.refuse(FROM_LABELS, "is for --task diagnose, from studies with labels.csv")
         if request.validation is None:

@@ -95,6 +95,18 @@ def surface_dice(folder):
     return {row["series_id"]: float(row["value"]) for row in rows}
 
 
+@pytest.mark.parametrize(
+    ("more", "word"),
+    [(("--threshold", 0.4), "--threshold is for predictions"), (("--min-cell", 5), "--min-cell needs --by")],
+)
+def test_what_would_do_nothing_is_refused(masks, tmp_path, more, word):
+    words = ["evaluate", "--masks", masks / "found", "--truth", masks / "true", "-o", tmp_path / "out", *more]
+    done = CliRunner().invoke(app, list(map(str, words)))
+    assert (done.exit_code, len(done.stderr.splitlines())) == (2, 1)
+    assert word in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_surface_dice_forgives_what_lies_within_the_tolerance(masks, tmp_path):
     for tolerance, forgiven in ((0.1, {"s0"}), (0.6, {"s0", "s1"})):
         out = tmp_path / str(tolerance)

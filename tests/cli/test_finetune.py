@@ -97,6 +97,13 @@ def test_the_views_share_an_encoder_when_asked_to(finetune, tmp_path, more):
     assert (one == two) == bool(more)
 
 
+def test_one_view_shares_its_encoder_with_no_other(studies, tmp_path):
+    line = ["finetune", studies, "--from-scratch", "--view", "axial", "--shared-encoder", "--out", tmp_path / "o"]
+    done = CliRunner().invoke(app, list(map(str, line)))
+    assert done.exit_code == 2
+    assert "--shared-encoder needs several views" in done.stderr
+
+
 def test_a_run_stops_where_it_is_told_to_and_goes_on(finetune, tmp_path):
     line = ("--from-scratch", "--view", "axial", "--out", tmp_path)
     finetune(*line, "--stop-at", 1)
