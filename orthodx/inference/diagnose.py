@@ -164,7 +164,8 @@ class Job:
     def shown(self, notes: Sequence[str], found: Found) -> list[str]:
         """Notes as the record has them."""
         given: list[str | Path] = [*self.request.studies, *(one.source for one in found.refused)]
-        return list(notes) if self.request.keep_paths else [nameless(line, given) for line in notes]
+        ids = {name for one in found.series for name in (one.study_id, one.series_id)}
+        return list(notes) if self.request.keep_paths else [nameless(line, given, ids) for line in notes]
 
     def _earlier(self, studies: Sequence[Study]) -> list[dict[str, Any]]:
         """The rows of earlier runs into this table, of studies that are not in this one."""

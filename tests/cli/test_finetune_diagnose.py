@@ -157,7 +157,6 @@ def test_what_would_do_nothing_or_cannot_be_done_is_refused(finetune, weights, t
 
 def test_options_of_a_diagnosis_are_refused_where_masks_are_learned(finetune, weights, tmp_path):
     for option in (
-        ("--label-fraction", 0.5),
         ("--labels", "x.csv"),
         ("--into", "knee-small"),
         ("--epochs", 2),

@@ -15,6 +15,7 @@ from orthodx.training.diagnosis import study_cases
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SHAPE = (32, 32, 4)
+NAMES = ("a", "b", "c", "bare", "shifted", "cut", "empty")
 
 
 @pytest.fixture(autouse=True)
@@ -103,7 +104,9 @@ def test_nnu_net_s_test_images_need_no_mask(studies, tmp_path):
 
 
 def test_a_diagnosis_names_what_it_was_not_fitted_to(studies, tmp_path):
-    write_table(studies / "labels.csv", [dict(study_id=f"s{i}", ACL=i % 2) for i in range(5)], ("study_id", "ACL"))
+    write_table(
+        studies / "labels.csv", [dict(study_id=name, ACL=i % 2) for i, name in enumerate(NAMES)], ("study_id", "ACL")
+    )
     words = ("--task", "diagnose", "--from-scratch", "--epochs", 1, "--head", "mean", "--region", 4, 32, 32)
     done = train("finetune", studies, tmp_path / "o", *words)
     assert done.exit_code == 8, done.output
@@ -120,7 +123,9 @@ def test_a_series_too_large_for_the_memory_is_left_out_alone(studies, tmp_path, 
     )
     train("pretrain", studies, tmp_path / "o", *STEPS)
     assert left_out(tmp_path / "o")["a"].startswith("out of memory")
-    write_table(studies / "labels.csv", [dict(study_id=f"s{i}", ACL=i % 2) for i in range(5)], ("study_id", "ACL"))
+    write_table(
+        studies / "labels.csv", [dict(study_id=name, ACL=i % 2) for i, name in enumerate(NAMES)], ("study_id", "ACL")
+    )
     monkeypatch.setattr(
         study_cases, "joint_region",
         lambda volume, *more: (short if volume.source.startswith("b") else region)(volume, *more),

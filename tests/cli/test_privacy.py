@@ -76,7 +76,7 @@ def home(tmp_path):
     cut[1].unlink()
     (home / "SecretName_bad").mkdir()
     for folder in ("SecretName_bad", "dicom"):
-        (home / folder / "SecretName.nii.gz").write_bytes(b"\x1f\x8b no image")
+        (home / folder / "bad.nii.gz").write_bytes(b"\x1f\x8b no image")
     return home
 
 
@@ -108,7 +108,7 @@ def test_no_command_repeats_a_name(home, bundle, diagnosis, knee, tmp_path):
             code=8)  # fmt: skip
     rows = read_table(nifti / MANIFEST)
     ids = sorted(set(rows.study_id))
-    for name, lines in (("labels", [dict(study_id=s, ACL=i % 2) for i, s in enumerate([*ids, "dicom"])]),
+    for name, lines in (("labels", [dict(study_id=s, ACL=i % 2) for i, s in enumerate([*ids, "bad"])]),
                         ("ehr", [dict(study_id=s, age=30 + i) for i, s in enumerate(ids)])):  # fmt: skip
         write_table(home / f"SecretName {name}.csv", lines, tuple(lines[0]))
     labels, ehr = home / "SecretName labels.csv", home / "SecretName ehr.csv"
@@ -147,8 +147,16 @@ def test_paths_are_kept_where_they_are_asked_for(home, bundle, diagnosis, tmp_pa
         assert str(line[0]) in json.loads((tmp_path / record).read_text())["command"]
     steps = ("--steps", 1, "--batch", 1, "--crop", 4, 32, 32, "--workers", 0, "--keep-paths")
     orthodx("pretrain", home / "dicom/SecretName_1", "-o", tmp_path / "pre", *SMALL, *steps)
-    record = json.loads((tmp_path / "pre/run.json").read_text())
-    assert record["inputs"][0]["path"] == str(home / "dicom/SecretName_1")
+    write_image(
+        home / "one/a.nii.gz", np.random.default_rng(1).integers(1, 900, (32, 32, 4)).astype(np.int16), SAGITTAL
+    )
+    write_image(home / "one/truth/a.nii.gz", np.ones((32, 32, 4), np.uint8), SAGITTAL)
+    orthodx("finetune", home / "one", "-o", tmp_path / "fit", "--from-scratch", *SMALL, *steps)
+    for name, given in (("pre", home / "dicom/SecretName_1"), ("fit", home / "one")):
+        assert json.loads((tmp_path / name / "run.json").read_text())["inputs"][0]["path"] == str(given)
+    masks = ("--masks", home / "one/truth", "--truth", home / "one/truth")
+    orthodx("evaluate", *masks, "--out", tmp_path / "r", "--resamples", 100, "--workers", 0, "--keep-paths")
+    assert json.loads((tmp_path / "r/summary.json").read_text())["settings"]["masks"] == str(home / "one/truth")
 
 
 def test_the_command_line_of_a_record_can_be_understood(home, bundle, tmp_path):

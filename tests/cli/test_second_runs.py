@@ -107,7 +107,7 @@ def test_more_formats_and_pictures_are_made_when_asked_for(bundle, tmp_path):
 
 
 def test_answers_to_a_second_cohort_join_those_to_the_first(diagnose, tmp_path):
-    one, two, out = image(tmp_path / "a/k.nii.gz"), image(tmp_path / "b/k.nii.gz", 4), tmp_path / "p.csv"
+    one, two, out = image(tmp_path / "x/a.nii.gz"), image(tmp_path / "y/b.nii.gz", 4), tmp_path / "p.csv"
     diagnose(one, "-o", out, "--explain", tmp_path / "why")
     assert "already holds results" in diagnose(two, "-o", out, code=2).stderr
     diagnose(two, "-o", out, "--explain", tmp_path / "why", "--resume")
@@ -119,10 +119,10 @@ def test_answers_to_a_second_cohort_join_those_to_the_first(diagnose, tmp_path):
 
 
 def test_the_answer_to_another_study_of_that_name_is_not_lost(diagnose, tmp_path):
-    one, other, out = image(tmp_path / "x/s/k.nii.gz"), image(tmp_path / "y/s/k.nii.gz", 4), tmp_path / "p.csv"
+    one, other, out = image(tmp_path / "x/k.nii.gz"), image(tmp_path / "y/k.nii.gz", 4), tmp_path / "p.csv"
     diagnose(one, "-o", out)
-    assert "another study called 's'" in diagnose(other, "-o", out, "--resume", code=2).stderr
-    assert column(out, "study_id") == ["s"]
+    assert "another study called 'k'" in diagnose(other, "-o", out, "--resume", code=2).stderr
+    assert column(out, "study_id") == ["k"]
 
 
 @pytest.mark.parametrize("name", ["p.csv", "p.status.csv", "p.run.json"])

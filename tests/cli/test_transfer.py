@@ -198,7 +198,9 @@ def test_other_studies_can_test_and_share_no_patient_with_those_that_train(wrist
     ours = manifest_of(wrists, tmp_path / "a", "manifest.csv", [(f"w{i:02d}", f"P{i}", "") for i in range(8)])
     theirs = manifest_of(wrists, tmp_path / "b", "manifest.csv", [(f"w{i:02d}", f"P{i}", "") for i in range(8, 12)])
     line = (ours, "--from", knee, "--joint", WRIST, *QUICK, "--quiet", "--device", "cpu")
-    done = invoke(*line, "--test", theirs, "--out", tmp_path / "out")
+    done = invoke(*line, "--test", theirs, "--out", tmp_path / "out", "--keep-paths")
+    options = json.loads((tmp_path / "out/run.json").read_text())["options"]
+    assert str(ours) in options["studies"]
     assert (done.exit_code, done.output) == (0, "")
     predicted = pd.read_csv(tmp_path / "out/arms/transferred-100pc-seed0/predictions.csv")
     assert list(predicted.study_id) == ["w08", "w09", "w10", "w11"]
