@@ -15,7 +15,16 @@ from orthodx.requests import SegmentRequest
 from orthodx.studies.nifti import write_image
 from orthodx.synth.dicom_writer import write_dicom_series
 
-COMMANDS = ("synth", "convert", "segment", "diagnose", "evaluate", "pretrain", "finetune")  # in the examples' order
+COMMANDS = (
+    "synth",
+    "convert",
+    "segment",
+    "diagnose",
+    "evaluate",
+    "pretrain",
+    "finetune",
+    "transfer",
+)  # in the examples' order
 
 
 def documented(name):

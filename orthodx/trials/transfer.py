@@ -19,10 +19,11 @@ from orthodx.joints import Joint, open_joint
 from orthodx.networks.weights import load_file
 from orthodx.requests import Task, TransferRequest, takes
 from orthodx.studies.claim import Owner, Place, claimed
+from orthodx.studies.keys import study_key
 from orthodx.studies.nameless import nameless_command, nameless_options
 from orthodx.studies.receipts import DONE, Receipts
 from orthodx.studies.run_record import RUN, write_run
-from orthodx.studies.tables import write_table
+from orthodx.studies.tables import read_table, write_table
 from orthodx.training.finetune import finetune
 from orthodx.training.sources import joint_of_data
 from orthodx.trials.arms import Arm, Plan, planned, rank
@@ -64,6 +65,12 @@ def transfer(
     `validation.csv` and predictions or masks of each, `split/`, the comparison `report/` by `evaluate`, and `run.json`.
     tell: called after each arm with (line, done, total). say: told how it goes. Raises what `finetune` and `evaluate`
     do.
+
+    >>> _ = orthodx.synth("others", studies=1, seed=1)
+    >>> done = orthodx.transfer("cohort", "transfer", start="fit/my-model", task="segment", test="others", steps=1,
+    ...                         crop=(4, 32, 32), scratch=False, workers=0)
+    >>> [row["arm"] for row in done.arms]
+    ['transferred-100pc-seed0']
     """
     started, out = datetime.now(timezone.utc), request.out
     joint, bundle = _joint(request), open_bundle(request.start)
@@ -180,6 +187,9 @@ class Trial:
             cases: Sequence[Any] = diagnose(paths, results, **same)
         else:
             cases = segment(paths, results, preview=False, **same)
+            rows = read_table(self.parts.test).to_dict("records")
+            unread = {study_key(row["series_id"]) for row in rows if row["view"] not in set(self.plan.views)}
+            cases = [case for case in cases if study_key(case.series_id) not in unread]  # no encoder was asked for
         bad = [case for case in cases if case.status == "failed"]
         for case in bad:
             self.say(f"  {case.source}: {case.reason}")

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from safetensors.torch import load_file
@@ -16,7 +17,8 @@ from orthodx.networks.encoders.dynunet import DynUNetConfig, DynUNetEncoder
 from orthodx.networks.encoders.ortho import OrthoConfig, OrthoEncoder
 from orthodx.networks.encoders.resnet18 import ResNet18Config, ResNet18Encoder
 from orthodx.networks.heads import pooled
-from orthodx.studies.tables import write_table
+from orthodx.studies.nifti import write_image
+from orthodx.studies.tables import read_table, write_table
 
 WRIST = Path(__file__).parents[2] / "examples/joints/wrist.toml"
 TINY = OrthoConfig(channels=(16, 16, 16, 16), time_channels=16)
@@ -146,6 +148,20 @@ def test_masks_by_numbers_of_studies(wrists, knee, tmp_path):
     rows = pd.read_csv(out / "report/metrics.csv", keep_default_na=False)
     paired = rows[(rows.grouping == "label_fraction") & (rows.against == "from scratch") & (rows.metric == "dice")]
     assert {"radius", "articular_disc", "all structures"} <= set(paired.target)
+
+
+def test_series_of_views_that_no_encoder_reads_are_no_failures(wrists, knee, tmp_path):
+    axial = np.diag([-2.0, -2, 4, 1])
+    for i in range(4):
+        folder, name = tmp_path / f"cohort/w{i}", f"w{i:02d}"
+        write_image(folder / f"x{i}.nii.gz", np.random.default_rng(i).integers(1, 900, (32, 32, 6)).astype("i2"), axial)
+        (folder / f"{name}.nii.gz").write_bytes((wrists / name / f"{name}.nii.gz").read_bytes())
+        (tmp_path / "cohort/truth").mkdir(exist_ok=True)
+        (tmp_path / f"cohort/truth/{name}.nii.gz").write_bytes((wrists / f"truth/{name}.nii.gz").read_bytes())
+    transfer(tmp_path / "cohort", "--from", knee, "--joint", WRIST, "--task", "segment", "--probe", "--steps", 1,
+             "--crop", 6, 32, 32, "--workers", 0, "--no-scratch", "--out", tmp_path / "out")  # fmt: skip
+    (arm,) = read_table(tmp_path / "out/arms.csv").to_dict("records")
+    assert (arm["test"], arm["failed"]) == ("1", "0")
 
 
 def test_a_baseline_of_monai_is_one_more_arm(wrists, knee, tmp_path, monkeypatch):

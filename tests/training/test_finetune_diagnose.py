@@ -84,9 +84,9 @@ def studies(tmp_path_factory):
 
 def fit(studies, out, say=lambda line: None, **more):
     tables = {k: more.pop(k) for k in ("ehr", "validation", "labels") if k in more}
-    resume = more.pop("resume", False)
+    how = {k: more.pop(k) for k in ("start", "resume") if k in more}
     cohort = Cohort(studies=[studies], **tables)
-    return fit_diagnosis(settings(**more), cohort, out, device=CPU, say=say, resume=resume)
+    return fit_diagnosis(settings(**more), cohort, out, device=CPU, say=say, **how)
 
 
 def validation(out, stage="fusion", view=""):
@@ -174,6 +174,23 @@ def test_end_to_end_training_resumes_exactly(tmp_path, studies, monkeypatch):
         tmp_path / "cut" / "encoder_sagittal.safetensors"
     ).read_bytes()
     assert (tmp_path / "whole/metrics.csv").read_text() == (tmp_path / "cut/metrics.csv").read_text()
+
+
+def test_an_encoder_from_noise_is_not_scaled_by_what_it_gives_at_first(tmp_path, studies, monkeypatch):
+    from orthodx.training.diagnosis import view_stage
+
+    real, begun = view_stage.fit_end_to_end, []
+
+    def watched(config, encoder, head, *arguments, **more):
+        begun.append(head.sd.clone())
+        return real(config, encoder, head, *arguments, **more)
+
+    monkeypatch.setattr(view_stage, "fit_end_to_end", watched)
+    options = {"epochs": 1, "views": (View.SAGITTAL,), "batch": 6}
+    first = fit(studies, tmp_path / "noise", encoder_share=1.0, **options)
+    fit(studies, tmp_path / "on", encoder_share=0.05, start=Start(tmp_path, first.encoders), **options)
+    assert (begun[0] == 1).all()
+    assert (begun[1] != 1).all()
 
 
 def test_another_run_is_neither_overwritten_nor_mixed(tmp_path, studies):

@@ -120,8 +120,9 @@ def _fit_encoder(
     """Train encoder and head end to end, unless the encoder is left alone; the file that has the encoder's weights."""
     config, head = run.config, run.model.head(view)
     if config.encoder_share > 0:
-        sample = samples.regions[:: max(1, len(samples.regions) // 48)]
-        head.fit_scale(torch.stack(Summaries(run.features, encoder, head, run.device)(sample)).to(run.device))
+        if view in run.start.encoders:  # one that begins from noise soon gives nothing like what it gives now
+            sample = samples.regions[:: max(1, len(samples.regions) // 48)]
+            head.fit_scale(torch.stack(Summaries(run.features, encoder, head, run.device)(sample)).to(run.device))
         losses = view_stage.fit_end_to_end(
             view_stage.ViewConfig(
                 view=view,
