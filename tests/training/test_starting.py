@@ -57,8 +57,8 @@ def bundle(folder, head, fitted, *, own_encoders=False, detail=1):
             file="diagnose.safetensors",
             encoders=other if own_encoders else {view: read[view] for view in fitted},
             region=RegionSpec(),
-            temperatures={},
-            thresholds={},
+            temperatures=dict.fromkeys(diagnoser.labels, 1.0),
+            thresholds=dict.fromkeys(diagnoser.labels, 0.5),
         ),
     )
     return save_bundle(folder, info, weights).path
