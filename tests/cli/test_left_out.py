@@ -107,7 +107,21 @@ def test_a_diagnosis_names_what_it_was_not_fitted_to(studies, tmp_path):
     write_table(
         studies / "labels.csv", [dict(study_id=name, ACL=i % 2) for i, name in enumerate(NAMES)], ("study_id", "ACL")
     )
-    words = ("--task", "diagnose", "--from-scratch", "--epochs", 1, "--head", "mean", "--region", 4, 32, 32)
+    words = (
+        "--task",
+        "diagnose",
+        "--group-by",
+        "folder",
+        "--from-scratch",
+        "--epochs",
+        1,
+        "--head",
+        "mean",
+        "--region",
+        4,
+        32,
+        32,
+    )
     done = train("finetune", studies, tmp_path / "o", *words)
     assert done.exit_code == 8, done.output
     assert set(left_out(tmp_path / "o")) == {"cut", "empty"}

@@ -66,7 +66,7 @@ def test_two_structures_and_two_labels_from_label_maps_to_a_report(wrists, tmp_p
 
     out = orthodx("evaluate", "--predictions", tmp_path / "predictions.csv", "--labels", wrists / "labels.csv",
                   "--masks", tmp_path / "masks", "--truth", wrists / "truth", "--out", tmp_path / "report",
-                  "--resamples", 100, "--workers", 0, "--min-cell", 2, "--json")  # fmt: skip
+                  "--resamples", 100, "--workers", 0, "--json")  # fmt: skip
     assert json.loads(out)
     scores = pd.read_csv(tmp_path / "report/metrics.csv")
     assert {"radius", "articular_disc", *CODES} <= set(scores.target)

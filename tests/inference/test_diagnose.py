@@ -359,12 +359,6 @@ def test_the_slice_of_the_picture_is_numbered_as_in_the_file(reader, images, rea
             assert reading.slice_numbers[d] == round(voxel[axis]) + 1
 
 
-def test_a_label_without_calibration_is_taken_as_it_is(diagnosis):
-    bare = replace(diagnosis.info.diagnosis, temperatures={}, thresholds={})
-    reader = StudyReader(Bundle(diagnosis.path, replace(diagnosis.info, diagnosis=bare)), CPU)
-    assert reader.thresholds == dict.fromkeys(LABELS, 0.5)
-
-
 def test_an_unknown_record_is_no_record(reader, readings):
     answer = reader.answer([readings["axial"]], Record(event="meteorite"))
     assert answer.record_logit is None

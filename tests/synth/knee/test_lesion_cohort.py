@@ -100,9 +100,14 @@ def test_lesions_leave_the_healthy_part_of_the_same_knee_alone(plain, tmp_path):
     assert differ.mean() < 0.01
 
 
-def test_resume_makes_anew_what_was_made_without_lesions(plain, tmp_path):
-    write_cohort(tmp_path, studies=1, seed=5, centers=("Outpost",), anatomy=COARSE)
-    write_cohort(tmp_path, studies=1, seed=5, centers=("Outpost",), anatomy=COARSE, lesions=True, resume=True)
+def test_resume_with_lesions_is_refused_where_there_were_none_and_keeps_what_is_whole(plain, tmp_path):
+    write_cohort(tmp_path / "healthy", studies=1, seed=5, centers=("Outpost",), anatomy=COARSE)
+    with pytest.raises(UsageError, match="other options"):
+        write_cohort(
+            tmp_path / "healthy", studies=1, seed=5, centers=("Outpost",), anatomy=COARSE, lesions=True, resume=True
+        )
+    tmp_path = tmp_path / "hurt"
+    write_cohort(tmp_path, studies=1, seed=5, centers=("Outpost",), anatomy=COARSE, lesions=True)
     assert len(list((tmp_path / "lesions").glob("*.nii.gz"))) == 3
     before = (tmp_path / "labels.csv").read_bytes()
     stamp = next(tmp_path.glob("*/study.json")).stat().st_mtime_ns
