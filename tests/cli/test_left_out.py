@@ -105,13 +105,13 @@ def test_nnu_net_s_test_images_need_no_mask(studies, tmp_path):
 
 def test_a_diagnosis_names_what_it_was_not_fitted_to(studies, tmp_path):
     write_table(
-        studies / "labels.csv", [dict(study_id=name, ACL=i % 2) for i, name in enumerate(NAMES)], ("study_id", "ACL")
+        studies / "labels.csv",
+        [dict(study_id=name, ACL=i % 2) for i, name in enumerate([*NAMES, *(f"s{n}" for n in range(9))])],
+        ("study_id", "ACL"),
     )
     words = (
         "--task",
         "diagnose",
-        "--group-by",
-        "folder",
         "--from-scratch",
         "--epochs",
         1,
@@ -138,7 +138,9 @@ def test_a_series_too_large_for_the_memory_is_left_out_alone(studies, tmp_path, 
     train("pretrain", studies, tmp_path / "o", *STEPS)
     assert left_out(tmp_path / "o")["a"].startswith("out of memory")
     write_table(
-        studies / "labels.csv", [dict(study_id=name, ACL=i % 2) for i, name in enumerate(NAMES)], ("study_id", "ACL")
+        studies / "labels.csv",
+        [dict(study_id=name, ACL=i % 2) for i, name in enumerate([*NAMES, *(f"s{n}" for n in range(9))])],
+        ("study_id", "ACL"),
     )
     monkeypatch.setattr(
         study_cases, "joint_region",
