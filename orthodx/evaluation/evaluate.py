@@ -79,6 +79,8 @@ def evaluate(
     started, notices = datetime.now(timezone.utc), Notices(tell)
     paths = ("predictions", "labels", "masks", "truth", "manifest", "ehr")
     inputs = find_inputs(request.folder, {name: getattr(request, name) for name in paths}, notices)
+    if not request.keep_paths:
+        notices.called = inputs.usual_names | {f"--compare {path}": "--compare COMPARE" for path in request.compare}
     _refuse_idle(request, inputs)
     attributes = read_attributes(inputs, notices)
     joint = joint_of(request.joint, inputs, attributes.manifest, notices)

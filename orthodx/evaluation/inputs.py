@@ -20,6 +20,8 @@ from orthodx.studies.study import mixed_studies
 
 PREDICTIONS = "predictions.csv"
 MASKS, TRUTH = "masks", "truth"
+USUAL = {"predictions": PREDICTIONS, "labels": LABELS_FILE, "masks": MASKS, "truth": TRUTH, "manifest": MANIFEST,
+         "ehr": RECORDS_FILE}  # fmt: skip
 Read = TypeVar("Read")
 
 
@@ -44,6 +46,15 @@ class Inputs:
         """Masks and truth, if both are there."""
         return (self.masks, self.truth) if self.masks and self.truth else None
 
+    @property
+    def usual_names(self) -> dict[str, str]:
+        """What each table, and each folder before a colon, is called here -> what it usually is: the one here may be a
+        patient's name.
+        """
+        there = {key: path for key, path in vars(self).items() if path is not None}
+        ends = {key: "" if path.is_file() else ":" for key, path in there.items()}
+        return {f"{path.name}{ends[key]}": f"{USUAL[key]}{ends[key]}" for key, path in there.items()}
+
 
 class Attributes(NamedTuple):
     """What is known of cases, as text: manifest and EHR table, None where there is none. mixed: studies not scored."""
@@ -58,10 +69,8 @@ def find_inputs(folder: Path, named: dict[str, Path | None], notices: Notices) -
 
     Raises `UsageError` for a named file that is missing or lacks its other half, `NoInputError` for nothing.
     """
-    usual = {"predictions": PREDICTIONS, "labels": LABELS_FILE, "masks": MASKS, "truth": TRUTH, "manifest": MANIFEST,
-             "ehr": RECORDS_FILE}  # fmt: skip
     paths: dict[str, Path | None] = {}
-    for key, name in usual.items():
+    for key, name in USUAL.items():
         given = named.get(key)
         if given is not None and not given.exists():
             raise UsageError(f"--{key}: {given} is not there", hint="check the path")
@@ -75,8 +84,8 @@ def find_inputs(folder: Path, named: dict[str, Path | None], notices: Notices) -
         for key, other in ((one, two), (two, one)):
             if paths[key] is not None and paths[other] is None:
                 if named.get(key) is not None:
-                    raise UsageError(f"--{key} needs its {other}", hint=f"give --{other}, or put {usual[other]} here")
-                notices.note(f"{usual[key]} is here but no {usual[other]}: not evaluated")
+                    raise UsageError(f"--{key} needs its {other}", hint=f"give --{other}, or put {USUAL[other]} here")
+                notices.note(f"{USUAL[key]} is here but no {USUAL[other]}: not evaluated")
     if not inputs.diagnosis and not inputs.segmentation:
         raise NoInputError(
             f"nothing to evaluate in {folder.resolve()}",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from orthodx.studies.readable import readable
@@ -10,22 +11,32 @@ from orthodx.studies.readable import readable
 
 @dataclass
 class Notices:
-    """Collects one line a finding and passes it on: `refuse` for what could not be scored, `note` for the rest."""
+    """Collects one line a finding and passes it on: `refuse` for what could not be scored, `note` for the rest.
+
+    tell: called with (line, refused). called: what names of files are put down as; the person told sees them as they are.
+    """
 
     tell: Callable[[str, bool], None] = lambda line, refused: None
     refused: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    called: Mapping[str, str] = field(default_factory=dict)
 
     def refuse(self, message: str, hint: str | None) -> None:
         """A case or value that is left out because it cannot be trusted."""
         line = readable(f"{message} -> {hint}" if hint else message)
-        self.refused.append(line)
+        self.refused.append(self._put_down(line))
         self.tell(line, True)
 
     def note(self, message: str) -> None:
         """A fact that changes how the numbers are read."""
-        self.notes.append(readable(message))
-        self.tell(self.notes[-1], False)
+        line = readable(message)
+        self.notes.append(self._put_down(line))
+        self.tell(line, False)
+
+    def _put_down(self, line: str) -> str:
+        for name in sorted(self.called, key=len, reverse=True):
+            line = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", self.called[name], line)
+        return line
 
 
 def some(names: Sequence[str], most: int = 4) -> str:
