@@ -13,7 +13,7 @@ from orthodx.studies.readable import readable
 class Notices:
     """Collects one line a finding and passes it on: `refuse` for what could not be scored, `note` for the rest.
 
-    tell: called with (line, refused). called: what names of files are put down as; the person told sees them as they are.
+    tell: called with (line, refused). called: what names of files are put down as; the person told sees them unchanged.
     """
 
     tell: Callable[[str, bool], None] = lambda line, refused: None

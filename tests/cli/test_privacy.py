@@ -118,9 +118,9 @@ def test_no_command_repeats_a_name(home, bundle, diagnosis, knee, tmp_path):
         out / "masks", home / "SecretName truth"
     )  # not `truth`, which the cohort beside it would be taught by
     sorted((home / "SecretName truth").glob("*.nii.gz"))[0].unlink()  # said of the folder
-    orthodx("evaluate", "--masks", out / "masks", "--truth", home / "SecretName truth", "--predictions", out / "predictions.csv",
-            "--labels", labels, "--manifest", nifti / MANIFEST, "--out", out / "report", "--resamples", 100,
-            "--workers", 0)  # fmt: skip
+    orthodx("evaluate", "--masks", out / "masks", "--truth", home / "SecretName truth",
+            "--predictions", out / "predictions.csv", "--labels", labels, "--manifest", nifti / MANIFEST,
+            "--out", out / "report", "--resamples", 100, "--workers", 0)  # fmt: skip
     shutil.copytree(nifti, home / "cohort")
     (home / "cohort/truth").mkdir()
     for path in list((home / "cohort").glob("*/*.nii.gz"))[:4]:
