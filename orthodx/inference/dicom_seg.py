@@ -18,6 +18,7 @@ from orthodx.errors import StudyError, UsageError
 from orthodx.joints import Joint, Structure
 from orthodx.joints.joint import ANATOMY
 from orthodx.studies.grouping import Stack
+from orthodx.studies.label_tables import rgb
 from orthodx.studies.series import Series
 from orthodx.studies.verification import place_in
 from orthodx.studies.writing import atomic
@@ -71,6 +72,7 @@ def write_dicom_seg(
                 manufacturer_model_name=model,
                 software_versions=version("orthodx"),
                 device_serial_number="0",
+                series_description=f"orthodx {model}: {joint.name} structures"[:64],
                 content_label="ORTHODX",
                 content_description="Automatic segmentation, not for diagnosis",
             )
@@ -127,6 +129,7 @@ def _describe(number: int, structure: Structure, model: str) -> Any:
             name=f"orthodx {model}", version=version("orthodx"), family=codes.DCM.ArtificialIntelligence
         ),
         anatomic_regions=[_sct(known.region)] if known and known.region else None,
+        display_color=hd.color.CIELabColor.from_rgb(*rgb(structure.colour)),
     )
 
 

@@ -14,6 +14,7 @@ from orthodx.grid.canonical import canonical_axes
 from orthodx.grid.spec import AXES
 from orthodx.inference.lettering import plain_lettering
 from orthodx.joints import Joint, View
+from orthodx.studies.label_tables import rgb
 from orthodx.studies.volume import Volume
 from orthodx.studies.writing import atomic
 
@@ -45,7 +46,7 @@ def write_preview(path: Path, volume: Volume, labels: np.ndarray, view: View, jo
     shown += _across(image, mask, spacing, view, middle)
     colours = np.zeros((256, 4))
     for s in joint.structures:
-        colours[s.value] = (*(int(s.colour[i : i + 2], 16) / 255 for i in (1, 3, 5)), 1)
+        colours[s.value] = (*(part / 255 for part in rgb(s.colour)), 1)
     for ax in axs:
         ax.set_axis_off()
     for ax, (plane, truth, mm, plane_view, name) in zip(axs, shown, strict=False):

@@ -26,6 +26,7 @@ from orthodx.requests import SegmentRequest, takes
 from orthodx.studies.claim import Owner, Place, claimed
 from orthodx.studies.discover import Found, among, find_series, require_any
 from orthodx.studies.identity import whereabouts
+from orthodx.studies.label_tables import LABEL_TABLES, write_label_tables
 from orthodx.studies.manifest import MANIFEST
 from orthodx.studies.mask_files import VOLUMES
 from orthodx.studies.nameless import nameless, nameless_command
@@ -40,7 +41,7 @@ from orthodx.studies.volume import Volume
 FORMATS = {"nifti": ".nii.gz", "dicom-seg": ".seg.dcm"}
 VOLUME_COLUMNS = ("study_id", "series_id", "view", "structure", "voxels", "ml", "quality")
 STATUS_COLUMNS = ("study_id", "series_id", "status", "reason", "seconds")
-TABLES = ("status.csv", VOLUMES, RUN)
+TABLES = ("status.csv", VOLUMES, RUN, *LABEL_TABLES)
 
 
 @dataclass
@@ -97,6 +98,8 @@ def segment(
     outputs = [out / name for name in TABLES]
     with claimed(place, Owner(by="orthodx segment", options=options, outputs=outputs, resume=request.resume)):
         job.spare_others(found.series)
+        if "nifti" in request.formats:
+            write_label_tables(out, bundle.info.joint)
         cases = job.all(found, tell)
         facts = {
             "model": {
@@ -215,7 +218,7 @@ class Job:
             notes.append("oblique series: the view is uncertain")
         notes += series.doubts
         if "nifti" in self.request.formats:
-            write_mask(self._mask(series, "nifti"), labels, volume)
+            write_mask(self._mask(series, "nifti"), labels, volume, info.joint)
         if "dicom-seg" in self.request.formats:
             try:
                 write_dicom_seg(self._mask(series, "dicom-seg"), labels, volume.affine, series, info.joint, info.name)

@@ -12,6 +12,8 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 
 from orthodx.errors import StudyError
+from orthodx.joints import Joint
+from orthodx.studies.label_tables import label_extension
 from orthodx.studies.volume import Volume, apart_mm, check_affine, check_shape
 from orthodx.studies.writing import atomic
 
@@ -91,8 +93,8 @@ def _unit_of_length(header: Any) -> str:
     return {0: "mm", 1: "metres", 2: "mm", 3: "microns"}.get(code, f"an unknown unit ({code})")
 
 
-def write_mask(path: Path, labels: np.ndarray, reference: Volume) -> None:
-    """Write `labels` (I, J, K) as uint8 on exactly the reference's grid, atomically."""
+def write_mask(path: Path, labels: np.ndarray, reference: Volume, joint: Joint | None = None) -> None:
+    """Write `labels` (I, J, K) as uint8 on the reference's very grid, atomically; the joint's names in the header."""
     if labels.shape != reference.shape:
         raise ValueError(f"labels {labels.shape} do not fit {reference.source} {reference.shape}")
     image = nib.Nifti1Image(labels.astype(np.uint8), reference.affine)
@@ -100,6 +102,8 @@ def write_mask(path: Path, labels: np.ndarray, reference: Volume) -> None:
     qcode, scode = reference.codes
     image.set_sform(reference.affine, code=scode)
     image.set_qform(reference.affine, code=qcode)
+    if joint is not None:
+        image.header.extensions.append(label_extension(joint))
     with atomic(path) as temporary:
         nib.save(image, temporary)
 

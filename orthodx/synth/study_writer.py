@@ -13,8 +13,10 @@ import torch
 
 from orthodx.errors import UsageError
 from orthodx.studies.claim import Owner, Place, claimed
+from orthodx.studies.label_tables import write_label_tables
 from orthodx.studies.labels import LABELS_FILE, RECORDS_FILE
 from orthodx.studies.manifest import COLUMNS, MANIFEST
+from orthodx.studies.mask_files import TRUTH
 from orthodx.studies.nifti import write_image
 from orthodx.studies.processes import spread
 from orthodx.studies.receipts import Receipts
@@ -100,8 +102,8 @@ def write_cohort(
 ) -> Path:
     """Write synthetic patients, each as three series of one anatomy, and return the manifest's path.
 
-    Makes `<study>/<series>.nii.gz`, `truth/<series>.nii.gz` and `manifest.csv`; with lesions also `labels.csv`,
-    `ehr.csv` and `lesions/<series>.nii.gz` (values in `lesions/values.json`). options: the fields of a
+    Makes `<study>/<series>.nii.gz`, `truth/<series>.nii.gz` with label tables, and `manifest.csv`; with lesions also
+    `labels.csv`, `ehr.csv` and `lesions/<series>.nii.gz` (values in `lesions/values.json`). options: the fields of a
     `CohortRequest`, in its place. Raises `UsageError` where `out` holds a cohort and nothing is to be resumed.
     """
     wanted = request or CohortRequest(**options)
@@ -120,6 +122,7 @@ def write_cohort(
             write_json(out / "lesions" / "values.json", dict(made.injuries.values))
             write_table(out / LABELS_FILE, [r["labels"] for r in records], ("study_id", *made.injuries.least_ml))
             write_table(out / RECORDS_FILE, [r["ehr"] for r in records], ("study_id", *RECORD_COLUMNS))
+        write_label_tables(out / TRUTH, made.joint)
         write_table(manifest, [row for r in records for row in r["rows"]], COLUMNS)
     return manifest
 
@@ -149,7 +152,7 @@ class _StudyWriter:
         folders = (self.out / name, self.out / "dicom" / name)
         written = [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
         masks = [
-            self.out / kind / f"{row['series_id']}.nii.gz" for row in record["rows"] for kind in ("truth", "lesions")
+            self.out / kind / f"{row['series_id']}.nii.gz" for row in record["rows"] for kind in (TRUTH, "lesions")
         ]
         return [*written, *(path for path in masks if path.is_file())]
 
@@ -205,7 +208,7 @@ class _StudyWriter:
         if "dicom" in formats:
             folder = self.out / "dicom" / study / series
             write_dicom_series(folder, data, on_file, row, number, made.body_part)
-        write_image(self.out / "truth" / f"{series}.nii.gz", _as_file(truth, params.plane)[0], on_file)
+        write_image(self.out / TRUTH / f"{series}.nii.gz", _as_file(truth, params.plane)[0], on_file)
         if scan.lesions is not None:
             seen = on_plane(torch.from_numpy(scan.lesions), affine, params, scan.shape)
             write_image(self.out / "lesions" / f"{series}.nii.gz", _as_file(seen, params.plane)[0], on_file)

@@ -12,6 +12,7 @@ from orthodx.inference.dicom_seg import write_dicom_seg
 from orthodx.inference.segment import segment
 from orthodx.joints import KNEE, Structure
 from orthodx.studies.discover import find_series
+from orthodx.studies.label_tables import rgb
 from orthodx.studies.verification import place_in
 from orthodx.synth.dicom_writer import write_dicom_series
 
@@ -91,6 +92,18 @@ def test_structures_have_snomed_codes(series, tmp_path):
     assert [k.CodingSchemeDesignator for k in kinds] == ["SCT"] * 11 + ["99ORTHODX"]
     assert (kinds[0].CodeValue, kinds[0].CodeMeaning) == ("71341001", "Femur")
     assert segments[4].AnatomicRegionSequence[0].CodeValue == "71341001"
+
+
+def test_structures_are_shown_in_the_colours_of_the_joint(series, tmp_path):
+    import highdicom as hd
+
+    volume = series.load()
+    write_dicom_seg(tmp_path / "a.dcm", drawn(volume.shape), volume.affine, series, KNEE, "tiny")
+    seg = pydicom.dcmread(tmp_path / "a.dcm")
+    assert seg.SeriesDescription == "orthodx tiny: knee structures"
+    for segment_, structure in zip(seg.SegmentSequence, KNEE.structures, strict=True):
+        shown = hd.color.CIELabColor.from_dicom_value(segment_.RecommendedDisplayCIELabValue).to_rgb(clip=True)
+        np.testing.assert_allclose(shown, rgb(structure.colour), atol=1)
 
 
 def test_an_image_that_is_no_dicom_is_refused(tmp_path):

@@ -17,6 +17,7 @@ from orthodx.inference.segment import segment
 from orthodx.joints import KNEE, Joint
 from orthodx.networks.device import pick_device
 from orthodx.studies.discover import find_series
+from orthodx.studies.label_tables import LABEL_TABLES
 from orthodx.synth.dicom_writer import write_dicom_series
 
 
@@ -104,6 +105,27 @@ def test_masks_are_never_read_as_images(bundle, cohort, tmp_path, where):
         cases = segment([tmp_path / "m.csv"], out, model=bundle.path, device="cpu", preview=False, resume=True)
         assert [c.series_id for c in cases] == ["other"]
     assert [one.series_id for one in find_series([study]).series] == ["k"]
+
+
+@pytest.mark.parametrize("name", LABEL_TABLES)
+def test_label_tables_lie_beside_masks_are_no_one_elses_and_are_not_read_again(bundle, cohort, tmp_path, name):
+    study, out = tmp_path / "study", tmp_path / "out"
+    study.mkdir()
+    shutil.copy(next(cohort.glob("*/*-axial.nii.gz")), study / "k.nii.gz")
+    line = {"model": bundle.path, "device": "cpu", "preview": False}
+    out.mkdir()
+    (out / name).write_text("mine")
+    with pytest.raises(UsageError, match=f"{name} is there and is no result of"):
+        segment([study], out, **line)
+    assert [path.name for path in out.iterdir()] == [name]
+    (out / name).unlink()
+    segment([study], out, **line)
+    made = (out / name).read_bytes()
+    (out / name).unlink()
+    segment([study], out, **line, resume=True)
+    assert (out / name).read_bytes() == made
+    found = find_series([study, out])
+    assert ([one.series_id for one in found.series], found.refused) == (["k"], [])
 
 
 def test_an_image_too_large_for_the_memory_fails_alone(bundle, cohort, tmp_path, monkeypatch):
