@@ -11,13 +11,14 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from orthodx.errors import StudyError
 from orthodx.studies.readable import readable
 from orthodx.studies.writing import atomic
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MOST_CELL = 32_767  # characters; what a cell of a spreadsheet holds
 SEPARATORS = ",;\t|"
@@ -49,6 +50,8 @@ def read_table(path: Path, known: Collection[str] = ()) -> pd.DataFrame:
     Raises `StudyError` for what is no table, has no rows, repeats a column, has cells without a column, or one longer
     than `MOST_CELL`.
     """
+    import pandas as pd  # takes longer to load than a small series takes to convert
+
     name = path.name
     text = _text(path)
     lines = _lines(text, _separator(text, known), name)
@@ -67,14 +70,14 @@ def read_table(path: Path, known: Collection[str] = ()) -> pd.DataFrame:
 
 
 def write_table(path: Path, rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
-    """Write rows as CSV (UTF-8) atomically, every sign of it `readable`.
+    """Write rows as CSV (UTF-8) atomically, every sign of it `readable`; None and NaN are blank.
 
     Text that a spreadsheet would run as a formula gets a leading quote.
     """
-    names = [_harmless(c) for c in columns]
-    table = pd.DataFrame([[_harmless(row.get(c, "")) for c in columns] for row in rows], columns=names)
-    with atomic(path) as temporary:
-        table.to_csv(temporary, index=False)
+    with atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow([_harmless(c) for c in columns])
+        table.writerows([_harmless(row.get(c, "")) for c in columns] for row in rows)
 
 
 def _text(path: Path) -> str:
@@ -167,7 +170,7 @@ def _squeezed(name: str) -> str:
 
 def _harmless(value: Any) -> Any:
     if not isinstance(value, str):
-        return value
+        return "" if value is None or value != value else value  # blank for what is not a number
     text = readable(value, keep="\t\r\n")
     return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
 
