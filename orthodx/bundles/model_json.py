@@ -43,6 +43,7 @@ class DiagnosisInfo:
     diagnoser: heads, fusion and record branch, whose weights are in `file`. encoders: those it reads, the bundle's own
     or others. temperatures: label -> what its logit is divided by. thresholds: label -> probability from which it is
     positive. label_fraction: share of the training labels used. from_scratch: whether the encoders started from noise.
+    synthetic_only: whether every lesion it learned from is one of orthodx synth.
     """
 
     diagnoser: DiagnoserConfig
@@ -53,6 +54,7 @@ class DiagnosisInfo:
     thresholds: dict[str, float]
     label_fraction: float = 1.0
     from_scratch: bool = False
+    synthetic_only: bool = False
 
     def __post_init__(self) -> None:
         if not all(0 < t <= MOST_NUMBER and math.isfinite(t) for t in self.temperatures.values()):
@@ -175,6 +177,7 @@ def _diagnosis(raw: Mapping[str, Any] | None) -> DiagnosisInfo | None:
         region=config_of(RegionSpec, raw["region"]),
         label_fraction=_value(raw["label_fraction"], float, "label_fraction"),
         from_scratch=_value(raw["from_scratch"], bool, "from_scratch"),
+        synthetic_only=_value(raw.get("synthetic_only", False), bool, "synthetic_only"),
         **numbers,
     )
 

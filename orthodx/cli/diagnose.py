@@ -45,6 +45,18 @@ WORDS = {
 }
 
 
+def _answered(case: StudyCase) -> str:
+    """What is positive, from which probability on and by what; then labels that need a view which is not there."""
+    found = [f"{a['label']} {a['probability']:.2f} (from {a['threshold']:.2f}, {a['by']})"
+             for a in case.answers if a["positive"]]  # fmt: skip
+    unseen: dict[str, list[str]] = {}
+    for answer in case.answers:
+        if answer["not_seen_in"]:
+            unseen.setdefault(answer["not_seen_in"], []).append(answer["label"])
+    missing = [f"no {views} series for {', '.join(labels)}" for views, labels in unseen.items()]
+    return "; ".join([", ".join(found) or "none positive", *missing])
+
+
 @command(DiagnoseRequest, WORDS)
 def run(given: Given) -> None:
     """Probability of each abnormality: one answer per study, from all its series and the health record."""
@@ -58,10 +70,8 @@ def run(given: Given) -> None:
             if case.status == "failed":
                 exits.say_error(f"{name}: {case.reason}" if name not in case.reason else case.reason)
             else:
-                found = ", ".join(f"{label} {case.probabilities[label]:.2f}" for label in case.positive)
                 warning = f"  warning: {case.reason}" if case.status == "warned" else ""
-                text = f"{name}  {case.views}  {found or 'none positive'}  {case.seconds:.1f} s{warning}"
-                line(text, done, total)
+                line(f"{name}  {case.views}  {_answered(case)}  {case.seconds:.1f} s{warning}", done, total)
 
         cases = diagnose(given.request, tell=tell, note=voice.note, command=sys.argv)
     failed = sum(case.status == "failed" for case in cases)

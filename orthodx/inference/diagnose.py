@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from orthodx.errors import NoInputError, StudyError, UsageError
-from orthodx.inference import explanation
+from orthodx.inference import answers, explanation
+from orthodx.inference.answers import ANSWERS, SYNTHETIC_ONLY, answer_rows
 from orthodx.inference.model_choice import chosen_bundle, other_joint
 from orthodx.inference.patient_records import records_for, unmatched
 from orthodx.inference.study_reader import Reading, StudyReader
@@ -54,6 +55,7 @@ class StudyCase:
     seconds: float
     probabilities: dict[str, float] = field(default_factory=dict)
     positive: list[str] = field(default_factory=list)
+    answers: list[dict[str, Any]] = field(default_factory=list)
     explanation: list[dict[str, Any]] = field(default_factory=list)
 
     def row(self, keep_paths: bool, given: Iterable[Path] = (), study: Study | None = None) -> dict[str, Any]:
@@ -76,11 +78,11 @@ def diagnose(
 ) -> list[StudyCase]:
     """Diagnose every one of some studies; one `StudyCase` a study.
 
-    Writes the table `out`, and beside it `<stem>.status.csv` and `<stem>.run.json`; with `explain` a folder of
-    `explanation.csv`, `<study>.json` and a picture for each positive label. tell: called after each study with (case,
-    done, total). note: told facts worth knowing. Raises `NoInputError` when there was nothing to read, `BundleError`
-    for a model that cannot diagnose, `UsageError` for options that cannot be followed, `StudyError` for a damaged
-    table of records.
+    Writes the table `out`, and beside it `<stem>.answers.csv`, `<stem>.status.csv` and `<stem>.run.json`; with
+    `explain` a folder of `explanation.csv`, `<study>.json` and a picture for each positive label. tell: called after
+    each study with (case, done, total). note: told facts worth knowing. Raises `NoInputError` when there was nothing to
+    read, `BundleError` for a model that cannot diagnose, `UsageError` for options that cannot be followed, `StudyError`
+    for a damaged table of records.
 
     >>> cases = orthodx.diagnose("cohort", "predictions.csv", ehr="cohort/ehr.csv")
     >>> 0 <= cases[0].probabilities["ACL"] <= 1
@@ -92,7 +94,7 @@ def diagnose(
     bundle = chosen_bundle(request.model, request.joint, found.series, note)
     reader = StudyReader(bundle, pick_device(request.device))
     records = records_for(request.ehr, reader)
-    notes = [*found.notes, *unmatched(records, found.studies, request.ehr), ids_note(found.series)]
+    notes = [*found.notes, *unmatched(records, found.studies, request.ehr), ids_note(found.series), _taught(reader)]
     notes = [line for line in notes if line]
     for line in notes:
         note(line)
@@ -128,7 +130,7 @@ class Job:
             "view": str(asked.view or ""),
             "group_by": str(asked.group_by or ""),
         }
-        tables = [self.out, _beside(self.out, "status.csv"), _beside(self.out, RUN)]
+        tables = [self.out, *(_beside(self.out, name) for name in (ANSWERS, "status.csv", RUN))]
         owner = Owner(by=by, options=options, outputs=tables, resume=resume)
         with claimed(Place(self.out.parent, self.out.stem), owner) as name, contextlib.ExitStack() as stack:
             if self.explain is not None:
@@ -221,6 +223,7 @@ class Job:
         answer = self.reader.answer(readings, self.records.get(study_key(study.study_id)))
         case.views = "+".join(str(v) for v in View if any(r.view == v for r in readings))
         case.probabilities = dict(zip(answer.labels, map(float, answer.probability), strict=True))
+        case.answers = answer_rows(study.study_id, answer, {r.view for r in readings}, self.reader.bundle.info.joint)
         case.positive = [name for name, there in zip(answer.labels, answer.positive, strict=True) if there]
         if self.explain is not None:
             explanation.explain(self.explain, study, answer, readings, self.reader)
@@ -253,7 +256,9 @@ class Job:
             self._made_from(study),
             needs=lambda case: self._files(StudyCase(**_known(case), source="")),
         )
-        return None if kept is None else StudyCase(**_known(kept), source=study.source)
+        if kept is None or "answers" not in kept:  # of a version that told less
+            return None
+        return StudyCase(**_known(kept), source=study.source)
 
     def _files(self, case: StudyCase) -> list[Path]:
         return [] if self.explain is None else explanation.files(self.explain, case.study_id, case.positive)
@@ -270,8 +275,10 @@ class Job:
         """Predictions, status and explanation of these studies."""
         labels, model = self.reader.labels, self.reader.bundle.info.name
         done = [row for row in rows if row["status"] != "failed"]
-        answers = [{**row, "model": model, **row["probabilities"]} for row in done]
-        write_table(self.out, answers, (*ABOUT_COLUMNS, *labels))
+        chances = [{**row, "model": model, **row["probabilities"]} for row in done]
+        write_table(self.out, chances, (*ABOUT_COLUMNS, *labels))
+        told = [one for row in done for one in row.get("answers", ())]
+        write_table(_beside(self.out, ANSWERS), told, answers.COLUMNS)
         columns = (*STATUS_COLUMNS, "source") if self.request.keep_paths else STATUS_COLUMNS
         write_table(_beside(self.out, "status.csv"), rows, columns)
         if self.explain is not None:
@@ -304,6 +311,12 @@ def _whereabouts(study: Study) -> str:
     return whereabouts(bare[0].path.resolve().parent) if bare else ""
 
 
+def _taught(reader: StudyReader) -> str:
+    """A line on lesions that no patient ever had; blank where the model learned from others."""
+    name = reader.bundle.info.name
+    return f"{name} was {SYNTHETIC_ONLY}: it says nothing about a patient" if reader.info.synthetic_only else ""
+
+
 def _facts(reader: StudyReader, request: DiagnoseRequest) -> dict[str, Any]:
     """What `run.json` says of model, device and inputs; `evaluate` reads thresholds and training facts from it."""
     info = reader.bundle.info
@@ -316,6 +329,7 @@ def _facts(reader: StudyReader, request: DiagnoseRequest) -> dict[str, Any]:
             "thresholds": reader.thresholds,
             "label_fraction": reader.info.label_fraction,
             "from_scratch": reader.info.from_scratch,
+            "synthetic_only": reader.info.synthetic_only,
             "encoder": next(iter(reader.info.encoders.values())).name,
         },
         "joint": info.joint.to_json(),

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from torch.nn import functional
 
+from orthodx.inference.answers import SYNTHETIC_ONLY
 from orthodx.inference.heat_picture import Panel, write_heat_picture
 from orthodx.inference.study_reader import Answer, Reading, StudyReader
 from orthodx.joints import View
@@ -77,6 +78,7 @@ def explain(folder: Path, study: Study, answer: Answer, readings: Sequence[Readi
     """
     info = reader.bundle.info
     meanings = info.joint.meanings
+    model = f"{info.name}, {SYNTHETIC_ONLY}" if reader.info.synthetic_only else info.name
     drawn = pictures(folder, study.study_id, answer.labels)
     about = {}
     for i, (label, picture) in enumerate(drawn.items()):
@@ -94,7 +96,7 @@ def explain(folder: Path, study: Study, answer: Answer, readings: Sequence[Readi
             verdict = f"probability {answer.probability[i]:.2f}, positive from {answer.threshold[i]:.2f}"
             panels = [place.panel(float(answer.weights[i, v])) for v, place in places.items()]
             note = f"{title}\n{verdict}{_record_note(answer, i)}"
-            write_heat_picture(picture, panels, note, info.name, reader.heat_is)
+            write_heat_picture(picture, panels, note, model, reader.heat_is)
         else:
             picture.unlink(missing_ok=True)
     write_json(

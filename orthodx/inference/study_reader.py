@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.special import logit
 from torch import Tensor
 
 from orthodx.bundles.bundle import Bundle
@@ -44,14 +45,15 @@ class Reading:
 class Answer:
     """What a study says about L labels, means over the combinations of its series.
 
-    probability, threshold, image_logit, probability_without_record: (L,). weights, view_logits: (L, 3) of
-    sagittal, coronal, axial; a missing view has weight 0 and logit NaN. record_logit, record_share: (L,), None
-    where nothing is known of the patient. Logits are before the temperature.
+    probability, threshold, threshold_logit, image_logit, probability_without_record: (L,). weights, view_logits: (L, 3)
+    of sagittal, coronal, axial; a missing view has weight 0 and logit NaN. record_logit, record_share: (L,), None where
+    nothing is known of the patient. Logits are before the temperature.
     """
 
     labels: tuple[str, ...]
     probability: np.ndarray
     threshold: np.ndarray
+    threshold_logit: np.ndarray
     image_logit: np.ndarray
     weights: np.ndarray
     view_logits: np.ndarray
@@ -128,7 +130,8 @@ class StudyReader:
         return Answer(
             labels=self.labels,
             probability=self._probability(mixed),
-            threshold=np.array(list(self.thresholds.values())),
+            threshold=(threshold := np.array(list(self.thresholds.values()))),
+            threshold_logit=self._temperature.cpu().numpy() * logit(threshold.clip(1e-6, 1 - 1e-6)),
             image_logit=_mean(image),
             weights=_mean(diagnoser.weights(vectors, present)),
             view_logits=_mean(own),

@@ -1,7 +1,9 @@
 """The ankle. Structures are those that radiologists name in its four injuries; volumes have no source yet."""
 
 from orthodx.joints.joint import TISSUE, Abnormality, Joint, Snomed, Structure
+from orthodx.joints.view import View
 
+SAGITTAL, CORONAL, AXIAL = View.SAGITTAL, View.CORONAL, View.AXIAL
 _TALUS = ("67453005", "Talus")
 _CARTILAGE = Snomed(kind=("309312004", "Cartilage"), category=TISSUE, region=_TALUS)
 _LIGAMENT = Snomed(kind=("52082005", "Ligament"), category=TISSUE)
@@ -20,9 +22,9 @@ ANKLE = Joint(
         Structure(9, "achilles_tendon", "#f25f5c", Snomed(kind=("61352006", "Achilles Tendon"))),
     ),
     abnormalities=(
-        Abnormality("ATFL", "anterior talofibular ligament injury", "atfl", 1),
-        Abnormality("CFL", "calcaneofibular ligament injury", "cfl", 2),
-        Abnormality("ATR", "Achilles tendon rupture", "achilles_tendon", 3),
-        Abnormality("OLT", "osteochondral lesion of the talus", "talar_cartilage", 4),
+        Abnormality("ATFL", "anterior talofibular ligament injury", "atfl", 1, (AXIAL,)),
+        Abnormality("CFL", "calcaneofibular ligament injury", "cfl", 2, (CORONAL,)),
+        Abnormality("ATR", "Achilles tendon rupture", "achilles_tendon", 3, (SAGITTAL, AXIAL)),
+        Abnormality("OLT", "osteochondral lesion of the talus", "talar_cartilage", 4, (CORONAL, SAGITTAL)),
     ),
 )

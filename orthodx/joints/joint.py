@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from orthodx.errors import UsageError
+from orthodx.joints.view import View
 
 Code = tuple[str, str]  # SNOMED CT code value and meaning
 ANATOMY: Code = ("91723000", "Anatomical Structure")
@@ -66,13 +67,15 @@ class Structure:
 class Abnormality:
     """Something to detect: its code, a column of tables; what it means; the structure it is an injury of, if any.
 
-    lesion_value: what marks it in lesion masks.
+    lesion_value: what marks it in lesion masks. seen_in: views of which a reader needs one to judge it; none where any
+    will do.
     """
 
     code: str
     meaning: str
     harms: str | None = None
     lesion_value: int = 0
+    seen_in: tuple[View, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,7 +193,14 @@ def _structure(entry: Mapping[str, Any], place: int) -> Structure:
 
 
 def _abnormality(entry: Mapping[str, Any], place: int) -> Abnormality:
-    return Abnormality(**{"meaning": entry.get("code", ""), "lesion_value": place + 1, **entry})
+    fields = {"meaning": entry.get("code", ""), "lesion_value": place + 1, **entry}
+    views = fields.get("seen_in", ())
+    if isinstance(views, str) or (strange := [v for v in views if v not in set(map(str, View))]):
+        what = views if isinstance(views, str) else strange[0]
+        raise UsageError(
+            f"seen_in of '{fields.get('code')}' has '{what}'", hint=f"it is a list of {', '.join(map(str, View))}"
+        )
+    return Abnormality(**{**fields, "seen_in": tuple(map(View, views))})
 
 
 def _code(raw: Any) -> Code:

@@ -5,7 +5,9 @@ lie outside (cartilage: Eckstein 2006; menisci: Wirth 2010; cruciates: Simon 201
 """
 
 from orthodx.joints.joint import TISSUE, Abnormality, Joint, SidedPair, Snomed, Structure
+from orthodx.joints.view import View
 
+SAGITTAL, CORONAL, AXIAL = View.SAGITTAL, View.CORONAL, View.AXIAL
 _FEMUR, _TIBIA, _PATELLA = ("71341001", "Femur"), ("12611008", "Tibia"), ("64234005", "Patella")
 _CARTILAGE = ("309312004", "Cartilage")
 _MENISCUS = Snomed(kind=("74135004", "Meniscus"), category=TISSUE)
@@ -33,14 +35,14 @@ KNEE = Joint(
         Structure(11, "pcl", "#2f6bff", _LIGAMENT, (0.4, 8), lies_on=("femur", "tibia")),
     ),
     abnormalities=(
-        Abnormality("ACL", "anterior cruciate ligament injury", "acl", 1),
-        Abnormality("PCL", "posterior cruciate ligament injury", "pcl", 2),
-        Abnormality("MM", "medial meniscus injury", "medial_meniscus", 3),
-        Abnormality("LM", "lateral meniscus injury", "lateral_meniscus", 4),
-        Abnormality("MCL", "medial collateral ligament injury", None, 5),
-        Abnormality("LCL", "lateral collateral ligament injury", None, 6),
-        Abnormality("PD", "patellar dislocation (the published abbreviation is unconfirmed)", None, 7),
-        Abnormality("EFFU", "joint effusion", None, 8),
+        Abnormality("ACL", "anterior cruciate ligament injury", "acl", 1, (SAGITTAL,)),
+        Abnormality("PCL", "posterior cruciate ligament injury", "pcl", 2, (SAGITTAL,)),
+        Abnormality("MM", "medial meniscus injury", "medial_meniscus", 3, (SAGITTAL, CORONAL)),
+        Abnormality("LM", "lateral meniscus injury", "lateral_meniscus", 4, (SAGITTAL, CORONAL)),
+        Abnormality("MCL", "medial collateral ligament injury", None, 5, (CORONAL,)),
+        Abnormality("LCL", "lateral collateral ligament injury", None, 6, (CORONAL,)),
+        Abnormality("PD", "patellar dislocation (the published abbreviation is unconfirmed)", None, 7, (AXIAL,)),
+        Abnormality("EFFU", "joint effusion", None, 8, (SAGITTAL, AXIAL)),
     ),
     pairs=(
         SidedPair(

@@ -1,7 +1,9 @@
 """The shoulder. Structures are those that radiologists name in its eight abnormalities; volumes have no source yet."""
 
 from orthodx.joints.joint import TISSUE, Abnormality, Joint, Snomed, Structure
+from orthodx.joints.view import View
 
+SAGITTAL, CORONAL, AXIAL = View.SAGITTAL, View.CORONAL, View.AXIAL
 _HUMERUS, _SCAPULA = ("85050009", "Humerus"), ("79601000", "Scapula")
 _TENDON = Snomed(kind=("13024002", "Tendon"), category=TISSUE)
 _CARTILAGE = Snomed(kind=("309312004", "Cartilage"), category=TISSUE)
@@ -20,13 +22,13 @@ SHOULDER = Joint(
         Structure(9, "labrum", "#e83f8f"),
     ),
     abnormalities=(
-        Abnormality("SSP", "supraspinatus tendon injury", "supraspinatus_tendon", 1),
-        Abnormality("ISP", "infraspinatus tendon injury", "infraspinatus_tendon", 2),
-        Abnormality("SSC", "subscapularis tendon injury", "subscapularis_tendon", 3),
-        Abnormality("LHBT_injury", "long head of biceps tendon injury", "biceps_long_head", 4),
-        Abnormality("AC", "acromioclavicular joint abnormality", None, 5),
-        Abnormality("GHJ", "glenohumeral joint abnormality", None, 6),
-        Abnormality("LHBT_effusion", "long head of biceps tendon sheath effusion", None, 7),
-        Abnormality("SASD", "subacromial-subdeltoid bursa abnormality", None, 8),
+        Abnormality("SSP", "supraspinatus tendon injury", "supraspinatus_tendon", 1, (CORONAL, SAGITTAL)),
+        Abnormality("ISP", "infraspinatus tendon injury", "infraspinatus_tendon", 2, (SAGITTAL, AXIAL)),
+        Abnormality("SSC", "subscapularis tendon injury", "subscapularis_tendon", 3, (AXIAL, SAGITTAL)),
+        Abnormality("LHBT_injury", "long head of biceps tendon injury", "biceps_long_head", 4, (AXIAL, SAGITTAL)),
+        Abnormality("AC", "acromioclavicular joint abnormality", None, 5, (CORONAL,)),
+        Abnormality("GHJ", "glenohumeral joint abnormality", None, 6, (AXIAL, CORONAL)),
+        Abnormality("LHBT_effusion", "long head of biceps tendon sheath effusion", None, 7, (AXIAL,)),
+        Abnormality("SASD", "subacromial-subdeltoid bursa abnormality", None, 8, (CORONAL, SAGITTAL)),
     ),
 )

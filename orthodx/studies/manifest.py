@@ -11,6 +11,7 @@ from orthodx.studies.keys import study_key
 from orthodx.studies.tables import read_table
 
 MANIFEST = "manifest.csv"
+SYNTHETIC = "orthodx synth"  # the converter of what no scanner made
 COLUMNS = (
     "patient_id", "study_id", "series_id", "path", "joint", "laterality", "view", "oblique", "center",
     "field_strength", "field_strength_raw", "vendor", "sequence", "tr", "te", "fat_suppressed", "rows",

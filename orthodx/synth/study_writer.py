@@ -15,7 +15,7 @@ from orthodx.errors import UsageError
 from orthodx.studies.claim import Owner, Place, claimed
 from orthodx.studies.label_tables import write_label_tables
 from orthodx.studies.labels import LABELS_FILE, RECORDS_FILE
-from orthodx.studies.manifest import COLUMNS, MANIFEST
+from orthodx.studies.manifest import COLUMNS, MANIFEST, SYNTHETIC
 from orthodx.studies.mask_files import TRUTH
 from orthodx.studies.nifti import write_image
 from orthodx.studies.processes import spread
@@ -268,5 +268,5 @@ def _row(
         "rows": shape[1],
         "columns": shape[0],
         "slices": shape[2],
-        "converter": "orthodx synth",
+        "converter": SYNTHETIC,
     }

@@ -143,6 +143,7 @@ def bundle_diagnosis(
             thresholds=fitted.thresholds,
             label_fraction=config.fraction,
             from_scratch=start.folder is None,
+            synthetic_only=fitted.synthetic_only,
         ),
     )
     return save_bundle(folder, info, files)

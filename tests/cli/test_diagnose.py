@@ -54,8 +54,13 @@ def test_a_pipeline_gets_json_and_a_person_the_positive_labels(knee_folder, diag
     }
     note, first, last = done.stderr.strip().splitlines()
     assert "put together: 'knee' (2)" in note
-    named = ", ".join(f"{name} {float(row[name]):.2f}" for name in case["positive"])
-    assert first.startswith(f"[1/1] knee  sagittal+axial  {named}  ")
+    answers = {one["label"]: one for one in case["answers"]}
+    assert {name for name, one in answers.items() if one["positive"]} == set(case["positive"]) != set()
+    named = ", ".join(
+        f"{name} {float(row[name]):.2f} (from {answers[name]['threshold']:.2f}, {answers[name]['by']})"
+        for name in case["positive"]
+    )
+    assert first.startswith(f"[1/1] knee  sagittal+axial  {named}; no coronal series for MCL, LCL  ")
     assert last == f"1 of 1 studies diagnosed -> {told['out']}"
 
 

@@ -13,15 +13,20 @@ import torch
 from safetensors.torch import load_file
 
 from orthodx.bundles.bundle import Bundle, save_bundle
+from orthodx.bundles.model_json import write_info
 from orthodx.errors import BundleError, NoInputError, StudyError, UsageError
+from orthodx.evaluation.evaluate import evaluate
 from orthodx.evaluation.notices import Notices
 from orthodx.evaluation.run_facts import read_facts
+from orthodx.inference import explanation
+from orthodx.inference.answers import answer_rows
 from orthodx.inference.diagnose import diagnose
-from orthodx.inference.study_reader import StudyReader
+from orthodx.inference.study_reader import Answer, StudyReader
 from orthodx.joints import KNEE, View
 from orthodx.networks.diagnosis.combinations import MOST_COMBINATIONS, combinations
 from orthodx.studies.nifti import read_volume
 from orthodx.studies.records import Record
+from orthodx.studies.tables import write_table
 
 LABELS = tuple(KNEE.codes)
 VIEWS = [str(v) for v in View]
@@ -90,6 +95,78 @@ def test_a_study_becomes_one_row_that_evaluate_reads(run, study, tmp_path, diagn
     assert facts.record["model"]["sha256"] == diagnosis.digest
     assert [i["study_id"] for i in facts.record["inputs"]] == ["a", "a", "a", "b"]
     assert [r["status"] for r in table(tmp_path / "out/predictions.status.csv")] == ["ok", "ok"]
+
+
+def test_each_answer_has_its_threshold_its_meaning_and_the_view_that_was_missing(run, study, tmp_path, diagnosis):
+    rows = run(study("a", *VIEWS), study("b", "coronal"))
+    told = {(one["study_id"], one["label"]): one for one in table(tmp_path / "out/predictions.answers.csv")}
+    assert list(told) == [(name, label) for name in "ab" for label in LABELS]
+    for (name, label), one in told.items():
+        assert one["probability"] == rows[name][label]
+        assert float(one["threshold"]) == diagnosis.info.diagnosis.thresholds[label]
+        assert int(one["positive"]) == (float(rows[name][label]) >= float(one["threshold"]))
+        assert one["meaning"] == KNEE.meanings[label]
+        assert one["by"] in rows[name]["views"].split("+")
+    assert {one["not_seen_in"] for (name, _), one in told.items() if name == "a"} == {""}
+    missing = {label: one["not_seen_in"] for (name, label), one in told.items() if name == "b"}
+    assert missing == {
+        "ACL": "sagittal", "PCL": "sagittal", "PD": "axial", "EFFU": "sagittal or axial",
+        **dict.fromkeys(("MM", "LM", "MCL", "LCL"), ""),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("threshold", "record", "positive", "by"),
+    [
+        (0.0, None, True, "axial"),  # sagittal +0.6, coronal -0.2, axial +0.8
+        (0.0, -9.0, False, "health record"),
+        (0.0, 9.0, True, "health record"),
+        (1.5, None, False, "coronal"),  # -0.15, -0.5, +0.2 from here
+        (-4.0, None, True, "sagittal"),  # above a low threshold the view that counts most, though another is surer
+    ],
+)
+def test_what_spoke_most_is_told_by_its_distance_from_the_threshold(threshold, record, positive, by):
+    one = np.array([1.0])
+    answer = Answer(
+        labels=("ACL",), probability=one, threshold=one * (0.5 if positive else 2), threshold_logit=one * threshold,
+        image_logit=one, weights=np.array([[0.6, 0.2, 0.2]]), view_logits=np.array([[1.0, -1.0, 4.0]]),
+        probability_without_record=one, record_logit=None if record is None else one * record,
+        record_share=None if record is None else one * 0.5,
+    )  # fmt: skip
+    (row,) = answer_rows("s", answer, [View.SAGITTAL], KNEE)
+    assert row["by"] == by
+
+
+@pytest.mark.parametrize("synthetic", [True, False])
+def test_a_model_that_never_saw_a_real_lesion_says_so_once_and_in_every_picture(
+    run, study, tmp_path, make_diagnosis, monkeypatch, synthetic
+):
+    model = make_diagnosis(tmp_path / "m")
+    info = replace(model.info, diagnosis=replace(model.info.diagnosis, synthetic_only=synthetic))
+    write_info(model.path, info)
+    drawn, notes = [], []
+
+    def draw(path, panels, title, model, unit):
+        path.write_text("")
+        drawn.append(model)
+
+    monkeypatch.setattr(explanation, "write_heat_picture", draw)
+    (tmp_path / "why").mkdir()
+    run(study("a", *VIEWS), study("b", *VIEWS), model=model, explain=tmp_path / "why", note=notes.append)
+    words = "trained on synthetic lesions only"
+    assert sum(words in line for line in notes) == synthetic
+    assert len(drawn) >= 2
+    assert {words in line for line in drawn} == {synthetic}
+    record = json.loads((tmp_path / "out/predictions.run.json").read_text())
+    assert record["model"]["synthetic_only"] is synthetic
+
+
+def test_evaluate_reads_the_probabilities_beside_the_answers(run, study, tmp_path):
+    run(study("a", *VIEWS), study("b", "coronal"))
+    rows = [{"study_id": name, **dict.fromkeys(LABELS, i)} for i, name in enumerate("ab")]
+    write_table(tmp_path / "out/labels.csv", rows, ("study_id", *LABELS))
+    done = evaluate(tmp_path / "report", folder=tmp_path / "out", resamples=100)
+    assert {row.target for row in done.rows if row.metric == "auroc"} >= set(LABELS)
 
 
 def test_the_temperature_divides_the_logit(reader, readings):

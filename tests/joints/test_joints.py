@@ -5,7 +5,7 @@ import json
 import pytest
 
 from orthodx.errors import UsageError
-from orthodx.joints import JOINTS, KNEE, Joint, joint_beside, open_joint
+from orthodx.joints import JOINTS, KNEE, Joint, View, joint_beside, open_joint
 
 OWN = """
 name = "wrist"
@@ -46,6 +46,12 @@ def test_the_joints_in_the_box_survive_a_model_json(joint):
     assert all(a.harms is None or a.harms in joint.names.values() for a in joint.abnormalities)
 
 
+def test_an_abnormality_says_which_views_show_it(tmp_path):
+    joint = own(tmp_path, OWN.replace('harms = "disc"', 'seen_in = ["coronal", "axial"]'))
+    assert [a.seen_in for a in joint.abnormalities] == [(View.CORONAL, View.AXIAL), ()]
+    assert all(a.seen_in for one in JOINTS.values() for a in one.abnormalities)
+
+
 def test_a_toml_joint_has_classes_in_its_own_order_and_defaults(tmp_path):
     joint = own(tmp_path)
     assert joint.names == {7: "radius", 2: "disc"}
@@ -74,6 +80,8 @@ def test_a_toml_joint_has_classes_in_its_own_order_and_defaults(tmp_path):
         (('colour = "#3fe0d0"', 'lies_on = ["radus"]'), "'radus'"),
         (('colour = "#3fe0d0"', 'lies_on = ["disc"]'), "no other structure"),
         (('colour = "#3fe0d0"', 'lies_on = "radius"'), "list of names"),
+        (('harms = "disc"', 'seen_in = ["coronal", "oblique"]'), "seen_in of 'TFCC' has 'oblique'"),
+        (('harms = "disc"', 'seen_in = "coronal"'), "seen_in of 'TFCC' has 'coronal'"),
         (('name = "wrist"', 'nam = "wrist"'), "'nam' means nothing here"),
         (('name = "wrist"', 'name = "../x"'), "cannot be called"),
         (("[[structures]]", "[[structures"), "no description of a joint"),

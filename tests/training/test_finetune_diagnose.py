@@ -107,6 +107,19 @@ def test_each_label_is_found_in_the_view_that_shows_it(tmp_path, studies, fusion
     assert set(fitted.thresholds) == set(fitted.temperatures) == set(LABELS)
 
 
+@pytest.mark.parametrize(("converter", "synthetic"), [("orthodx synth", True), ("verified", False), ("", False)])
+def test_a_diagnosis_knows_whether_it_saw_synthetic_lesions_only(tmp_path, converter, synthetic):
+    studies = write_studies(tmp_path / "studies", n=12, views=(View.SAGITTAL,))
+    manifest = pd.read_csv(studies / "manifest.csv")
+    manifest["converter"] = "orthodx synth"
+    manifest.loc[3, "converter"] = converter
+    manifest.to_csv(studies / "manifest.csv", index=False)
+    fitted = fit(studies, tmp_path / "fit")
+    assert fitted.synthetic_only is synthetic
+    bundle = bundle_diagnosis(tmp_path / "bundle", "made", settings(), fitted, start=Start())
+    assert bundle.info.diagnosis.synthetic_only is synthetic
+
+
 def test_a_record_tells_what_no_image_shows(tmp_path, studies):
     without, with_it = tmp_path / "a", tmp_path / "b"
     fit(studies, without)

@@ -64,7 +64,7 @@ class Fitted:
     """A fitted diagnosis.
 
     config: with the labels it was fitted to. encoders: weights file a view; those of a probe are where they were.
-    inputs: hash of all it was fitted to.
+    inputs: hash of all it was fitted to. synthetic_only: all studies say that orthodx synth made them.
     """
 
     config: DiagnosisConfig
@@ -74,6 +74,7 @@ class Fitted:
     thresholds: dict[str, float]
     counts: dict[str, int]
     inputs: str
+    synthetic_only: bool = False
 
 
 def fit_diagnosis(
@@ -116,7 +117,8 @@ def fit_diagnosis(
     say(f"validation AUROC, mean of {len(scored)} labels: {np.mean(scored):.3f}" if scored else "no label to validate")
     counts = {"train": len(train), "validation": len(run.held)}
     weights = {v: path for v, (path, _) in fitted.items()}
-    return Fitted(config, model, weights, temperatures, thresholds, counts, inputs)
+    synthetic = all(case.synthetic for case in (*train, *held))
+    return Fitted(config, model, weights, temperatures, thresholds, counts, inputs, synthetic)
 
 
 def _plain_diagnoser(config: DiagnosisConfig, start: Start) -> Any:

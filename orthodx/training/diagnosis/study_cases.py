@@ -18,6 +18,7 @@ from orthodx.requests import GroupBy
 from orthodx.studies.discover import among, find_series
 from orthodx.studies.keys import study_key
 from orthodx.studies.labels import LABELS_FILE, label_columns, read_labels, read_records
+from orthodx.studies.manifest import SYNTHETIC
 from orthodx.studies.records import Record
 from orthodx.studies.run_record import state_on_disk
 from orthodx.studies.series import Series
@@ -41,7 +42,10 @@ class SeriesRegion:
 
 @dataclass(frozen=True, kw_only=True)
 class StudyCase:
-    """labels: (L,) 1, 0 or NaN. views: the regions of each view's series; at least one view has one."""
+    """labels: (L,) 1, 0 or NaN. views: the regions of each view's series; at least one view has one.
+
+    synthetic: its manifest says that orthodx synth made it.
+    """
 
     study_id: str
     patient_id: str
@@ -49,6 +53,7 @@ class StudyCase:
     labels: np.ndarray
     record: Record | None
     views: dict[View, tuple[SeriesRegion, ...]] = field(default_factory=dict)
+    synthetic: bool = False
 
     @property
     def case(self) -> Case:
@@ -114,6 +119,7 @@ def open_cases(
                     labels=table.of([study.study_id])[0],
                     record=records.get(study_key(study.study_id)),
                     views=views,
+                    synthetic=all(one.row.get("converter") == SYNTHETIC for one in study.series),
                 )
             )
     if not out:
