@@ -11,7 +11,7 @@ import typer
 
 from orthodx.cli import exits
 from orthodx.cli.command import Given, command
-from orthodx.cli.options import RESUME, WORKERS, out, print_json
+from orthodx.cli.options import RESUME, SHARD, WORKERS, out, print_json
 from orthodx.requests import ConvertRequest
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ WORDS = {
     "descriptions": typer.Option("--descriptions", help="Copy series descriptions (free text) into the manifest."),
     "workers": WORKERS,
     "resume": RESUME,
+    "shard": SHARD,
 }
 
 

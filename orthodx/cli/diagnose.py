@@ -17,6 +17,7 @@ from orthodx.cli.options import (
     MODEL,
     ONLY,
     RESUME,
+    SHARD,
     STUDIES,
     VIEW,
     WORKERS,
@@ -41,6 +42,7 @@ WORDS = {
     "device": DEVICE,
     "workers": WORKERS,
     "resume": RESUME,
+    "shard": SHARD,
     "keep_paths": KEEP_PATHS,
 }
 

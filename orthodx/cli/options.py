@@ -27,6 +27,9 @@ DEVICE = typer.Option(help="auto, cpu, cuda, cuda:N or mps; one that is not ther
 WORKERS = typer.Option(min=0, help="Processes that prepare data beside the main one; 0 always works.")
 SEED = typer.Option(min=0, help="Seed of everything random.")
 RESUME = typer.Option("--resume", help="Keep what an interrupted run finished.")
+SHARD = typer.Option(
+    metavar="I/N", help="Only this share of the studies; all N shards write into one --out.", show_default=False
+)
 KEEP_PATHS = typer.Option("--keep-paths", help="Name inputs by their paths in tables and run.json, not by ids only.")
 ENCODER = typer.Option(help="Registered encoder.")
 PRESET = typer.Option(help="Size of the encoder: small or base.")

@@ -22,8 +22,8 @@ from orthodx.inference.study_reader import Reading, StudyReader
 from orthodx.joints import View
 from orthodx.networks.device import OUT_OF_MEMORY, memory_errors, pick_device
 from orthodx.requests import DiagnoseRequest, takes
-from orthodx.studies.claim import Owner, Place, claimed
-from orthodx.studies.discover import Found, among, find_series, require_any
+from orthodx.studies.claim import Owner, Place, claimed, turn
+from orthodx.studies.discover import Found, among, find_series, of_shard, require_any
 from orthodx.studies.identity import pseudonym, whereabouts
 from orthodx.studies.keys import file_name, study_key
 from orthodx.studies.nameless import nameless, nameless_command
@@ -32,6 +32,7 @@ from orthodx.studies.receipts import Receipts
 from orthodx.studies.records import Record
 from orthodx.studies.run_record import RUN, content_of, inputs_of, sha256, write_run
 from orthodx.studies.series import Series, ids_note
+from orthodx.studies.shards import Seldom, shard_of
 from orthodx.studies.study import Study
 from orthodx.studies.tables import write_table
 from orthodx.studies.volume import Volume
@@ -88,27 +89,31 @@ def diagnose(
     >>> 0 <= cases[0].probabilities["ACL"] <= 1
     True
     """
-    started, out = datetime.now(timezone.utc), table_at(request.out)
-    found = among(find_series(request.studies, request.view, request.group_by), request.only)
-    require_any(found, request.studies)
-    bundle = chosen_bundle(request.model, request.joint, found.series, note)
+    started, out, shard = datetime.now(timezone.utc), table_at(request.out), shard_of(request.shard)
+    everything = among(find_series(request.studies, request.view, request.group_by), request.only)
+    require_any(everything, request.studies)
+    found = of_shard(everything, shard)
+    bundle = chosen_bundle(request.model, request.joint, everything.series, note)
     reader = StudyReader(bundle, pick_device(request.device))
     records = records_for(request.ehr, reader)
-    notes = [*found.notes, *unmatched(records, found.studies, request.ehr), ids_note(found.series), _taught(reader)]
+    notes = [*found.notes, *unmatched(records, everything.studies, request.ehr), ids_note(found.series), _taught(reader)]
     notes = [line for line in notes if line]
     for line in notes:
         note(line)
-    job = Job(reader, request, out, records)
+    job = Job(reader, request, out, records, everything)
     with job.place(found.studies):
         job.spare_others(found.studies)
-        _beside(out, RUN).unlink(missing_ok=True)  # thresholds of an earlier run would be taken for this one's
+        if shard is None:
+            _beside(out, RUN).unlink(missing_ok=True)  # thresholds of an earlier run would be taken for this one's
         cases = job.all(found, tell)
-        counts = {s: sum(c.status == s for c in cases) for s in ("ok", "warned", "failed")}
+        counted = [case.status for case in cases] if shard is None else [row["status"] for row in job.together([])]
+        counts = {status: counted.count(status) for status in ("ok", "warned", "failed")}
         inputs = [*inputs_of(found.series), *job.earlier_inputs(found.studies)]
         facts = {**_facts(reader, request), "inputs": inputs, "notes": job.shown(notes, found), "counts": counts}
         words = nameless_command(command, request, keep_paths=request.keep_paths)
-        write_run(_beside(out, RUN), command=words, started=started, facts=facts)
-    if counts["failed"] == len(cases):
+        with turn(job.table, shard):
+            write_run(_beside(out, RUN), command=words, started=started, facts=facts)
+    if cases and all(case.status == "failed" for case in cases):
         raise NoInputError("no study could be read", hint=f"the reasons are in {_beside(out, 'status.csv')}")
     return cases
 
@@ -116,9 +121,14 @@ def diagnose(
 class Job:
     """One run over many studies: what it reads with, and where it writes."""
 
-    def __init__(self, reader: StudyReader, request: DiagnoseRequest, out: Path, records: dict[str, Record]) -> None:
+    def __init__(
+        self, reader: StudyReader, request: DiagnoseRequest, out: Path, records: dict[str, Record], everything: Found
+    ) -> None:
+        """everything: this run's studies, and those of other shards."""
         self.reader, self.request, self.out, self.explain, self.records = reader, request, out, request.explain, records
-        self.receipts = Receipts(Place(out.parent, out.stem).receipts, {"model": reader.bundle.digest})
+        self.everything, self.shard, self.due = everything, shard_of(request.shard), Seldom()
+        self.table = Place(out.parent, out.stem)
+        self.receipts = Receipts(self.table.receipts, {"model": reader.bundle.digest})
 
     @contextlib.contextmanager
     def place(self, studies: Sequence[Study]) -> Iterator[None]:
@@ -131,19 +141,19 @@ class Job:
             "group_by": str(asked.group_by or ""),
         }
         tables = [self.out, *(_beside(self.out, name) for name in (ANSWERS, "status.csv", RUN))]
-        owner = Owner(by=by, options=options, outputs=tables, resume=resume)
-        with claimed(Place(self.out.parent, self.out.stem), owner) as name, contextlib.ExitStack() as stack:
+        owner = Owner(by=by, options=options, outputs=tables, resume=resume, shard=self.shard)
+        with claimed(self.table, owner) as name, contextlib.ExitStack() as stack:
             if self.explain is not None:
                 told = [self.explain / explanation.TABLE]
                 told += [path for one in studies for path in explanation.files(self.explain, one.study_id, ())]
-                owner = Owner(by=f"{by} {name}", outputs=told, resume=None)
+                owner = Owner(by=f"{by} {name}", outputs=told, resume=None, shard=self.shard)
                 stack.enter_context(claimed(Place(self.explain), owner))
             yield
 
     def all(self, found: Found, tell: Callable[[StudyCase, int, int], None]) -> list[StudyCase]:
         """Every study of this run, one after the other; the tables are whole after each."""
         total, keep = len(found.studies) + len(found.refused), self.request.keep_paths
-        cases = [StudyCase("", bad.study_id, bad.source, "failed", bad.reason, "", 0.0) for bad in found.refused]
+        cases = _refused(found)
         rows = [case.row(keep, self.request.studies) for case in cases]
         for i, case in enumerate(cases):
             tell(case, i + 1, total)
@@ -159,9 +169,18 @@ class Job:
             deque(own, 0)  # what a refused study did not take
             tell(cases[-1], len(cases), total)
             if not earlier:
-                self.write_tables([*rows, *before])
-        self.write_tables([*rows, *before])
+                self.write_tables(rows, before)
+        self.write_tables(rows, before, last=True)
         return cases
+
+    def together(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The rows of this run with those of all shards so far, in the order of one run."""
+        first = [case.row(self.request.keep_paths, self.request.studies) for case in _refused(self.everything)]
+        order = {study.study_id: i for i, study in enumerate(self.everything.studies)}
+        own = [row for row in rows if row["study_id"] in order]
+        names = {row["study_id"] for row in own}
+        done = [row for row in self._earlier(()) if row["study_id"] not in names]
+        return [*first, *sorted([*own, *done], key=lambda row: order.get(row["study_id"], len(order)))]
 
     def shown(self, notes: Sequence[str], found: Found) -> list[str]:
         """Notes as the record has them."""
@@ -271,8 +290,16 @@ class Job:
             "inputs": [[s.series_id, str(s.view), content_of(s)] for s in study.series],
         }
 
-    def write_tables(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Predictions, status and explanation of these studies."""
+    def write_tables(
+        self, rows: Sequence[dict[str, Any]], before: Sequence[dict[str, Any]], last: bool = False
+    ) -> None:
+        """Predictions, status and explanation of these studies; of shards, of all of them, now and then and `last`."""
+        if self.shard is not None and not (last or self.due()):
+            return
+        with turn(self.table, self.shard):
+            self._write_tables([*rows, *before] if self.shard is None else self.together(rows))
+
+    def _write_tables(self, rows: Sequence[dict[str, Any]]) -> None:
         labels, model = self.reader.labels, self.reader.bundle.info.name
         done = [row for row in rows if row["status"] != "failed"]
         chances = [{**row, "model": model, **row["probabilities"]} for row in done]
@@ -284,6 +311,10 @@ class Job:
         if self.explain is not None:
             told = [one for row in done for one in row["explanation"]]
             write_table(self.explain / explanation.TABLE, told, explanation.COLUMNS)
+
+
+def _refused(found: Found) -> list[StudyCase]:
+    return [StudyCase("", bad.study_id, bad.source, "failed", bad.reason, "", 0.0) for bad in found.refused]
 
 
 def table_at(out: str | Path) -> Path:

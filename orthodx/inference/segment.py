@@ -23,8 +23,8 @@ from orthodx.inference.preview import write_preview
 from orthodx.inference.sided_pairs import settle_pairs
 from orthodx.networks.device import OUT_OF_MEMORY, memory_errors, pick_device
 from orthodx.requests import SegmentRequest, takes
-from orthodx.studies.claim import Owner, Place, claimed
-from orthodx.studies.discover import Found, among, find_series, require_any
+from orthodx.studies.claim import Owner, Place, claimed, turn
+from orthodx.studies.discover import Found, among, find_series, of_shard, require_any
 from orthodx.studies.identity import whereabouts
 from orthodx.studies.label_tables import LABEL_TABLES, write_label_tables
 from orthodx.studies.manifest import MANIFEST
@@ -35,6 +35,7 @@ from orthodx.studies.read_ahead import read_ahead
 from orthodx.studies.receipts import Receipts
 from orthodx.studies.run_record import RUN, content_of, inputs_of, write_run
 from orthodx.studies.series import Series, ids_note
+from orthodx.studies.shards import Seldom, Shard, shard_of
 from orthodx.studies.tables import write_table
 from orthodx.studies.volume import Volume
 
@@ -82,25 +83,28 @@ def segment(
     >>> cases[0].volumes[0]["structure"]
     'femur'
     """
-    started, out = datetime.now(timezone.utc), request.out
+    started, out, shard = datetime.now(timezone.utc), request.out, shard_of(request.shard)
     _check_formats(request.formats)
-    found = among(find_series(request.studies, request.view, request.group_by), request.only)
-    require_any(found, request.studies)
+    everything = among(find_series(request.studies, request.view, request.group_by), request.only)
+    require_any(everything, request.studies)
+    found = of_shard(everything, shard)
     for line in (*found.notes, ids_note(found.series)):
         if line:
             note(line)
-    bundle = chosen_bundle(request.model, request.joint, found.series, note)
+    bundle = chosen_bundle(request.model, request.joint, everything.series, note)
     segmenter = Segmenter(bundle, pick_device(request.device))
     place = Place(out)
-    job = Job(segmenter, request, Receipts(place.receipts, {"model": bundle.digest}))
+    job = Job(segmenter, request, Receipts(place.receipts, {"model": bundle.digest}), shard, everything)
     job.spare_images(found.series)
     options = {"model": bundle.digest, "view": str(request.view or ""), "group_by": str(request.group_by or "")}
     outputs = [out / name for name in TABLES]
-    with claimed(place, Owner(by="orthodx segment", options=options, outputs=outputs, resume=request.resume)):
+    owner = Owner(by="orthodx segment", options=options, outputs=outputs, resume=request.resume, shard=shard)
+    with claimed(place, owner):
         job.spare_others(found.series)
         if "nifti" in request.formats:
             write_label_tables(out, bundle.info.joint)
         cases = job.all(found, tell)
+        counted = [case.status for case in cases] if shard is None else [row["status"] for row in job.together([])]
         facts = {
             "model": {
                 "name": bundle.info.name,
@@ -111,11 +115,12 @@ def segment(
             "joint": bundle.info.joint.to_json(),
             "device": str(segmenter.device),
             "inputs": [*inputs_of(found.series), *job.earlier_inputs(found.series)],
-            "counts": {s: sum(c.status == s for c in cases) for s in ("ok", "warned", "failed")},
+            "counts": {status: counted.count(status) for status in ("ok", "warned", "failed")},
         }
         words = nameless_command(command, request, keep_paths=request.keep_paths)
-        write_run(out / RUN, command=words, started=started, facts=facts)
-    if all(c.status == "failed" for c in cases):
+        with turn(place, shard):
+            write_run(out / RUN, command=words, started=started, facts=facts)
+    if cases and all(c.status == "failed" for c in cases):
         raise NoInputError("no case could be segmented", hint=f"the reasons are in {out / 'status.csv'}")
     return cases
 
@@ -140,15 +145,18 @@ def _check_formats(formats: Sequence[str]) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One run over many series: what it reads with, and where it writes."""
+    """One run over many series: what it reads with, and where it writes. everything: with what other shards do."""
 
     segmenter: Segmenter
     request: SegmentRequest
     receipts: Receipts
+    shard: Shard | None
+    everything: Found
+    due: Seldom = field(default_factory=Seldom)
 
     def all(self, found: Found, tell: Callable[[Case, int, int], None]) -> list[Case]:
         """Every series of this run, one after the other; the tables are whole after each."""
-        cases = [Case(bad.study_id, "", bad.source, "failed", bad.reason, 0.0) for bad in found.refused]
+        cases = self._refused(found)
         kept = {s.series_id: self.finished(s) for s in found.series} if self.request.resume else {}
         cases += filter(None, kept.values())
         total, earlier = len(found.refused) + len(found.series), self._earlier(found.series)
@@ -156,31 +164,51 @@ class Job:
         rows = [self._row(case, paths.get(case.series_id, ())) for case in cases]
         for i, case in enumerate(cases):
             tell(case, i + 1, total)
-        self._write_tables([*rows, *earlier])  # before the first mask: by its tables a folder of masks is known
+        self._write_tables(rows, earlier)  # before the first mask: by its tables a folder of masks is known
         for series, read in read_ahead([s for s in found.series if not kept.get(s.series_id)], self.request.workers):
             cases.append(self.do(series, read))
             rows.append(self._row(cases[-1], series.paths))
             tell(cases[-1], len(cases), total)
-            self._write_tables([*rows, *earlier])
+            self._write_tables(rows, earlier)
+        self._write_tables(rows, earlier, last=True)
         return cases
+
+    def _refused(self, found: Found) -> list[Case]:
+        return [Case(bad.study_id, "", bad.source, "failed", bad.reason, 0.0) for bad in found.refused]
 
     def _row(self, case: Case, paths: Iterable[Path]) -> dict[str, Any]:
         return case.row(self.request.keep_paths, (*self.request.studies, *paths))
 
     def _earlier(self, series: Sequence[Series]) -> list[dict[str, Any]]:
-        """The rows of earlier runs into this folder, of series that are not in this one."""
+        """The rows of earlier runs into this folder, and of other shards, of series that are not in this one."""
         here = {one.file_name for one in series}
         return [row for name, row in self.receipts.results().items() if name not in here]
+
+    def together(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The rows of this run with those of all shards so far, in the order of one run."""
+        own = {row["series_id"] for row in rows if row["series_id"]}
+        refused = [self._row(case, ()) for case in self._refused(self.everything)]
+        done = [row for row in self._earlier(()) if row["series_id"] not in own]
+        order = {one.series_id: i for i, one in enumerate(self.everything.series)}
+        found = [*(row for row in rows if row["series_id"]), *done]
+        return [*refused, *sorted(found, key=lambda row: order.get(row["series_id"], len(order)))]
 
     def earlier_inputs(self, series: Sequence[Series]) -> list[dict[str, str]]:
         """What the record says of the images behind these rows."""
         ids = [{name: row[name] for name in ("study_id", "series_id")} for row in self._earlier(series)]
         return [{**one, "sha256": self.receipts.made_from(one["series_id"]).get("input", "")} for one in ids]
 
-    def _write_tables(self, rows: Sequence[dict[str, Any]]) -> None:
-        columns = (*STATUS_COLUMNS, "source") if self.request.keep_paths else STATUS_COLUMNS
-        write_table(self.request.out / "status.csv", rows, columns)
-        write_table(self.request.out / VOLUMES, [one for row in rows for one in row["volumes"]], VOLUME_COLUMNS)
+    def _write_tables(
+        self, rows: Sequence[dict[str, Any]], earlier: Sequence[dict[str, Any]], last: bool = False
+    ) -> None:
+        """Of shards, of all of them, now and then and `last`."""
+        if self.shard is not None and not (last or self.due()):
+            return
+        with turn(Place(self.request.out), self.shard):
+            told = [*rows, *earlier] if self.shard is None else self.together(rows)
+            columns = (*STATUS_COLUMNS, "source") if self.request.keep_paths else STATUS_COLUMNS
+            write_table(self.request.out / "status.csv", told, columns)
+            write_table(self.request.out / VOLUMES, [one for row in told for one in row["volumes"]], VOLUME_COLUMNS)
 
     def do(self, series: Series, read: Callable[[], Volume]) -> Case:
         """One series, with a receipt for `resume`; one that cannot be done says why, and the others go on."""

@@ -17,7 +17,8 @@ class ConvertRequest(Request):
 
     dicom: folders of any depth, files or zips. out: folder of images, sidecars and tables. site_map: CSV that names
     centers. key: key file of the ids, outside `out`. descriptions: copy series descriptions, free text, into the
-    manifest. workers: processes; 0 always works. resume: keep what an earlier run finished.
+    manifest. workers: processes; 0 always works. resume: keep what an earlier run finished. shard: "I/N", this run's
+    share of the studies; all N write into one `out`.
     """
 
     dicom: tuple[Path, ...]
@@ -28,3 +29,4 @@ class ConvertRequest(Request):
     descriptions: bool = False
     workers: int = CORES
     resume: bool = False
+    shard: str | None = None

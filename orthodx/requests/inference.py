@@ -19,8 +19,8 @@ class SegmentRequest(Request):
     view: read every series as this view. only: table of the study_id that are read, of all there. group_by: what makes
     NIfTI files without a manifest one study. preview: draw pictures. formats: of the masks, "nifti" and "dicom-seg".
     device: "auto", "cpu", "cuda", "cuda:N" or "mps". workers: images read in advance; 0 for none. resume: keep finished
-    cases of earlier runs with the same model, view and inputs. keep_paths: name inputs in tables and record by their
-    paths.
+    cases of earlier runs with the same model, view and inputs. shard: "I/N", this run's share of the studies; all N
+    write into one `out`. keep_paths: name inputs in tables and record by their paths.
     """
 
     studies: tuple[Path, ...]
@@ -36,6 +36,7 @@ class SegmentRequest(Request):
     device: str = "auto"
     workers: int = 1
     resume: bool = False
+    shard: str | None = None
     keep_paths: bool = False
 
 
@@ -49,7 +50,8 @@ class DiagnoseRequest(Request):
     for what each view and the record counted, and pictures. view: read every series as this view. only: table of the
     study_id that are read, of all there. group_by: what makes NIfTI files without a manifest one study. device: "auto",
     "cpu", "cuda", "cuda:N" or "mps". workers: images read in advance; 0 for none. resume: keep finished studies of
-    earlier runs with the same model, series and record. keep_paths: name inputs in tables and record by their paths.
+    earlier runs with the same model, series and record. shard: "I/N", this run's share of the studies; all N write into
+    one `out`. keep_paths: name inputs in tables and record by their paths.
     """
 
     studies: tuple[Path, ...]
@@ -65,4 +67,5 @@ class DiagnoseRequest(Request):
     device: str = "auto"
     workers: int = 1
     resume: bool = False
+    shard: str | None = None
     keep_paths: bool = False

@@ -1,6 +1,7 @@
 """The place a run writes to: it belongs to one command, to one run at a time, and keeps what it holds.
 
 One rule for all commands: a place with results is gone on with by `--resume`, under the same options, or refused.
+The shards of one run share a place.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ from filelock import FileLock, Timeout
 from orthodx.errors import UsageError
 from orthodx.studies.receipts import DONE, Receipts
 from orthodx.studies.run_record import write_json
+from orthodx.studies.shards import Shard
 from orthodx.studies.writing import PART
 
 OWNER = ".owner.json"
 _PATIENCE = 1.5  # seconds: the processes of a run that was killed end within them
+_OF_SHARDS = 20.0  # seconds: as long may a turn at what all shards write last
 
 
 @dataclass(frozen=True)
@@ -53,13 +56,14 @@ class Owner:
     """Whose results they are.
 
     by: the command. options: what all results there are made with, plain values. outputs: files that would be written
-    over. resume: go on with earlier results; None where every run makes them anew.
+    over. resume: go on with earlier results; None where every run makes them anew. shard: the run's, of one in shards.
     """
 
     by: str
     options: Mapping[str, Any] = field(default_factory=dict)
     outputs: Sequence[Path] = ()
     resume: bool | None = None
+    shard: Shard | None = None
 
 
 @contextlib.contextmanager
@@ -72,34 +76,80 @@ def claimed(place: Place, owner: Owner) -> Iterator[str]:
     made = not place.folder.is_dir()
     place.folder.mkdir(parents=True, exist_ok=True)
     try:
-        with _alone(place):
-            new = not place.beside(OWNER).exists()
-            name = _own(place, owner)
-            sweep(place)
+        with _held(place, owner.shard):
+            with turn(place, owner.shard):
+                new = not place.beside(OWNER).exists()
+                name = _own(place, owner)
+                _sweep_alone(place, owner.shard)
             try:
                 yield name
             finally:
-                sweep(place)
-                if new and not Receipts(place.receipts).any() and not any(one.exists() for one in owner.outputs):
-                    place.beside(OWNER).unlink(missing_ok=True)  # nothing came of it
+                with turn(place, owner.shard):
+                    if _sweep_alone(place, owner.shard) and new and not _came_of(place, owner):
+                        place.beside(OWNER).unlink(missing_ok=True)
     finally:
         if made and not _inside(place.folder):
             place.folder.rmdir()
 
 
+def turn(place: Place, shard: Shard | None) -> contextlib.AbstractContextManager[None]:
+    """Hold what the shards of a run share, for as long as it takes to write it; nothing to wait for without shards."""
+    return contextlib.nullcontext() if shard is None else _locked(place, ".lock", _OF_SHARDS)
+
+
 @contextlib.contextmanager
-def _alone(place: Place) -> Iterator[None]:
+def _held(place: Place, shard: Shard | None) -> Iterator[None]:
+    """Keep out every other run; of a shard, the same one and runs that are not of its kind."""
+    if shard is None:
+        with _locked(place, ".lock", _PATIENCE):
+            if _others(place, None):
+                raise _taken(place)
+            yield
+        return
+    with _locked(place, _lock_of(shard), _PATIENCE):
+        if any(not name.endswith(_lock_of(shard).partition("-of-")[2]) for name in _others(place, shard)):
+            raise _taken(place)
+        yield
+
+
+def _lock_of(shard: Shard) -> str:
+    return f".shard-{shard.index}-of-{shard.count}.lock"
+
+
+def _others(place: Place, shard: Shard | None) -> list[str]:
+    """The locks of other shards at work here."""
+    own = None if shard is None else place.beside(_lock_of(shard)).name
+    paths = place.folder.glob(place.beside(".shard-*.lock").name)
+    return [path.name for path in paths if path.name != own and _is_held(path)]
+
+
+def _is_held(path: Path) -> bool:
+    try:
+        with FileLock(path, timeout=0, thread_local=False):
+            path.unlink(missing_ok=True)
+            return False
+    except Timeout:
+        return True
+    except (OSError, NotImplementedError):
+        return False
+
+
+def _taken(place: Place) -> UsageError:
+    line = f"{place.shown}: another run is writing there"
+    return UsageError(line, hint="wait until it ends, or choose another --out")
+
+
+@contextlib.contextmanager
+def _locked(place: Place, name: str, patience: float) -> Iterator[None]:
     """An advisory lock, gone with the process; where a file system has none, nobody is kept out."""
-    path = place.beside(".lock")
-    lock = FileLock(path, timeout=_PATIENCE, thread_local=False)
+    path = place.beside(name)
+    lock = FileLock(path, timeout=patience, thread_local=False)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # a lock that outlives a crash is worse than none
             lock.acquire()
     except Timeout as error:
-        raise UsageError(
-            f"{place.shown}: another run is writing there", hint="wait until it ends, or choose another --out"
-        ) from error
+        raise _taken(place) from error
     except PermissionError:
         raise
     except (OSError, NotImplementedError, Warning):
@@ -122,12 +172,14 @@ def _own(place: Place, owner: Owner) -> str:
     if kept and kept.get("by") != owner.by:
         raise UsageError(f"{place.shown} holds results of '{kept.get('by')}'", hint=choose)
     options = json.loads(json.dumps(owner.options, default=str))
+    begun = _shards_begun(kept, owner.shard)
     if Receipts(place.receipts).any():
-        if owner.resume is False:
+        further = owner.shard is not None and bool(begun) and str(owner.shard) not in begun
+        if owner.resume is False and not further:
             raise UsageError(f"{place.shown} already holds results", hint=f"go on with --resume, or {choose}")
         before = kept.get("options", options)
         differ = sorted(name for name in options.keys() | before.keys() if options.get(name) != before.get(name))
-        if owner.resume and differ:
+        if (owner.resume or further) and differ:
             raise UsageError(
                 f"{place.shown} was made with other options ({', '.join(differ)})",
                 hint=f"use them again, or {choose}",
@@ -139,8 +191,30 @@ def _own(place: Place, owner: Owner) -> str:
     told = {"by": owner.by, "options": options}
     if place.stem:  # a table has an id, by which folders of its own know it
         told["id"] = kept.get("id") or secrets.token_hex(8)
+    if owner.shard is not None:
+        told["shards"] = sorted({*begun, str(owner.shard)})
     write_json(path, told)
     return str(told.get("id", ""))
+
+
+def _shards_begun(kept: Mapping[str, Any], shard: Shard | None) -> list[str]:
+    """Shards of the same number that have begun here."""
+    told = kept.get("shards")
+    same = f"/{shard.count}" if shard else "/"
+    return [str(one) for one in told if str(one).endswith(same)] if isinstance(told, list) and shard else []
+
+
+def _came_of(place: Place, owner: Owner) -> bool:
+    """Whether a run left anything."""
+    return Receipts(place.receipts).any() or any(one.exists() for one in owner.outputs)
+
+
+def _sweep_alone(place: Place, shard: Shard | None) -> bool:
+    """Sweep, unless other shards are at work; whether none is."""
+    if _others(place, shard):
+        return False
+    sweep(place)
+    return True
 
 
 def _inside(folder: Path) -> list[Path]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from orthodx.errors import NoInputError, StudyError, UsageError
 from orthodx.requests import ConvertRequest, takes
-from orthodx.studies.claim import Owner, Place, claimed
+from orthodx.studies.claim import Owner, Place, claimed, turn
 from orthodx.studies.conversion import convert_stack
 from orthodx.studies.dicom import Named, is_refused, name_stacks, open_dicom, say_left_out
 from orthodx.studies.grouping import LeftOut
@@ -25,6 +25,7 @@ from orthodx.studies.nifti import write_image
 from orthodx.studies.processes import spread
 from orthodx.studies.receipts import Receipts
 from orthodx.studies.run_record import RUN, write_json, write_run
+from orthodx.studies.shards import Shard, shard_of
 from orthodx.studies.sidecar import sidecar
 from orthodx.studies.site_map import SiteMap, read_site_map
 from orthodx.studies.tables import read_table, write_table
@@ -59,6 +60,7 @@ class Outcome:
         return reason
 
 
+STATUSES = ("converted", "kept", "skipped", "refused")
 Tell = Callable[[Outcome, int, int], None]
 Progress = Callable[[str, int, int], None]
 
@@ -81,7 +83,7 @@ def convert(
     >>> {outcome.status for outcome in outcomes}
     {'converted'}
     """
-    started, out = datetime.now(timezone.utc), request.out
+    started, out, shard = datetime.now(timezone.utc), request.out, shard_of(request.shard)
     key = _usable_key(request.key, out)
     sites = read_site_map(request.site_map) if request.site_map else SiteMap()
     place = Place(out)
@@ -91,20 +93,25 @@ def convert(
         options={"key": pseudonym("orthodx", key=key)},
         outputs=[out / name for name in TABLES],
         resume=request.resume,
+        shard=shard,
     )
     with claimed(place, owner):
-        outcomes, foreign = _convert(job, request, tell, progress)
-        counts = {s: sum(o.status == s for o in outcomes) for s in ("converted", "kept", "skipped", "refused")}
-        facts = {"counts": counts, "files_not_dicom": foreign}
-        write_run(out / RUN, command=nameless_command(command, request), started=started, facts=facts)
-    if not any(o.status in ("converted", "kept") for o in outcomes):
+        outcomes, foreign = _convert(job, request, shard, tell=tell, progress=progress)
+        with turn(place, shard):
+            listed = _finish(job, outcomes, shard)
+            counts = {s: sum(row["status"] == s for row in listed) for s in STATUSES}
+            facts = {"counts": counts, "files_not_dicom": foreign}
+            write_run(out / RUN, command=nameless_command(command, request), started=started, facts=facts)
+    if (shard is None or outcomes) and not any(o.status in ("converted", "kept") for o in outcomes):
         hint = f"the reasons are in {out / 'series.csv'}" if outcomes else "give a folder of DICOM, or a zip"
         raise NoInputError("no DICOM series could be converted", hint=hint)
     return outcomes
 
 
-def _convert(job: Job, request: ConvertRequest, tell: Tell, progress: Progress) -> tuple[list[Outcome], int]:
-    """What became of every series, the tables written; and how many files were no DICOM."""
+def _convert(
+    job: Job, request: ConvertRequest, shard: Shard | None, *, tell: Tell, progress: Progress
+) -> tuple[list[Outcome], int]:
+    """What became of every series; and how many files were no DICOM."""
     paths, key = request.dicom, job.key
     missing = [str(p) for p in paths if not p.exists()]
     outcomes = [Outcome("", "", "refused", p, "no such file or folder", 0, names=(p,)) for p in missing]
@@ -123,6 +130,9 @@ def _convert(job: Job, request: ConvertRequest, tell: Tell, progress: Progress) 
     faulty = {stack.kind.uids.series for stack in found.stacks if stack.fault}
     outcomes += [_left_out(x, key) for x in found.left_out if not (x.fault and x.uids.series in faulty)]
     named = name_stacks(found.stacks, key)
+    if shard is not None:
+        named = [one for one in named if shard.has(one.study_id)]
+        outcomes = [outcome for outcome in outcomes if shard.has(outcome.study_id)]
     kept = [job.finished(one) for one in named] if request.resume else [None] * len(named)
     outcomes += filter(None, kept)
     total = len(named) + sum(o.status != "kept" for o in outcomes)
@@ -134,7 +144,6 @@ def _convert(job: Job, request: ConvertRequest, tell: Tell, progress: Progress) 
             outcomes.append(outcome)
             progress("converting", len(outcomes), total)
             tell(outcome, len(outcomes), total)
-    _finish(job, outcomes)
     return outcomes, found.foreign
 
 
@@ -229,24 +238,35 @@ def compact(data: np.ndarray) -> np.ndarray:
     return data.astype(np.float32)
 
 
-def _finish(job: Job, outcomes: list[Outcome]) -> None:
-    """The tables: all series of this run, and in the manifest those of earlier runs into the same folder."""
+def _finish(job: Job, outcomes: list[Outcome], shard: Shard | None) -> list[dict[str, Any]]:
+    """The tables: all series of this run, and those of earlier runs into the same folder; the rows of `series.csv`."""
     columns = (*MANIFEST_COLUMNS, "description") if job.descriptions else MANIFEST_COLUMNS
+    if shard is not None and not outcomes:
+        return [] if not (job.out / SERIES).is_file() else _rows(job.out / SERIES)  # what others wrote stays
     rows = {row["series_id"]: row for row in job.receipts.results().values()}
     rows |= {o.series_id: o.row for o in outcomes if o.status in ("converted", "kept")}
     write_table(job.out / MANIFEST, list(rows.values()), columns)
-    listed = [{**replace(o, row={}).__dict__, **_shown(o)} for o in outcomes]
-    listed = [*_listed_before(job.out / SERIES, {o.series_id for o in outcomes}), *listed]
+    own = [{**replace(o, row={}).__dict__, **_shown(o)} for o in outcomes]
+    listed = [*_listed_before(job.out / SERIES, outcomes, shard), *own]
+    if shard is not None:
+        listed.sort(key=lambda row: (row["series_id"] != "", row["study_id"], row["series_id"]))
     write_table(job.out / SERIES, listed, SERIES_COLUMNS)
     write_table(job.out / FAILURES, [x for x in listed if x["status"] == "refused"], FAILURE_COLUMNS)
+    return own if shard is None else listed
 
 
-def _listed_before(table: Path, here: set[str]) -> list[dict[str, Any]]:
-    """What earlier runs into the folder listed, of series that are not in this one."""
+def _listed_before(table: Path, outcomes: Sequence[Outcome], shard: Shard | None) -> list[dict[str, Any]]:
+    """What earlier runs into the folder listed, of series that are not in this one; and what other shards did."""
     if not table.is_file():
         return []
-    rows = [{str(k): v for k, v in row.items()} for row in read_table(table).to_dict("records")]
-    return [row for row in rows if row.get("series_id") and row["series_id"] not in here]
+    here = {outcome.series_id for outcome in outcomes}
+    rows = _rows(table)
+    mine = [row for row in rows if shard is not None and shard.has(row.get("study_id", ""))]
+    return [row for row in rows if row not in mine and (row.get("series_id") or shard) and row["series_id"] not in here]
+
+
+def _rows(table: Path) -> list[dict[str, Any]]:
+    return [{str(k): v for k, v in row.items()} for row in read_table(table).to_dict("records")]
 
 
 def _shown(outcome: Outcome) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from orthodx.studies.manifest import MANIFEST, NAMED, read_manifest
 from orthodx.studies.nifti import is_nifti
 from orthodx.studies.nifti_studies import Image, listed_image, nifti_studies
 from orthodx.studies.series import Series
+from orthodx.studies.shards import Shard
 from orthodx.studies.study import Study, studies_of
 from orthodx.studies.tables import read_table
 from orthodx.studies.walking import Passed, Walk
@@ -101,6 +102,15 @@ def among(found: Found, table: Path | None) -> Found:
     if not kept and not refused:
         raise UsageError(f"--only: no study here is in {table.name}", hint="use the study_id of the manifest")
     return replace(found, studies=kept, refused=refused)
+
+
+def of_shard(found: Found, shard: Shard | None) -> Found:
+    """What was found of the studies of a shard; inputs of no study are the first one's."""
+    if shard is None:
+        return found
+    kept = [study for study in found.studies if shard.has(study.study_id)]
+    notes = [*found.notes, f"shard {shard}: {len(kept)} of {len(found.studies)} studies"]
+    return replace(found, studies=kept, refused=[bad for bad in found.refused if shard.has(bad.study_id)], notes=notes)
 
 
 def named_in(table: Path) -> set[str]:
