@@ -96,8 +96,8 @@ def diagnose(
     bundle = chosen_bundle(request.model, request.joint, everything.series, note)
     reader = StudyReader(bundle, pick_device(request.device))
     records = records_for(request.ehr, reader)
-    notes = [*found.notes, *unmatched(records, everything.studies, request.ehr), ids_note(found.series), _taught(reader)]
-    notes = [line for line in notes if line]
+    strangers = unmatched(records, everything.studies, request.ehr)
+    notes = [line for line in (*found.notes, *strangers, ids_note(found.series), _taught(reader)) if line]
     for line in notes:
         note(line)
     job = Job(reader, request, out, records, everything)
