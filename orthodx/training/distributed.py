@@ -6,10 +6,13 @@ import contextlib
 import gc
 import os
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,14 @@ class Team:
         total = value.to(self.device, copy=True)
         distributed.all_reduce(total)
         return total.to(value.device)
+
+    def gather(self, value: Value) -> list[Value]:
+        """Every process's `value`, in each of them; it must be picklable."""
+        if self.size == 1:
+            return [value]
+        values: list[Any] = [None] * self.size
+        distributed.all_gather_object(values, value)
+        return values
 
     def any(self, here: bool) -> bool:
         """Whether it is so in any process."""

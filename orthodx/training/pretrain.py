@@ -61,6 +61,8 @@ def _pretrained(
 ) -> Path:
     """Sources opened -> the encoder trained -> the record."""
     spec, joint = GridSpec(pixel_mm=request.pixel_mm), joint_of_data(request.studies) or DEFAULT_JOINT
+    team = join(pick_device(request.device))
+    told = say if team.chief else lambda line: None
     source = open_source(
         request.studies,
         spec,
@@ -71,6 +73,8 @@ def _pretrained(
         views=[request.view],
         cache=request.cache,
         bank_share=request.bank_share,
+        team=team,
+        say=told,
     )
     config = _config(request, source)
     labelled = None
@@ -79,8 +83,6 @@ def _pretrained(
         labelled = open_source(
             [request.probe], spec, request.crop, request.seed, joint=held, truth=True, views=[request.view]
         )
-    team = join(pick_device(request.device))
-    told = say if team.chief else lambda line: None
     left = [*left_out_of(source), *([] if labelled is None else left_out_of(labelled))]
     for one in left if team.chief else ():
         refused(one.line)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -27,6 +27,8 @@ from orthodx.synth.anatomy_bank import AnatomyBank
 from orthodx.synth.focus import Focus
 from orthodx.synth.source import SyntheticSource
 from orthodx.training.diagnosis.splits import Case, label_fraction
+from orthodx.training.distributed import Team
+from orthodx.training.kept_series import Keeping
 from orthodx.training.left_out import LeftOut
 from orthodx.training.study_source import StudySource
 
@@ -101,6 +103,8 @@ def open_source(
     focus: tuple[float, tuple[str, ...]] | None = None,
     bank_share: float | None = None,
     chosen: Chosen = EVERYONE,
+    team: Team | None = None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Source:
     """Anatomy banks give endless synthetic images; anything else is read as studies.
 
@@ -108,7 +112,8 @@ def open_source(
     those that studies must have. what: of a bank of injuries, what the truth holds. focus: the share of crops taken on
     purpose, and for which labels (`Focus`). cache: a folder for series on the model's grid, needed where they do not
     fit in memory. bank_share: of the samples, where there are banks and studies (half without it); several banks count
-    by their anatomies. chosen: which of the studies. Raises `UsageError` for what does not fit together, `NoInputError`
+    by their anatomies. chosen: which of the studies. team: processes that fill the cache together. say: told how far
+    reading is. Raises `UsageError` for what does not fit together, `NoInputError`
     where there is nothing.
     """
     given = [(path, AnatomyBank(path)) for path in studies]
@@ -140,7 +145,7 @@ def open_source(
         of_banks = 0.5 if bank_share is None else bank_share
         shares = [of_banks * share / sum(shares) for share in shares] + [1 - of_banks if banks else 1.0]
         series, masks, refused = _listed(scans, truth, views or tuple(View), chosen)
-        read = StudySource(series, spec, crop, seed, masks, joint, cache, refused)
+        read = StudySource(series, masks, Keeping(spec, joint, cache, team, say), crop, seed, refused)
         read.refuse_without(views)
         sources.append(read)
     return sources[0] if len(sources) == 1 else Mixture(sources, shares, seed)

@@ -10,8 +10,8 @@ from orthodx.cli.app import app
 from orthodx.networks.encoders.ortho import OrthoConfig, OrthoEncoder
 from orthodx.studies.nifti import write_image
 from orthodx.studies.tables import write_table
-from orthodx.training import study_source
 from orthodx.training.diagnosis import study_cases
+from orthodx.training.kept_series import Keeping
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SHAPE = (32, 32, 4)
@@ -131,9 +131,9 @@ def test_a_series_too_large_for_the_memory_is_left_out_alone(studies, tmp_path, 
     def short(*arguments):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
 
-    kept, region = study_source._on_grid, study_cases.joint_region
+    kept, region = Keeping._on_grid, study_cases.joint_region
     monkeypatch.setattr(
-        study_source, "_on_grid", lambda one, *more: (short if one.series_id == "a" else kept)(one, *more)
+        Keeping, "_on_grid", lambda self, one, *more: (short if one.series_id == "a" else kept)(self, one, *more)
     )
     train("pretrain", studies, tmp_path / "o", *STEPS)
     assert left_out(tmp_path / "o")["a"].startswith("out of memory")
