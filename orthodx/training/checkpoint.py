@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -41,6 +42,7 @@ class HeadStart:
 
 STATE, OPTIONS = "checkpoint.safetensors", "options.json"  # by which a run is known
 PREVIOUS = "checkpoint-previous.safetensors"
+VOLUMES = "volumes a step: --batch x --accumulate x processes"
 MAY_CHANGE = {
     "peak_rate",
     "stop_at",
@@ -163,6 +165,7 @@ def load(
             hint=f"put {PREVIOUS} in its place, or start again in a new --out",
         ) from error
     then, now = fixed(json.loads(meta["config"])), fixed(json.loads(json.dumps(config)))
+    then = in_volumes(then) if VOLUMES in now else then
     if changed := sorted(k for k in then.keys() | now.keys() if then.get(k) != now.get(k)):
         raise BundleError(
             f"{path} was made with other options ({', '.join(changed)})",
@@ -180,6 +183,13 @@ def load(
             state.setdefault(int(i), {})[name] = v
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     return int(meta["step"])
+
+
+def in_volumes(options: dict[str, Any]) -> dict[str, Any]:
+    """Options of a run whose weights depend on how many volumes a step sees, and not on how they are split up."""
+    split = {name: int(options[name]) for name in ("batch", "accumulate", "processes") if name in options}
+    kept = {name: value for name, value in options.items() if name not in split}
+    return kept | ({VOLUMES: str(math.prod(split.values()))} if split else {})
 
 
 def fixed(config: dict[str, Any]) -> dict[str, Any]:

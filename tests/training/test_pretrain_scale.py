@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from orthodx.errors import BundleError
 from orthodx.grid.spec import GridSpec
 from orthodx.joints import View
 from orthodx.networks.encoders.ortho import OrthoConfig, OrthoEncoder
@@ -60,15 +61,9 @@ def test_batches_added_up_are_one_large_batch(tmp_path, source, monkeypatch):
 
 
 def test_a_killed_run_that_adds_up_batches_resumes_exactly(tmp_path, source):
-    class Stops:
-        def __getitem__(self, key):
-            if key[0] >= 13:
-                raise KeyboardInterrupt
-            return source[key]
-
     whole = run(tmp_path / "whole", source, accumulate=2)
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "cut", Stops(), accumulate=2)
+        run(tmp_path / "cut", Stops(source, at=13), accumulate=2)
     resumed = run(tmp_path / "cut", source, accumulate=2, resume=True)
     assert all(torch.equal(whole[k], resumed[k]) for k in whole)
     assert (tmp_path / "cut" / PREVIOUS).is_file()
@@ -101,22 +96,57 @@ source = SyntheticSource(AnatomyBank(Path(sys.argv[1])), GridSpec(), crop=(4, 32
 team = join(torch.device("cpu"))
 assert team.size == 2
 config = PretrainConfig(view=View.SAGITTAL, preset="tiny", steps=4, batch=1, save_every=2, log_every=2)
-fit_denoiser(config, source, Path(sys.argv[2]), team=team, workers=0, say=lambda _: None)
+fit_denoiser(config, source, Path(sys.argv[2]), team=team, workers=0, say=lambda _: None,
+             resume=len(sys.argv) > 3)
 leave(team)
 """
 
 
-def test_two_processes_make_the_update_of_one_with_the_same_global_batch(tmp_path, source, knee, monkeypatch):
-    in_fp32(monkeypatch)
+def in_two_processes(tmp_path, knee, *words):
     AnatomyBank(tmp_path / "bank").add("knee", Anatomy(knee.tissues, knee.affine, knee.side, "test"))
     script = tmp_path / "two.py"
     script.write_text(TWO)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
     done = subprocess.run(
-        [*command, str(tmp_path / "bank"), str(tmp_path / "two")], capture_output=True, text=True, timeout=300,
+        [*command, str(tmp_path / "bank"), str(tmp_path / "two"), *words], capture_output=True, text=True, timeout=300,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+class Stops:
+    """A source that is broken off at a sample."""
+
+    def __init__(self, source, at):
+        self.source, self.at = source, at
+
+    def __getitem__(self, key):
+        if key[0] >= self.at:
+            raise KeyboardInterrupt
+        return self.source[key]
+
+
+def test_two_processes_go_on_with_what_one_began(tmp_path, source, knee, monkeypatch):
+    in_fp32(monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "two", Stops(source, at=5), batch=2)  # two of four steps are saved
+    in_two_processes(tmp_path, knee, "resume")
+    assert_same(load_file(tmp_path / "two/encoder_sagittal.safetensors"), run(tmp_path / "one", source, batch=2))
+
+
+def test_a_run_goes_on_with_as_many_volumes_a_step_however_they_are_split(tmp_path, source, monkeypatch):
+    in_fp32(monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "cut", Stops(source, at=9), batch=2, accumulate=2)
+    with pytest.raises(BundleError, match="volumes a step: --batch x --accumulate"):
+        run(tmp_path / "cut", source, batch=2, resume=True)
+    whole = run(tmp_path / "whole", source, batch=2, accumulate=2)
+    assert_same(run(tmp_path / "cut", source, batch=4, resume=True), whole)
+
+
+def test_two_processes_make_the_update_of_one_with_the_same_global_batch(tmp_path, source, knee, monkeypatch):
+    in_fp32(monkeypatch)
+    in_two_processes(tmp_path, knee)
     assert_same(load_file(tmp_path / "two/encoder_sagittal.safetensors"), run(tmp_path / "one", source, batch=2))
     with (tmp_path / "two/metrics.csv").open() as file:
         assert [row["step"] for row in csv.DictReader(file)] == ["2", "4"]

@@ -114,7 +114,7 @@ def fit_denoiser(
         log_every=config.log_every,
         save_every=config.save_every,
     )
-    record = checkpoint.options(config) | {"processes": str(team.size)}
+    record = checkpoint.in_volumes(checkpoint.options(config) | {"processes": str(team.size)})
     record |= {} if teacher is None else {"teacher": sha256(teacher)}
     train(lesson, schedule, state, record, team=team, resume=resume, say=say)
     weights = out / f"encoder_{config.view}.safetensors"
