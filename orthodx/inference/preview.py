@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from contourpy import contour_generator
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -18,6 +22,7 @@ from orthodx.studies.label_tables import rgb
 from orthodx.studies.volume import Volume
 from orthodx.studies.writing import atomic
 
+SIZE, COLUMNS = (16, 9.2), 4  # inches
 _ENDS = (("L", "R"), ("P", "A"), ("I", "S"))  # names of the low and high end of world x, y, z
 _OTHERS = {
     View.SAGITTAL: (View.CORONAL, View.AXIAL),
@@ -37,9 +42,8 @@ def write_preview(path: Path, volume: Volume, labels: np.ndarray, view: View, jo
     drawn = np.flatnonzero((mask > 0).any((1, 2)))
     first, last = (drawn[0], drawn[-1]) if len(drawn) else (0, len(mask) - 1)
     picks = np.unique(np.linspace(first, last, 6).round().astype(int))
-    figure = Figure(figsize=(16, 9.2), facecolor="black", layout="constrained")
+    figure = Figure(figsize=SIZE, facecolor="black")
     FigureCanvasAgg(figure)
-    axs = figure.subplots(2, 4).ravel()
     shown = [(image[i], mask[i], spacing[1:], view, f"{view} {i + 1}/{len(image)}") for i in picks]
     middle = [int(np.median(np.flatnonzero((mask > 0).any(o)))) if len(drawn) else n // 2
               for o, n in (((0, 1), mask.shape[2]), ((0, 2), mask.shape[1]))]  # fmt: skip
@@ -47,37 +51,52 @@ def write_preview(path: Path, volume: Volume, labels: np.ndarray, view: View, jo
     colours = np.zeros((256, 4))
     for s in joint.structures:
         colours[s.value] = (*(part / 255 for part in rgb(s.colour)), 1)
-    for ax in axs:
-        ax.set_axis_off()
-    for ax, (plane, truth, mm, plane_view, name) in zip(axs, shown, strict=False):
-        extent = (0, plane.shape[1] * mm[1], plane.shape[0] * mm[0], 0)
-        ax.imshow(plane, cmap="gray", vmin=low, vmax=high, extent=extent, interpolation="bilinear")
-        overlay = np.ma.masked_equal(truth, 0)
-        ax.imshow(
-            overlay,
-            cmap=ListedColormap(colours),
-            vmin=0,
-            vmax=255,
-            alpha=0.22,
-            extent=extent,
-            interpolation="nearest",
-        )
-        for s in joint.structures:
-            inside = truth == s.value
-            if inside.any() and min(inside.shape) > 2:
-                x = (np.arange(plane.shape[1]) + 0.5) * mm[1]
-                y = (np.arange(plane.shape[0]) + 0.5) * mm[0]
-                ax.contour(x, y, inside.astype(float), [0.5], colors=s.colour, linewidths=1.1)
-        _letters(ax, plane_view)
-        ax.set_title(name, color="white", fontsize=10)
+    for place, one in enumerate(shown):
+        _draw(_axes(figure, place), *one, joint=joint, colours=ListedColormap(colours), window=(low, high))
     present = [s for s in joint.structures if (labels == s.value).any()]
     handles = [Patch(color=s.colour, label=s.name.replace("_", " ")) for s in present]
     if handles:
         style = {"labelcolor": "white", "facecolor": "black", "edgecolor": "black", "fontsize": 10}
-        figure.legend(handles=handles, loc="outside lower center", ncols=6, **style)
-    figure.suptitle(title, color="white", fontsize=12)
+        figure.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 0.0), ncols=6, **style)
+    figure.text(0.5, 0.985, title, color="white", fontsize=12, ha="center", va="top")
     with atomic(path) as temporary:
-        figure.savefig(temporary, dpi=80, format="png")
+        figure.savefig(temporary, dpi=80, format="png", pil_kwargs={"compress_level": 3})
+
+
+def _axes(figure: Figure, place: int) -> Axes:
+    """The box of a picture, two rows of four; fixed, for a layout that is worked out draws everything twice."""
+    row, column = divmod(place, COLUMNS)
+    box = (column / COLUMNS + 0.004, 0.515 - 0.44 * row, 1 / COLUMNS - 0.008, 0.415)
+    ax = figure.add_axes(box)
+    ax.set_axis_off()
+    return ax
+
+
+def _draw(
+    ax: Axes,
+    plane: np.ndarray,
+    truth: np.ndarray,
+    mm: np.ndarray,
+    view: View,
+    name: str,
+    *,
+    joint: Joint,
+    colours: ListedColormap,
+    window: tuple[float, float],
+) -> None:
+    """One plane, its structures tinted and outlined. mm: of a row and a column."""
+    extent = (0, plane.shape[1] * mm[1], plane.shape[0] * mm[0], 0)
+    ax.imshow(plane, cmap="gray", vmin=window[0], vmax=window[1], extent=extent, interpolation="bilinear")
+    tint = np.ma.masked_equal(truth, 0)
+    ax.imshow(tint, cmap=colours, vmin=0, vmax=255, alpha=0.22, extent=extent, interpolation="nearest")
+    x, y = ((np.arange(n) + 0.5) * size for n, size in zip(plane.shape[::-1], mm[::-1], strict=True))
+    for s in joint.structures:
+        inside = truth == s.value
+        if inside.any() and min(inside.shape) > 2:
+            lines: list[Any] = [*contour_generator(x, y, inside.astype(float)).lines(0.5)]
+            ax.add_collection(LineCollection(lines, colors=s.colour, linewidths=1.1), autolim=False)
+    _letters(ax, view)
+    ax.text(0.5, 1.015, name, color="white", fontsize=10, transform=ax.transAxes, ha="center", va="bottom")
 
 
 def _across(
@@ -97,9 +116,15 @@ def _across(
     return out
 
 
-def _letters(ax, view: View) -> None:
+def _letters(ax: Axes, view: View) -> None:
     (_, _), (rows, down), (columns, right) = AXES[view]
-    style = {"color": "#ffe66d", "fontsize": 10, "transform": ax.transAxes, "ha": "center", "va": "center"}
+    style: dict[str, Any] = {
+        "color": "#ffe66d",
+        "fontsize": 10,
+        "transform": ax.transAxes,
+        "ha": "center",
+        "va": "center",
+    }
     ax.text(0.03, 0.5, _ENDS[columns][0 if right > 0 else 1], **style)
     ax.text(0.97, 0.5, _ENDS[columns][1 if right > 0 else 0], **style)
     ax.text(0.5, 0.96, _ENDS[rows][0 if down > 0 else 1], **style)

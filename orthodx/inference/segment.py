@@ -19,7 +19,6 @@ from orthodx.inference.dicom_seg import require_highdicom, write_dicom_seg
 from orthodx.inference.model_choice import chosen_bundle, other_joint
 from orthodx.inference.plausibility import as_anatomy, volumes_ml, warnings_for
 from orthodx.inference.predict import Segmenter
-from orthodx.inference.preview import write_preview
 from orthodx.inference.sided_pairs import settle_pairs
 from orthodx.networks.device import OUT_OF_MEMORY, memory_errors, pick_device
 from orthodx.requests import SegmentRequest, takes
@@ -255,6 +254,8 @@ class Job:
                     raise
                 notes.append(error.line)  # the mask is there all the same
         if self.request.preview:
+            from orthodx.inference.preview import write_preview  # matplotlib takes longer to load than a series to read
+
             write_preview(self._preview(series), volume, labels, series.view, info.joint, series.series_id)
         for value, name in info.joint.names.items():
             quality = prediction.agreement.get(value)
