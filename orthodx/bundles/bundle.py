@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -116,9 +117,11 @@ def open_bundle(name_or_folder: str | Path) -> Bundle:
     if not (folder / INFO).is_file():
         folder = SHIPPED / str(name_or_folder)
         if not (folder / INFO).is_file() or folder.parent != SHIPPED:
+            names = shipped_names()
+            near = get_close_matches(str(name_or_folder).lower(), names, n=1)
+            meant = f"did you mean '{near[0]}'? " if near else ""
             raise BundleError(
-                f"no model '{name_or_folder}'",
-                hint=f"shipped: {', '.join(shipped_names()) or 'none'}; or give a folder",
+                f"no model '{name_or_folder}'", hint=f"{meant}shipped: {', '.join(names) or 'none'}; or give a folder"
             )
     return Bundle(folder, read_info(folder / INFO))
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from orthodx.cli import convert, diagnose, evaluate, exits, finetune, models, pretrain, segment, synth, transfer
+from orthodx.cli.options import further
 from orthodx.cli.streams import patient, require_heard
 from orthodx.studies.stopping import stop_on_signals
 
@@ -16,7 +17,6 @@ app = typer.Typer(
     name="orthodx",
     help="Read musculoskeletal MRI with diffusion foundation models. Not a medical device.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -39,15 +39,18 @@ def root(
     """Read musculoskeletal MRI with diffusion foundation models. Not a medical device."""
 
 
-app.command("convert")(convert.run)
-app.command("segment")(segment.run)
-app.command("diagnose")(diagnose.run)
-app.command("evaluate")(evaluate.run)
-app.command("synth")(synth.run)
-app.command("pretrain")(pretrain.run)
-app.command("finetune")(finetune.run)
-app.command("transfer")(transfer.run)
-app.add_typer(models.app, name="models")
+for name, run, page, line in (
+    ("convert", convert.run, "convert", "export/ --out cohort/"),
+    ("segment", segment.run, "segment", "cohort/ --out masks/"),
+    ("diagnose", diagnose.run, "diagnose", "cohort/ --out predictions.csv --explain why/"),
+    ("evaluate", evaluate.run, "evaluate", "--predictions predictions.csv --labels labels.csv --out report/"),
+    ("synth", synth.run, "synth", "cohort/ --studies 3 --lesions"),
+    ("pretrain", pretrain.run, "training", "cohort/ --view sagittal --out pre/sagittal"),
+    ("finetune", finetune.run, "training", "cohort/ --task diagnose --probe --encoders knee-small --out fit/"),
+    ("transfer", transfer.run, "transfer", "ankles/ --joint ankle --from knee-small --out trial/"),
+):
+    app.command(name, epilog=further(f"{name} {line}", page))(run)
+app.add_typer(models.app, name="models", epilog=further("models show knee-small", "models"))
 
 
 def main() -> None:

@@ -37,7 +37,9 @@ WORDS = {
     "out": out("Folder for checkpoints, metrics and the bundle."),
     "task": typer.Option(help="What to learn."),
     "joint": typer.Option(help=f"{A_JOINT}; else that of the data.", show_default=False),
-    "encoders": typer.Option(help="Folder, bundle or shipped model to start from.", show_default=False),
+    "encoders": typer.Option(
+        help="What to start from: a shipped model by its name, a bundle, or a folder of encoders.", show_default=False
+    ),
     "from_scratch": typer.Option("--from-scratch", help="Start every encoder from noise."),
     "probe": typer.Option("--probe", help="Leave the encoders as they are."),
     "encoder_share": typer.Option(min=0, max=1, help="Encoders' learning rate relative to the head's."),

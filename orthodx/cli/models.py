@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from orthodx.cli import exits
-from orthodx.cli.options import A_JOINT, Debug, Json, print_json
+from orthodx.cli.options import A_JOINT, Debug, Json, further, print_json
 from orthodx.joints import DEFAULT_JOINT
 from orthodx.studies.readable import readable
 
@@ -20,7 +20,7 @@ def _say(line: str) -> None:
     print(readable(line))
 
 
-@app.command("list")
+@app.command("list", epilog=further("models list", "models"))
 def list_models(json: Json = False, debug: Debug = False) -> None:
     """Shipped models, and the registered encoders and heads with where they come from."""
     with exits.handled(debug):
@@ -40,7 +40,7 @@ def list_models(json: Json = False, debug: Debug = False) -> None:
                 _say(f"{kind:8} {name}  from {origin}")
 
 
-@app.command()
+@app.command(epilog=further("models show knee-small", "models"))
 def show(name: Name, debug: Debug = False) -> None:
     """The model card."""
     with exits.handled(debug):
@@ -52,7 +52,7 @@ def show(name: Name, debug: Debug = False) -> None:
         print(readable(text, keep="\t\n"))
 
 
-@app.command()
+@app.command(epilog=further("models verify knee-small", "models"))
 def verify(name: Name, debug: Debug = False) -> None:
     """Check every part of a model: hash, tensor names, shapes, finite values."""
     with exits.handled(debug):
@@ -64,7 +64,7 @@ def verify(name: Name, debug: Debug = False) -> None:
             _say(f"ok  {line}")
 
 
-@app.command("import")
+@app.command("import", epilog=further("models import sagittal=a.pt coronal=b.pt axial=c.pt --out published/", "models"))
 def import_models(
     checkpoints: Annotated[
         list[str], typer.Argument(metavar="VIEW=FILE...", help="sagittal=a.pt coronal=b.pt axial=c.pt")
@@ -89,7 +89,7 @@ def import_models(
         _say(f"-> {bundle.path}  ({', '.join(map(str, files))})")
 
 
-@app.command()
+@app.command(epilog=further("models pack pre/sagittal pre/coronal pre/axial --out encoders/", "models"))
 def pack(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of finished 'orthodx pretrain' runs.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the new bundle.")],

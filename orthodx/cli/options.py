@@ -48,6 +48,11 @@ def out(help_text: str) -> typer.models.OptionInfo:
     return typer.Option("--out", "-o", help=help_text)
 
 
+def further(example: str, page: str) -> str:
+    """What stands below a help page: one command line that works, and the page that tells the rest."""
+    return f"Example: orthodx {example}\n\nMore: docs/{page}.md"
+
+
 def comma_separated(values: list[str] | None) -> list[str] | None:
     """`a,b` and `a` `b` alike, each once, as lists of options are given on a command line."""
     if values is None:

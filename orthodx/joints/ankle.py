@@ -23,7 +23,7 @@ ANKLE = Joint(
     ),
     abnormalities=(
         Abnormality("ATFL", "anterior talofibular ligament injury", "atfl", 1, (AXIAL,)),
-        Abnormality("CFL", "calcaneofibular ligament injury", "cfl", 2, (CORONAL,)),
+        Abnormality("CFL", "calcaneofibular ligament injury", "cfl", 2, (CORONAL, AXIAL)),
         Abnormality("ATR", "Achilles tendon rupture", "achilles_tendon", 3, (SAGITTAL, AXIAL)),
         Abnormality("OLT", "osteochondral lesion of the talus", "talar_cartilage", 4, (CORONAL, SAGITTAL)),
     ),

@@ -27,7 +27,7 @@ from orthodx.studies.view import OBLIQUE_DEGREES, view_of
 from orthodx.synth.anatomy import Anatomy
 from orthodx.synth.anatomy_bank import drawn_from
 from orthodx.synth.deformation import Deformation, random_deformation
-from orthodx.synth.dicom_writer import write_dicom_series
+from orthodx.synth.dicom_writer import RAS_TO_LPS, write_dicom_series
 from orthodx.synth.grammar import DEFAULT, SyntheticJoint, synthetic
 from orthodx.synth.lesions import as_records
 from orthodx.synth.protocols import Protocol
@@ -208,10 +208,12 @@ class _StudyWriter:
         if "dicom" in formats:
             folder = self.out / "dicom" / study / series
             write_dicom_series(folder, data, on_file, row, number, made.body_part)
-        write_image(self.out / TRUTH / f"{series}.nii.gz", _as_file(truth, params.plane)[0], on_file)
+        masks = {TRUTH: truth}
         if scan.lesions is not None:
-            seen = on_plane(torch.from_numpy(scan.lesions), affine, params, scan.shape)
-            write_image(self.out / "lesions" / f"{series}.nii.gz", _as_file(seen, params.plane)[0], on_file)
+            masks["lesions"] = on_plane(torch.from_numpy(scan.lesions), affine, params, scan.shape)
+        for kind, mask in masks.items():
+            placed = _as_file(mask, params.plane)
+            write_image(self.out / kind / f"{series}.nii.gz", *(placed if "nifti" in formats else _as_read(*placed)))
         return row
 
 
@@ -243,6 +245,16 @@ def _as_file(grid: torch.Tensor, plane: Plane) -> tuple[np.ndarray, np.ndarray]:
     order = np.zeros((4, 4))
     order[[2, 1, 0, 3], [0, 1, 2, 3]] = 1  # file index (i, j, k) -> plane index (k, j, i)
     return np.ascontiguousarray(grid.numpy().transpose(2, 1, 0)), plane.affine @ order.T
+
+
+def _as_read(data: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Slices in the order in which DICOM is read, by position along the patient axis (L, P or S) nearest the normal."""
+    step = affine[:3, 2] * RAS_TO_LPS
+    if step[np.abs(step).argmax()] > 0:
+        return data, affine
+    turned = affine.copy()
+    turned[:3, 2], turned[:3, 3] = -affine[:3, 2], affine[:3, 3] + affine[:3, 2] * (data.shape[2] - 1)
+    return np.ascontiguousarray(data[:, :, ::-1]), turned
 
 
 def _row(

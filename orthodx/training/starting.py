@@ -64,7 +64,7 @@ def start_of(encoders: Path | None, views: Sequence[View], task: str) -> Start:
     if encoders is None:
         return Start()
     shipped = str(encoders) in shipped_names() and not encoders.is_dir()
-    folder = open_bundle(encoders).path if shipped else encoders
+    folder = open_bundle(encoders).path if shipped or not encoders.exists() else encoders
     bundle = open_bundle(folder) if (folder / INFO).is_file() else None
     found = {view: folder / f"encoder_{view}.safetensors" for view in views}
     if bundle is not None:

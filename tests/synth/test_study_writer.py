@@ -1,6 +1,7 @@
 """A cohort is what a center would send: three series of one knee, with truth on each grid."""
 
 import json
+from functools import partial
 
 import nibabel as nib
 import numpy as np
@@ -9,6 +10,9 @@ import pytest
 from orthodx.errors import UsageError
 from orthodx.studies.discover import find_series
 from orthodx.studies.manifest import COLUMNS, read_manifest
+from orthodx.studies.nifti import read_volume
+from orthodx.studies.volume import turned_like
+from orthodx.synth.knee.procedural import random_knee
 from orthodx.synth.study_writer import write_cohort
 
 
@@ -92,6 +96,21 @@ def test_dicom_and_nifti_of_a_series_are_one_image(tmp_path):
             assert volume.data[tuple(ijk)] == data[tuple(np.rint(there).astype(int))]
         assert float(series.row["field_strength"]) == 0.3
         assert series.row["center"] == "Outpost"
+
+
+def test_truth_of_a_dicom_cohort_lies_voxel_by_voxel_on_its_images(tmp_path):
+    knee = partial(random_knee, spacing_mm=1.6)
+    for kind in ("nifti", "dicom"):
+        options = dict(studies=1, seed=3, centers=("Outpost",), formats=(kind,), lesions=True, anatomy=knee)
+        write_cohort(tmp_path if kind == "dicom" else tmp_path / "nifti", **options)
+    for series in find_series([tmp_path / "manifest.csv"]).series:
+        image = series.load()
+        for kind in ("truth", "lesions"):
+            mask = read_volume(tmp_path / kind / f"{series.series_id}.nii.gz")
+            assert mask.shape == image.shape
+            np.testing.assert_allclose(mask.affine, image.affine, atol=1e-3)
+            other = read_volume(tmp_path / "nifti" / kind / f"{series.series_id}.nii.gz")
+            np.testing.assert_array_equal(mask.data, turned_like(other, image).data)
 
 
 def test_a_dicom_only_cohort_segments_from_its_manifest(tmp_path):
