@@ -69,6 +69,9 @@ WORDS = {
     "shared_encoder": typer.Option("--shared-encoder", help="One encoder for all views.", **MASKS),
     "bank_share": typer.Option(min=0.01, max=0.99, help=str(BANK_SHARE.help), **MASKS),
     "validate_every": typer.Option(min=1, help="With --validation: steps between two validations.", **MASKS),
+    "patience": typer.Option(
+        min=1, help="With --validation: end after so many without a better one; the best weights are kept.", **MASKS
+    ),
     "validation_samples": typer.Option(min=1, help="With --validation: crops of each view.", **MASKS),
     "focus": typer.Option(min=0, max=1, help="Share of crops on a lesion, or where one could be.", **LESIONS),
     "focus_label": typer.Option(

@@ -80,8 +80,9 @@ class FinetuneRequest(Request):
 
     From masks or a bank: steps, and stop_at to end a part of them. crop: slices, rows and columns of a sample.
     shared_encoder: one for all views. bank_share: of the samples, where banks and studies are given. validate_every,
-    validation_samples: how often, and how many crops of each view. From a bank of injuries: focus, the share of crops
-    on a lesion or where one could be, and focus_label, of these labels only.
+    validation_samples: how often, and how many crops of each view. patience: validations in a row without a better one
+    that end the run, whose weights are then the best ones. From a bank of injuries: focus, the share of crops on a
+    lesion or where one could be, and focus_label, of these labels only.
 
     From labels: labels, ehr: tables, if not beside the studies. label_fraction: share of the training patients used (of
     masks too). fusion: of the views. hold_out_center: centers left out. validation_share: of the patients, who
@@ -120,6 +121,7 @@ class FinetuneRequest(Request):
     bank_share: float | None = None
     validate_every: int = 400
     validation_samples: int = 4
+    patience: int | None = None
     focus: float = 0.0
     focus_label: tuple[str, ...] = ()
     labels: Path | None = None

@@ -17,7 +17,7 @@ from orthodx.training.starting import Start, start_of
 AS_PUBLISHED = 0.05  # encoders' learning rate relative to the head's, from labels
 FROM_LESIONS = ("focus", "focus_label")
 FROM_MASKS = (
-    *("steps", "stop_at", "crop", "shared_encoder", "validate_every", "validation_samples", "bank_share"),
+    *("steps", "stop_at", "crop", "shared_encoder", "validate_every", "validation_samples", "patience", "bank_share"),
     *FROM_LESIONS,
 )
 FROM_LABELS = (
@@ -78,7 +78,7 @@ def _refuse_idle(request: FinetuneRequest, dense: bool) -> None:
     if dense:
         request.refuse(FROM_LABELS, "is for --task diagnose, from studies with labels.csv")
         if request.validation is None:
-            request.refuse(("validate_every", "validation_samples"), "needs --validation")
+            request.refuse(("validate_every", "validation_samples", "patience"), "needs --validation")
         return
     request.refuse(FROM_MASKS, "is for training from masks or a bank, not from labels.csv")
     if request.workers:

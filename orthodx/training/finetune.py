@@ -147,6 +147,7 @@ def _masks_config(run: Run, source: Source, focus: tuple[float, tuple[str, ...]]
         shared_encoder=request.shared_encoder,
         validate_every=request.validate_every,
         validation_samples=request.validation_samples,
+        patience=request.patience,
         encoder_share=run.share,
         detail=run.detail,
         crop=request.crop,

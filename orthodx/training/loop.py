@@ -39,6 +39,7 @@ class Lesson(ABC):
 
     parts: networks, by their name in checkpoints; all are saved and averaged. rates: peak learning rate of each; with 0
     a part stays as it is. columns: of `metrics.csv` beside the step's own. volumes: that all processes see in a step.
+    may_end: whether the run may be over before its last step (`ended`).
     """
 
     parts: Mapping[str, nn.Module]
@@ -47,6 +48,7 @@ class Lesson(ABC):
     losses: tuple[str, ...] = ("loss",)
     columns: tuple[str, ...] = ()
     volumes: int = 1
+    may_end: bool = False
 
     @abstractmethod
     def begin(self, start: int, end: int) -> None:
@@ -66,6 +68,10 @@ class Lesson(ABC):
     def validate(self, done: int, last: bool) -> dict[str, float]:
         """Scores of the averaged weights, where they are due."""
         return {}
+
+    def ended(self) -> bool:
+        """Whether nothing is to be won by further steps; asked of the chief after each, and before the first."""
+        return False
 
     def after(self, done: int, last: bool) -> None:  # noqa: B027  (most lessons have nothing more to do)
         """Anything else that is due."""
@@ -102,6 +108,8 @@ def train(
     log = MetricsLog(state.with_name(f"{table_of(state)}.csv"), columns, start, writes=team.chief)
     means, began, logged, stop = Means([*lesson.losses, *lesson.columns]), time.perf_counter(), start, False
     lesson.begin(start, schedule.end)
+    if lesson.may_end and team.any(lesson.ended()):
+        return log.path
 
     def save(done: int) -> None:
         if team.chief:
@@ -129,6 +137,7 @@ def train(
                 means.add(name, value)
             done, last = step + 1, step + 1 == schedule.end
             scores = lesson.validate(done, last)
+            last = last or (lesson.may_end and team.any(lesson.ended()))
             stop = not last and team.any(asked_to_stop())
             if scores or last or stop or lesson.logs(done, schedule):
                 speed = (done - logged) * lesson.volumes / (time.perf_counter() - began)
@@ -140,7 +149,7 @@ def train(
             lesson.after(done, last)
             if last or stop or done % schedule.save_every == 0:
                 save(done)
-            if stop:
+            if stop or last:
                 break
     if stop:  # someone else of the team was asked
         stop_as_others()

@@ -29,12 +29,16 @@ class MetricsLog:
             writer.writeheader()
             writer.writerows(kept)
 
+    def values(self, column: str) -> list[float]:
+        """A column so far, without its blanks."""
+        if not self.path.exists():
+            return []
+        with self.path.open(newline="") as file:
+            return [float(row[column]) for row in csv.DictReader(file) if row.get(column)]
+
     def best(self, column: str) -> float | None:
         """The highest value of a column so far; None where it has none."""
-        if not self.path.exists():
-            return None
-        with self.path.open(newline="") as file:
-            return max((float(row[column]) for row in csv.DictReader(file) if row.get(column)), default=None)
+        return max(self.values(column), default=None)
 
     def add(self, row: dict[str, float]) -> None:
         """Append one row; columns it lacks stay blank."""

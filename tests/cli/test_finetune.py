@@ -128,6 +128,7 @@ def test_validation_reads_as_many_crops_as_often_as_asked(finetune, studies, tmp
 
     monkeypatch.setattr(StudySource, "__getitem__", counted)
     line = ("--from-scratch", "--view", "axial", "--out", tmp_path / "out", "--validation", studies)
-    finetune(*line, "--validate-every", 1, "--validation-samples", 3)
+    finetune(*line, "--validate-every", 1, "--validation-samples", 3, "--patience", 5)
+    assert (tmp_path / "out/best.safetensors").is_file()
     assert sorted(read.values()) == [1, 1, 2, 2, 2]  # a sample a step, and three after each step
     assert steps(tmp_path / "out") == ["1", "2"]

@@ -154,7 +154,10 @@ def test_a_shard_without_studies_is_done(bundle, studies, tmp_path):
     assert f"note: shard {empty}/200: 0 of 9 studies" in said
 
 
-@pytest.mark.parametrize("command", ["segment", "diagnose", "convert"])
-def test_what_is_no_shard_is_usage(command, bundle, diagnosis, studies, dicom, tmp_path):
-    line, _ = lines(command, bundle, diagnosis, studies, dicom, tmp_path)
-    assert "is no shard -> give I/N" in one([*line, "--shard", "4/3"], exits.USAGE)
+def test_what_is_no_shard_is_usage(bundle, diagnosis, studies, dicom, tmp_path):
+    for line in (
+        ["segment", studies, "-o", tmp_path / "m", "--model", bundle.path, "--shard", "4/3"],
+        ["diagnose", studies, "-o", tmp_path / "p.csv", "--model", diagnosis.path, "--shard", "4/3"],
+        ["convert", dicom, "-o", tmp_path / "n", "--shard", "4/3"],
+    ):
+        assert "is no shard -> give I/N" in one(line, exits.USAGE)

@@ -27,6 +27,7 @@ from orthodx.training.ema import Ema
 from orthodx.training.loop import Lesson, Schedule, train
 from orthodx.training.masks.tasks import DenseTask
 from orthodx.training.optimise import feed, view_order
+from orthodx.training.patience import SCORE, Waiting
 
 VALIDATION_OFFSET = 1_000_000_000  # sample numbers that training never reaches
 
@@ -37,8 +38,9 @@ class MasksConfig:
 
     encoder_share: scales the encoders' learning rate; with 0 they stay as they are. view_shares: how often each of
     `views` is drawn; without them the views take turns. stop_at: end this part of the run after so many steps, the
-    schedule unchanged; the weights are written all the same, and the run can be resumed. detail: pixels of an image
-    along each side of one that the encoders see; the heads see them all. crop, pixel_mm, focus, bank_share,
+    schedule unchanged; the weights are written all the same, and the run can be resumed. patience: so many validations
+    in a row without a better one end the run; its weights are then those that validated best. detail: pixels of an
+    image along each side of one that the encoders see; the heads see them all. crop, pixel_mm, focus, bank_share,
     label_fraction, data: how the source was opened and what is in it, for the record and so that `resume` goes on with
     the same.
     """
@@ -62,6 +64,7 @@ class MasksConfig:
     log_every: int = 20
     validate_every: int = 400
     validation_samples: int = 4
+    patience: int | None = None
     crop: tuple[int, int, int] | None = None
     pixel_mm: float | None = None
     focus: tuple[float, tuple[str, ...]] | None = None
@@ -99,7 +102,7 @@ def fit_masks(
     state = out / checkpoint.STATE
     resume = checkpoint.keep_or_refuse(state, resume)
     torch.manual_seed(config.seed)
-    lesson = DenseLesson(config, task, source, validation, encoders, heads, team=team, workers=workers)
+    lesson = DenseLesson(config, task, source, validation, encoders, heads, out, team=team, workers=workers)
     schedule = Schedule(
         steps=config.steps,
         end=min(config.steps, config.stop_at or config.steps),
@@ -124,12 +127,15 @@ class DenseLesson(Lesson):
         validation: Any,
         encoders: Mapping[View, Path],
         heads: Mapping[str, HeadStart],
+        out: Path,
         *,
         team: Team,
         workers: int,
     ) -> None:
         self.config, self.task, self.source, self.validation = config, task, source, validation
         self.team, self.workers = team, workers
+        self.waiting = Waiting(config.patience, out) if config.patience else None
+        self.may_end = self.waiting is not None
         cls = ENCODERS.get(config.encoder)
         modules: dict[str, nn.Module] = {}
         for view in config.views[:1] if config.shared_encoder else config.views:
@@ -151,11 +157,14 @@ class DenseLesson(Lesson):
             name: config.peak_rate * (1.0 if name in self.heads else config.encoder_share) for name in modules
         }
         self.columns = tuple(column for view in config.views for column in task.columns(view))
+        self.columns += (SCORE,) if self.may_end else ()
         self.volumes = config.batch * team.size
         self.wanted = {block for head in self.heads.values() for block in head.blocks}
 
     def begin(self, start: int, end: int) -> None:
         config, team = self.config, self.team
+        if self.waiting is not None and start:
+            self.waiting.go_on()
         order = view_order(config.views, config.steps, config.view_shares, config.seed)[:end]
         self.batches = feed(self.source, start, end, config.batch, order, self.workers, team.rank, team.size)
 
@@ -186,7 +195,13 @@ class DenseLesson(Lesson):
         with autocast(self.team.device):
             scores = self.task.validate(self.heads, self.blocks, self._held_out())
         self.ema.swap()
-        return scores
+        if self.waiting is None:
+            return scores
+        score = self.waiting.judge(scores, self.ema.tensors)
+        return scores | ({} if score is None else {SCORE: score})
+
+    def ended(self) -> bool:
+        return self.waiting is not None and self.waiting.over
 
     def _held_out(self) -> Iterator[tuple[View, Tensor, Tensor]]:
         for view in self.config.views:
@@ -209,7 +224,8 @@ class DenseLesson(Lesson):
             trained = name if name in self.parts else f"encoder_{self.config.views[0]}"
             files[name] = out / f"{name}.safetensors"
             with atomic(files[name]) as temporary:
-                save_file({k: v.cpu().contiguous() for k, v in self.ema.of(trained).items()}, temporary)
+                weights = self.ema.of(trained) | (self.waiting.best_weights(trained) if self.waiting else {})
+                save_file({k: v.cpu().contiguous() for k, v in weights.items()}, temporary)
         return files
 
 
