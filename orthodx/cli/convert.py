@@ -22,6 +22,10 @@ WORDS = {
     "out": out("Folder for images, sidecars and tables."),
     "site_map": typer.Option(help="CSV that names centers: `center` and tag columns; wins over the tag."),
     "key": typer.Option(help="Key file of the ids, made if missing; outside --out.", show_default=False),
+    "link": typer.Option(
+        help="Write what each id stands for: UIDs, PatientID, accession number, folder. Private; outside --out.",
+        show_default=False,
+    ),
     "descriptions": typer.Option("--descriptions", help="Copy series descriptions (free text) into the manifest."),
     "workers": WORKERS,
     "resume": RESUME,

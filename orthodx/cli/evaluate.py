@@ -10,7 +10,18 @@ import typer
 
 from orthodx.cli import exits
 from orthodx.cli.command import Given, command
-from orthodx.cli.options import A_JOINT, KEEP_PATHS, RESUME, SEED, WORKERS, Voice, comma_separated, out, print_json
+from orthodx.cli.options import (
+    A_JOINT,
+    KEEP_PATHS,
+    LINK,
+    RESUME,
+    SEED,
+    WORKERS,
+    Voice,
+    comma_separated,
+    out,
+    print_json,
+)
 from orthodx.requests import EvaluateRequest
 
 if TYPE_CHECKING:
@@ -21,6 +32,7 @@ if TYPE_CHECKING:
 WORDS = {
     "predictions": typer.Option(help="Predictions CSV; else ./predictions.csv."),
     "labels": typer.Option(help="Labels CSV; else ./labels.csv."),
+    "link": LINK,
     "masks": typer.Option(help="Folder of <series_id>.nii.gz; else ./masks."),
     "truth": typer.Option(help="Folder of true masks of the same names; else ./truth."),
     "manifest": typer.Option(help="Manifest; else ./manifest.csv."),

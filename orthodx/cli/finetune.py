@@ -17,6 +17,7 @@ from orthodx.cli.options import (
     GROUP_BY,
     KEEP_PATHS,
     LEARNING_RATE,
+    LINK,
     ONLY,
     PIXEL_MM,
     PRESET,
@@ -78,6 +79,7 @@ WORDS = {
         help="With --focus: only lesions of this label (repeatable).", show_default=False, **LESIONS
     ),
     "labels": typer.Option(help="labels.csv, if not beside the studies.", show_default=False, **LABELS),
+    "link": LINK,
     "ehr": typer.Option(help="Health records, ehr.csv.", show_default=False, **LABELS),
     "fusion": typer.Option(help="gating, simple_concat, linear_concat, linear_add or cross_attention.", **LABELS),
     "hold_out_center": typer.Option(help="Leave this center out (repeatable).", show_default=False, **LABELS),

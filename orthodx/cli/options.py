@@ -22,6 +22,9 @@ VIEW = typer.Option(help="Read every series as this view (isotropic volumes).")
 GROUP_BY = typer.Option(
     help="What makes NIfTI files without a manifest one study; else names and folders decide.", show_default=False
 )
+LINK = typer.Option(
+    help="What convert --link wrote: tables may name studies by UID, accession number, folder.", show_default=False
+)
 ONLY = typer.Option(metavar="CSV", help="Only the studies that this table names (column study_id).", show_default=False)
 DEVICE = typer.Option(help="auto, cpu, cuda, cuda:N or mps; one that is not there is an error.")
 WORKERS = typer.Option(min=0, help="Processes that prepare data beside the main one; 0 always works.")

@@ -82,7 +82,7 @@ def evaluate(
     if not request.keep_paths:
         notices.called = inputs.usual_names | {f"--compare {path}": "--compare COMPARE" for path in request.compare}
     _refuse_idle(request, inputs)
-    attributes = read_attributes(inputs, notices)
+    attributes = read_attributes(inputs, notices, request.link)
     joint = joint_of(request.joint, inputs, attributes.manifest, notices)
     opener = Opener(request, inputs, attributes, joint, notices, progress)
     owner = Owner(by="orthodx evaluate", outputs=[request.out / name for name in WRITTEN])
@@ -158,7 +158,9 @@ class Opener:
         read = scores = None
         if table is not None and inputs.diagnosis:
             try:
-                read = read_diagnoses(table, inputs.diagnosis[1], self.attributes, notices, quiet=not ours)
+                read = read_diagnoses(
+                    table, inputs.diagnosis[1], self.attributes, notices, link=self.request.link, quiet=not ours
+                )
             except StudyError as error:
                 if masks is None or not inputs.segmentation:
                     raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -94,12 +95,12 @@ def find_inputs(folder: Path, named: dict[str, Path | None], notices: Notices) -
     return inputs
 
 
-def read_attributes(inputs: Inputs, notices: Notices) -> Attributes:
+def read_attributes(inputs: Inputs, notices: Notices, link: Path | None = None) -> Attributes:
     """Manifest and EHR table; rows that name no study, and studies that mix patients, are refused by name.
 
     A table that cannot be read is refused, and nothing is known of what it holds.
     """
-    ehr = _read(inputs.ehr, read_by_study, notices)
+    ehr = _read(inputs.ehr, partial(read_by_study, link=link), notices)
     read = _read(inputs.manifest, read_manifest, notices)
     if inputs.manifest is None or read is None:
         return Attributes(None, ehr, frozenset())

@@ -38,16 +38,23 @@ class Diagnoses:
 
 
 def read_diagnoses(
-    predictions: Path, labels: Path, attributes: Attributes, notices: Notices, *, quiet: bool = False
+    predictions: Path,
+    labels: Path,
+    attributes: Attributes,
+    notices: Notices,
+    *,
+    link: Path | None = None,
+    quiet: bool = False,
 ) -> Diagnoses:
-    """Join predictions and labels by study. quiet: say nothing of studies and labels without a partner.
+    """Join predictions and labels by study. quiet: say nothing of studies and labels without a partner. link: of
+    the names of studies in labels.
 
     Studies that mix patients are left out.
 
     Raises `StudyError` where nothing can be joined, or an id stands twice.
     """
     found = read_by_study(predictions)
-    truth = read_by_study(labels, [c for c in found.columns if c not in ABOUT])
+    truth = read_by_study(labels, [c for c in found.columns if c not in ABOUT], link)
     names = [c for c in found.columns if c in truth.columns and c not in ABOUT]
     if not names:
         raise StudyError(

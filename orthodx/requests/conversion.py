@@ -16,9 +16,10 @@ class ConvertRequest(Request):
     """Verified NIfTI of DICOM.
 
     dicom: folders of any depth, files or zips. out: folder of images, sidecars and tables. site_map: CSV that names
-    centers. key: key file of the ids, outside `out`. descriptions: copy series descriptions, free text, into the
-    manifest. workers: processes; 0 always works. resume: keep what an earlier run finished. shard: "I/N", this run's
-    share of the studies; all N write into one `out`.
+    centers. key: key file of the ids, outside `out`. link: file that tells what each id stands for, private, outside
+    `out`. descriptions: copy series descriptions, free text, into the manifest. workers: processes; 0 always works.
+    resume: keep what an earlier run finished. shard: "I/N", this run's share of the studies; all N write into one
+    `out`.
     """
 
     dicom: tuple[Path, ...]
@@ -26,6 +27,7 @@ class ConvertRequest(Request):
     _: KW_ONLY
     site_map: Path | None = None
     key: Path | None = None
+    link: Path | None = None
     descriptions: bool = False
     workers: int = CORES
     resume: bool = False

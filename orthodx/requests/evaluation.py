@@ -55,7 +55,8 @@ class EvaluateRequest(Settings):
     """Scores of predictions and masks against their truth.
 
     out: report folder. joint: a joint's name or file; else that of the masks' own record, or of the manifest. folder:
-    where files that are not named are looked for. predictions, labels: tables. masks, truth: folders of
+    where files that are not named are looked for. predictions, labels: tables. link: what `convert --link` wrote, where
+    labels or EHR name studies in a hospital's words. masks, truth: folders of
     `<series_id>.nii.gz`. manifest, ehr: tables to group by. compare: other runs on the same cases, each a predictions
     CSV, a folder of masks, or a folder with either. by: columns to group by. thresholds: "0.4" for all labels, or
     "CODE=0.4". tolerance_mm: of the surface Dice. min_cell: fewest patients (of each class) for a number of a group.
@@ -70,6 +71,7 @@ class EvaluateRequest(Settings):
     folder: Path = Path(".")
     predictions: Path | None = None
     labels: Path | None = None
+    link: Path | None = None
     masks: Path | None = None
     truth: Path | None = None
     manifest: Path | None = None

@@ -84,7 +84,8 @@ class FinetuneRequest(Request):
     that end the run, whose weights are then the best ones. From a bank of injuries: focus, the share of crops on a
     lesion or where one could be, and focus_label, of these labels only.
 
-    From labels: labels, ehr: tables, if not beside the studies. label_fraction: share of the training patients used (of
+    From labels: labels, ehr: tables, if not beside the studies. link: what `convert --link` wrote, where these name
+    studies in a hospital's words. label_fraction: share of the training patients used (of
     masks too). fusion: of the views. hold_out_center: centers left out. validation_share: of the patients, who
     calibrate. into: bundle to add the diagnosis to. epochs: passes over the studies. region: slices, rows and columns
     read in the middle of a series. cache: folder for regions and frozen features.
@@ -125,6 +126,7 @@ class FinetuneRequest(Request):
     focus: float = 0.0
     focus_label: tuple[str, ...] = ()
     labels: Path | None = None
+    link: Path | None = None
     ehr: Path | None = None
     label_fraction: float = 1.0
     fusion: str = "gating"

@@ -17,11 +17,12 @@ class TransferRequest(Request):
 
     studies: of the new joint. out: folder of the bundle, the arms and the report. start: the bundle whose encoders are
     taken, a folder or a shipped model's name. joint: the new one's name or file; else that of the data. task:
-    "diagnose" from labels, or "segment" from masks. labels: table, if not beside the studies. probe: leave the encoders
-    as they are. full: train them at the head's rate; without either they are lightly tuned, as published. scratch: an
-    arm from scratch. baseline: one more arm, a supervised network from scratch: "resnet18" diagnoses, "dynunet"
-    segments. label_fraction: shares of the training patients, an arm each. label_count: their numbers instead. seeds:
-    how many, from `seed` on. name: of the new model. views: only these. head: registered name.
+    "diagnose" from labels, or "segment" from masks. labels: table, if not beside the studies. link: what `convert
+    --link` wrote, where that names studies in a hospital's words. probe: leave the encoders as they are. full: train
+    them at the head's rate; without either they are lightly tuned, as published. scratch: an arm from scratch.
+    baseline: one more arm, a supervised network from scratch: "resnet18" diagnoses, "dynunet" segments. label_fraction:
+    shares of the training patients, an arm each. label_count: their numbers instead. seeds: how many, from `seed` on.
+    name: of the new model. views: only these. head: registered name.
 
     Who tests: test: other studies, hold_out_center: those of these centers, or test_share: of the patients.
 
@@ -38,6 +39,7 @@ class TransferRequest(Request):
     joint: str | Path | None = None
     task: Task = Task.DIAGNOSE
     labels: Path | None = None
+    link: Path | None = None
     probe: bool = False
     full: bool = False
     scratch: bool = True
@@ -77,6 +79,6 @@ class TransferRequest(Request):
             raise UsageError(f"{self.seeds} seeds train nothing", hint="give --seeds 1 or more")
         ways = [name for name in ("test", "hold_out_center", "test_share") if name in self.given]
         self.refuse(ways[1:], f"and --{(ways or ['test'])[0].replace('_', '-')} both say who tests", "give one of them")
-        only = {Task.DIAGNOSE: ("steps", "crop"), Task.SEGMENT: ("labels", "epochs", "region", "cache")}
+        only = {Task.DIAGNOSE: ("steps", "crop"), Task.SEGMENT: ("labels", "link", "epochs", "region", "cache")}
         other = Task.DIAGNOSE if self.task is Task.SEGMENT else Task.SEGMENT
         self.refuse(only[self.task], f"is for --task {other}")

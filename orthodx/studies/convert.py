@@ -19,6 +19,7 @@ from orthodx.studies.conversion import convert_stack
 from orthodx.studies.dicom import Named, is_refused, name_stacks, open_dicom, say_left_out
 from orthodx.studies.grouping import LeftOut
 from orthodx.studies.identity import key_path, load_key, pseudonym
+from orthodx.studies.link import require_apart, write_link
 from orthodx.studies.manifest import COLUMNS, MANIFEST
 from orthodx.studies.nameless import nameless_command
 from orthodx.studies.nifti import write_image
@@ -85,6 +86,8 @@ def convert(
     """
     started, out, shard = datetime.now(timezone.utc), request.out, shard_of(request.shard)
     key = _usable_key(request.key, out)
+    if request.link is not None:
+        require_apart(request.link, out)
     sites = read_site_map(request.site_map) if request.site_map else SiteMap()
     place = Place(out)
     job = Job(out, sites, request.descriptions, key, Receipts(place.receipts))
@@ -130,6 +133,9 @@ def _convert(
     faulty = {stack.kind.uids.series for stack in found.stacks if stack.fault}
     outcomes += [_left_out(x, key) for x in found.left_out if not (x.fault and x.uids.series in faulty)]
     named = name_stacks(found.stacks, key)
+    if request.link is not None:
+        with turn(Place(job.out), shard):
+            write_link(request.link, named)
     if shard is not None:
         named = [one for one in named if shard.has(one.study_id)]
         outcomes = [outcome for outcome in outcomes if shard.has(outcome.study_id)]

@@ -12,6 +12,7 @@ import pandas as pd
 
 from orthodx.errors import StudyError
 from orthodx.studies.keys import study_key
+from orthodx.studies.link import OWN, by_study_id
 from orthodx.studies.readable import readable
 from orthodx.studies.records import RECORD_COLUMNS, Record
 from orthodx.studies.tables import read_table
@@ -47,12 +48,13 @@ class Labels:
         return out
 
 
-def read_labels(path: Path, names: Sequence[str]) -> Labels:
+def read_labels(path: Path, names: Sequence[str], link: Path | None = None) -> Labels:
     """Labels `names` from a table; other columns are not looked at, blank cells are unknown.
 
-    Raises `StudyError` where no name is a column, a study stands twice, or a cell is not 1, 0 or blank.
+    link: what `convert --link` wrote, by which the table may name studies in a hospital's words. Raises
+    `StudyError` where no name is a column, a study stands twice, or a cell is not 1, 0 or blank.
     """
-    table = read_by_study(path, names)
+    table = read_by_study(path, names, link)
     refuse_repeated(table, path)
     there = [name for name in names if name in table.columns]
     if not there:
@@ -72,17 +74,17 @@ def read_labels(path: Path, names: Sequence[str]) -> Labels:
     return Labels(tuple(table["study_id"]), tuple(names), values, tuple(n for n in names if n not in there))
 
 
-def label_columns(path: Path, known: Sequence[str] = ()) -> tuple[str, ...]:
+def label_columns(path: Path, known: Sequence[str] = (), link: Path | None = None) -> tuple[str, ...]:
     """Columns of a table of labels that are no ids. known: labels that are found however they are spelled."""
-    return tuple(c for c in read_by_study(path, known).columns if not c.endswith("_id"))
+    return tuple(c for c in read_by_study(path, known, link).columns if not c.endswith("_id"))
 
 
-def read_records(path: Path) -> dict[str, Record]:
+def read_records(path: Path, link: Path | None = None) -> dict[str, Record]:
     """study_id -> record; `Patient Type` is patient_type, an absent column unknown, others are not looked at.
 
     Raises `StudyError` where none of them is there, a study stands twice, or a cell cannot be true.
     """
-    table = read_by_study(path, RECORD_COLUMNS)
+    table = read_by_study(path, RECORD_COLUMNS, link)
     refuse_repeated(table, path)
     if not set(RECORD_COLUMNS) & set(table.columns):
         raise StudyError(f"{path.name}: has no column of a record", hint=f"name them {', '.join(RECORD_COLUMNS)}")
@@ -95,12 +97,15 @@ def read_records(path: Path) -> dict[str, Record]:
     return records
 
 
-def read_by_study(path: Path, known: Sequence[str] = ()) -> pd.DataFrame:
+def read_by_study(path: Path, known: Sequence[str] = (), link: Path | None = None) -> pd.DataFrame:
     """A table of text with a column study_id of `study_key`s, by `read_table`. known: further columns it may have.
+    link: turns the names of a hospital into ids.
 
     Raises `StudyError` without that column.
     """
-    table = read_table(path, ("study_id", "patient_id", "series_id", *known))
+    table = read_table(path, ("study_id", "patient_id", "series_id", *known, *(OWN if link else ())))
+    if link is not None:
+        table = by_study_id(table, link, path.name)
     if "study_id" not in table.columns:
         raise StudyError(f"{path.name}: has no column 'study_id'", hint="one row a study, named by study_id")
     table["study_id"] = table["study_id"].map(study_key)

@@ -69,12 +69,12 @@ def read_table(path: Path, known: Collection[str] = ()) -> pd.DataFrame:
     return pd.DataFrame(cells, columns=[names[i] for i in kept], index=[line.number - 2 for line in rows], dtype=object)
 
 
-def write_table(path: Path, rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
+def write_table(path: Path, rows: Sequence[dict[str, Any]], columns: Sequence[str], private: bool = False) -> None:
     """Write rows as CSV (UTF-8) atomically, every sign of it `readable`; None and NaN are blank.
 
-    Text that a spreadsheet would run as a formula gets a leading quote.
+    Text that a spreadsheet would run as a formula gets a leading quote. private: only its owner may read the file.
     """
-    with atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+    with atomic(path, private) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow([_harmless(c) for c in columns])
         table.writerows([_harmless(row.get(c, "")) for c in columns] for row in rows)

@@ -14,10 +14,11 @@ PART = ".part-"  # how the name of a file begins that is not whole yet
 
 
 @contextlib.contextmanager
-def atomic(path: Path) -> Iterator[Path]:
+def atomic(path: Path, private: bool = False) -> Iterator[Path]:
     """Yield a temporary name beside `path`; on success it is fsynced and renamed, on failure removed.
 
-    The temporary name keeps `path`'s suffixes, because writers like nibabel choose the format by them.
+    The temporary name keeps `path`'s suffixes, because writers like nibabel choose the format by them. private: only
+    its owner may read it (mode 600), at any time.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -29,9 +30,10 @@ def atomic(path: Path) -> Iterator[Path]:
             yield temporary
             with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
-            umask = os.umask(0)
-            os.umask(umask)
-            temporary.chmod(0o666 & ~umask)
+            if not private:
+                umask = os.umask(0)
+                os.umask(umask)
+                temporary.chmod(0o666 & ~umask)
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)

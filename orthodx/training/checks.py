@@ -21,7 +21,7 @@ FROM_MASKS = (
     *FROM_LESIONS,
 )
 FROM_LABELS = (
-    *("labels", "ehr", "fusion", "hold_out_center", "validation_share", "into", "epochs", "region"),
+    *("labels", "link", "ehr", "fusion", "hold_out_center", "validation_share", "into", "epochs", "region"),
     "cache",
 )
 

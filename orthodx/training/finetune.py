@@ -197,6 +197,7 @@ def _from_labels(run: Run, note: Leave) -> tuple[Bundle, dict[str, Any]]:
         validation=() if request.validation is None else (request.validation,),
         only=request.only,
         group_by=request.group_by,
+        link=request.link,
         labels=request.labels,
         ehr=request.ehr,
         cache=request.cache,

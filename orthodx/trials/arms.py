@@ -90,7 +90,12 @@ class Plan:
             "resume": True,
         }
         if request.task is Task.DIAGNOSE:
-            words |= {"labels": parts.labels, "region": request.region, "cache": request.cache or request.out / "cache"}
+            words |= {
+                "labels": parts.labels,
+                "link": request.link,
+                "region": request.region,
+                "cache": request.cache or request.out / "cache",
+            }
         else:
             words |= {"steps": request.steps, "crop": request.crop, "workers": request.workers}
         learned: dict[str, Any] = {"learning_rate": request.learning_rate, "batch": request.batch}

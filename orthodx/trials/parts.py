@@ -95,7 +95,7 @@ def part(request: TransferRequest, joint: Joint, say: Say) -> Parts:
         labels=known.table,
     )
     if own.table is not None:
-        _write_labels(own.table, parts.truth, sides[TEST])
+        _write_labels(own.table, parts.truth, sides[TEST], request.link)
     for study in sides[TEST] if own.table is None else ():
         for one in study.series:
             if (mask := own.masks.get(one.series_id)) is not None:
@@ -120,8 +120,8 @@ def _known(paths: Sequence[Path], request: TransferRequest, joint: Joint, say: S
             raise NoInputError(f"no masks for the studies of {paths[0]}", hint="put them into truth/<series_id>.nii.gz")
         return _Known(known, [_case(study, ()) for study in known], None, masks)
     table = table_of(paths, None if request.test and paths == request.test and _has_own(paths) else request.labels)
-    names = labels_in(table, joint, say)
-    values = read_labels(table, names).of([study.study_id for study in studies])
+    names = labels_in(table, joint, say, request.link)
+    values = read_labels(table, names, request.link).of([study.study_id for study in studies])
     answered = [i for i, answers in enumerate(values) if not np.isnan(answers).all()]
     if not answered:
         raise NoInputError(f"no study of {paths[0]} has a label in {table.name}", hint="study_id must agree")
@@ -166,9 +166,9 @@ def _write(path: Path, studies: Sequence[Study]) -> None:
     write_table(path, rows, (*COLUMNS, *further))
 
 
-def _write_labels(table: Path, to: Path, studies: Sequence[Study]) -> None:
-    """The labels of some studies, as they stand."""
+def _write_labels(table: Path, to: Path, studies: Sequence[Study], link: Path | None) -> None:
+    """The labels of some studies, as they stand, by their ids."""
     wanted = {study_key(study.study_id) for study in studies}
-    rows = read_by_study(table)
+    rows = read_by_study(table, link=link)
     kept = [row for row in rows.to_dict("records") if study_key(row["study_id"]) in wanted]
     write_table(to, [{str(k): v for k, v in row.items()} for row in kept], [str(c) for c in rows.columns])

@@ -46,14 +46,15 @@ class Cohort:
 
     studies, validation: as `open_cases` reads them. labels, ehr: tables; without them those beside the studies count,
     and no record is read. only: table of those of `studies` that count. group_by: what makes
-    NIfTI files without a manifest one study. Labels and records of `validation` lie beside
-    it, or in `labels` and `ehr`. cache: folder of regions and frozen features, the run's own without it.
+    NIfTI files without a manifest one study. link: what `convert --link` wrote. Labels and records of `validation` lie
+    beside it, or in `labels` and `ehr`. cache: folder of regions and frozen features, the run's own without it.
     """
 
     studies: Sequence[Path]
     validation: Sequence[Path] = ()
     only: Path | None = None
     group_by: GroupBy | None = None
+    link: Path | None = None
     labels: Path | None = None
     ehr: Path | None = None
     cache: Path | None = None
@@ -96,7 +97,7 @@ def fit_diagnosis(
     """
     start = start or Start()
     labels = table_of(cohort.studies, cohort.labels)
-    config = replace(config, labels=config.labels or labels_in(labels, config.joint, say))
+    config = replace(config, labels=config.labels or labels_in(labels, config.joint, say, cohort.link))
     plain = _plain_diagnoser(config, start)
     checkpoint.keep_or_refuse(out / checkpoint.OPTIONS, resume)
     train, held = _cases(config, cohort, labels, cohort.cache or out, say, leave)
@@ -177,7 +178,13 @@ def _cases(
     def opened(studies: Sequence[Path], table: Path, ehr: Sequence[Path], only: Path | None = None) -> list[StudyCase]:
         regions = cache / "regions"
         own = (config.labels, config.grid, config.region, regions)
-        more: dict[str, Any] = {"only": only, "group_by": cohort.group_by, "say": say, "leave": leave}
+        more: dict[str, Any] = {
+            "only": only,
+            "group_by": cohort.group_by,
+            "link": cohort.link,
+            "say": say,
+            "leave": leave,
+        }
         return open_cases(studies, *own, labels=table, ehr=ehr, **more)
 
     tables = [] if cohort.ehr is None else [cohort.ehr]

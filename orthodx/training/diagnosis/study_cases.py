@@ -79,22 +79,23 @@ def open_cases(
     ehr: Sequence[Path] = (),
     only: Path | None = None,
     group_by: GroupBy | None = None,
+    link: Path | None = None,
     say: Callable[[str], None] = print,
     leave: Leave = lambda one: None,
 ) -> list[StudyCase]:
     """The labelled studies among `studies`, by study_id.
 
     labels: table. ehr: tables, of which the first that has a study counts. only: table of the studies to open, of all.
-    group_by: what makes NIfTI files without a manifest one study. cache: folder of the regions, where a later run finds
-    them. Series and studies that cannot be used are left out and told to `leave`. Raises `NoInputError` if no study is
-    left, `StudyError` for a table that cannot be read.
+    group_by: what makes NIfTI files without a manifest one study. link: of the tables' names of studies. cache: folder
+    of the regions, where a later run finds them. Series and studies that cannot be used are left out and told to
+    `leave`. Raises `NoInputError` if no study is left, `StudyError` for a table that cannot be read.
     """
-    table = read_labels(labels, names)
+    table = read_labels(labels, names, link)
     if table.absent:
         say(f"no column for {', '.join(table.absent)}: unknown in every study")
     records: dict[str, Record] = {}
     for path in reversed(ehr):
-        records |= read_records(path)
+        records |= read_records(path, link)
     found = among(find_series(studies, group_by=group_by), only)
     for line in found.notes:
         say(line)
@@ -147,11 +148,11 @@ def _views(
     return {view: tuple(regions) for view, regions in views.items()}
 
 
-def labels_in(table: Path, joint: Joint, say: Callable[[str], None]) -> tuple[str, ...]:
+def labels_in(table: Path, joint: Joint, say: Callable[[str], None], link: Path | None = None) -> tuple[str, ...]:
     """What a table of labels teaches: the joint's abnormalities that it has columns for, or, of a joint that names
     none, all of them. Other columns are told.
     """
-    columns = label_columns(table, joint.codes)
+    columns = label_columns(table, joint.codes, link)
     names = tuple(code for code in joint.codes if code in columns) if joint.codes else columns
     strangers = [column for column in columns if column not in names]
     if not names:
