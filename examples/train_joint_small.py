@@ -71,7 +71,11 @@ def pack(work: Path, joint: str) -> Bundle:
     record.append(settings["finetune diagnose"])
     sources = [f"orthodx procedural {joint}s", *start.info.sources]
     grid = dataclasses.replace(fitted.info.grid, min_slice_mm=THICK_MM)
-    info = dataclasses.replace(fitted.info, version="0.1.0", training=record, sources=sources, grid=grid)
+    assert fitted.info.diagnosis is not None
+    diagnosis = dataclasses.replace(fitted.info.diagnosis, synthetic_only=True)  # which the code that ran did not know
+    info = dataclasses.replace(
+        fitted.info, version="0.1.0", training=record, sources=sources, grid=grid, diagnosis=diagnosis
+    )
     weights = {file: load_file(fitted.path / file) for file in info.sha256}
     return save_bundle(work / f"{joint}-small", info, weights)
 
