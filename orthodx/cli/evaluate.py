@@ -68,7 +68,7 @@ WORDS = {
 def run(given: Given) -> None:
     """Score predictions and masks against their truth: tables, figures and one HTML report."""
     from orthodx.evaluation.evaluate import evaluate
-    from orthodx.evaluation.overview import overview
+    from orthodx.evaluation.overview import differences_told, overview
     from orthodx.evaluation.report import REPORT
 
     voice = given.voice
@@ -82,6 +82,8 @@ def run(given: Given) -> None:
     with voice.progress() as progress:
         done = evaluate(given.request, tell=tell, progress=progress, command=sys.argv)
     show(overview(done.rows), voice)
+    if told := differences_told(done.rows):
+        voice.say(f"groups against the rest (Holm-adjusted): {told}")
     voice.say(f"-> {given.request.out / REPORT}")
     if given.json:
         print_json(done.summary)

@@ -20,6 +20,7 @@ from orthodx.evaluation.rows import MACRO, Row
 from orthodx.evaluation.run_facts import RunFacts
 from orthodx.evaluation.tables import Diagnoses
 from orthodx.requests.evaluation import Settings
+from orthodx.studies.readable import counted
 
 SEGMENT_METRICS = ("dice", "nsd", "hd95_mm", "assd_mm")
 
@@ -42,7 +43,7 @@ def compare_diagnoses(ours: Diagnoses, other: Diagnoses, name: str, settings: Se
         notices.refuse(f"{name}: no study and label in common", "compare predictions of the same studies")
         return []
     if not shared.all() or shared.sum() != len(other.studies):
-        notices.note(f"compared with {name} on the {int(shared.sum())} studies that both predict")
+        notices.note(f"compared with {name} on the {counted(int(shared.sum()), 'studies')} that both predict")
     index = np.array([at[s] for s in ours.studies[shared]])
     columns = [[d.labels.index(x) for x in labels] for d in (ours, other)]
     one, two = ours.probability[shared][:, columns[0]], other.probability[index][:, columns[1]]
@@ -73,7 +74,7 @@ def _paired_rows(pairs: Sequence[tuple[LabelCases, LabelCases]], name: str, sett
         n = len(np.unique(np.concatenate([a.member for a, _ in pairs])))
         rows.append(
             Row(task=diagnosis.TASK, target=MACRO, metric="auroc", against=name, value=mean.value, low=low, high=high,
-                p=mean.p(), n=n, note=f"{len(areas)} labels")
+                p=mean.p(), n=n, note=counted(len(areas), "labels"))
         )  # fmt: skip
     return rows
 
@@ -98,7 +99,7 @@ def compare_masks(
         return []
     series = paired["series_id"].nunique()
     if series != ours["series_id"].nunique() or series != other["series_id"].nunique():
-        notices.note(f"compared with {name} on the {series} series that both segment")
+        notices.note(f"compared with {name} on the {counted(series, 'series')} that both segment")
     rows = []
     for structure, part in paired.groupby("structure", sort=False):
         for metric in SEGMENT_METRICS:

@@ -17,6 +17,7 @@ from orthodx.evaluation.rows import MACRO, Row
 from orthodx.evaluation.run_facts import RunFacts
 from orthodx.evaluation.tables import Diagnoses
 from orthodx.requests.evaluation import Settings
+from orthodx.studies.readable import counted
 
 TASK = "diagnosis"
 DEFAULT_THRESHOLD = 0.5
@@ -108,14 +109,19 @@ def _averages(labels: list[LabelCases], patient: np.ndarray, settings: Settings)
     if len(both) < 2:
         return []
     micro, area = pooled(both), average([x.auroc() for x in both])
-    facts = {"task": TASK, "target": MACRO, "n": len(np.unique(micro.member)), "note": f"{len(both)} labels"}
+    facts = {
+        "task": TASK,
+        "target": MACRO,
+        "n": len(np.unique(micro.member)),
+        "note": counted(len(both), "labels"),
+    }
     low, high = auroc_interval(area)
     rows = [Row(metric="auroc", value=area.value, low=low, high=high, **facts)]
     of = macro_precision(both)
     ((low, high),) = PatientBootstrap(patient, settings.resamples, settings.seed).intervals(of)
     value = float(of(np.ones((1, len(patient))))[0])
     rows.append(Row(metric="average_precision", value=value, low=low, high=high, **facts))
-    facts = {"task": TASK, "target": micro.name, **micro.counts(), "note": f"{len(both)} labels pooled"}
+    facts = {"task": TASK, "target": micro.name, **micro.counts(), "note": f"{counted(len(both), 'labels')} pooled"}
     return [
         *rows,
         auroc_row(micro, facts),

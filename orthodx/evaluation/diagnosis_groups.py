@@ -14,6 +14,7 @@ from orthodx.evaluation.ranking import areas_differ, auroc_interval
 from orthodx.evaluation.rows import MACRO, REST, Row
 from orthodx.evaluation.tables import Diagnoses
 from orthodx.requests.evaluation import Settings
+from orthodx.studies.readable import counted
 
 Areas = dict[tuple[str, str], tuple[Linear, "Linear | None"]]  # (group, label) -> its AUROC, the rest's if large
 CHOSEN = "best minus worst group, chosen by looking: biased upwards, not tested"
@@ -38,7 +39,7 @@ def _grouping(
             facts = {"task": TASK, "target": label.name, "grouping": grouping, "group": name, **part.counts()}
             positive, negative = part.patients_of_class()
             if min(positive, negative) < settings.min_cell:
-                few = f"n too small: {positive} patients positive, {negative} negative"
+                few = f"n too small: {counted(positive, 'patients')} positive, {negative} negative"
                 yield Row(metric="auroc", note=few, **facts)
                 continue
             area = part.auroc()
@@ -64,11 +65,11 @@ def _macro(pairs: Sequence[tuple[Linear, Linear | None]], facts: dict[str, Any])
     if pairs:
         mean = average([a for a, _ in pairs])
         low, high = auroc_interval(mean)
-        yield Row(metric="auroc", value=mean.value, low=low, high=high, note=f"{len(pairs)} labels", **facts)
+        yield Row(metric="auroc", value=mean.value, low=low, high=high, note=counted(len(pairs), "labels"), **facts)
     both = [(a, b) for a, b in pairs if b is not None]
     if both:
         mean, rest = average([a for a, _ in both]), average([b for _, b in both])
-        yield _difference(mean, rest, {**facts, "note": f"{len(both)} labels"})
+        yield _difference(mean, rest, {**facts, "note": counted(len(both), "labels")})
 
 
 def _gaps(labels: Sequence[LabelCases], areas: Areas, grouping: str) -> Iterator[Row]:

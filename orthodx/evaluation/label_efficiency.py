@@ -16,6 +16,7 @@ from orthodx.evaluation.notices import Notices
 from orthodx.evaluation.ranking import auroc_interval
 from orthodx.evaluation.rows import MACRO, Row, with_holm
 from orthodx.evaluation.tables import Diagnoses
+from orthodx.studies.readable import counted
 
 if TYPE_CHECKING:
     from orthodx.evaluation.comparison import Run
@@ -137,7 +138,7 @@ def _on_the_same(tables: Sequence[Diagnoses], notices: Notices) -> list[Diagnose
     studies = [study for study in first.studies if study in shared]
     labels = [label for label in first.labels if all(label in table.labels for table in tables)]
     if any(len(table.studies) != len(studies) for table in tables):
-        notices.note(f"label efficiency on the {len(studies)} studies that all runs predict")
+        notices.note(f"label efficiency on the {counted(len(studies), 'studies')} that all runs predict")
     if not studies or not labels:
         return [replace(table, studies=table.studies[:0], labels=()) for table in tables]
     index = [{study: i for i, study in enumerate(table.studies)} for table in tables]
@@ -156,7 +157,7 @@ def _overlaps(points: Sequence[Point], notices: Notices) -> list[dict[str, Measu
     frames = [run.masks for p in points for run in p.runs if run.masks is not None]
     shared = set(frames[0]["series_id"]).intersection(*(set(frame["series_id"]) for frame in frames))
     if any(frame["series_id"].nunique() != len(shared) for frame in frames):
-        notices.note(f"label efficiency on the {len(shared)} series that all runs segment")
+        notices.note(f"label efficiency on the {counted(len(shared), 'series')} that all runs segment")
     kept = [segmentation.with_all_structures(frame[frame["series_id"].isin(shared)]) for frame in frames]
     patients = {patient: i for i, patient in enumerate(frames[0]["patient_id"].unique())}
     measured = iter([_by_structure(frame, patients) for frame in kept])

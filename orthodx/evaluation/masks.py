@@ -19,6 +19,7 @@ from orthodx.evaluation.segment_scores import score_files
 from orthodx.studies.keys import file_name
 from orthodx.studies.mask_files import files_by_name
 from orthodx.studies.processes import children, pool_of
+from orthodx.studies.readable import counted
 from orthodx.studies.receipts import Receipts
 from orthodx.studies.run_record import sha256, versions
 
@@ -42,9 +43,10 @@ def pair_masks(masks: Path, truth: Path, attributes: Attributes, notices: Notice
     found, wanted = files_by_name(masks), files_by_name(truth)
     for name, have, other in ((masks.name, found, wanted), (truth.name, wanted, found)):
         alone = sorted(have.keys() - other.keys())
+        notices.left_out += len(alone)
         if alone:
-            what = "have no truth" if have is found else "have no mask and are missing from all numbers"
-            notices.note(f"{name}: {len(alone)} files {what}: {some(alone)}")
+            what = "truth" if have is found else "mask, missing from all numbers"
+            notices.note(f"{name}: {counted(len(alone), 'files have')} no {what}: {some(alone)}")
     manifest = attributes.manifest
     rows = {} if manifest is None else {file_name(r["series_id"]): r for r in manifest.to_dict("records")}
     both = sorted(name for name in found.keys() & wanted.keys() if _study(name, rows) not in attributes.mixed)
@@ -56,7 +58,8 @@ def pair_masks(masks: Path, truth: Path, attributes: Attributes, notices: Notice
     if strangers:
         why = "no manifest.csv" if manifest is None else "not in manifest.csv"
         notices.note(
-            f"{len(strangers)} series have no patient ({why}); each counts as one of its own: {some(strangers)}"
+            f"{counted(len(strangers), 'series have')} no patient ({why}); "
+            f"each counts as one of its own: {some(strangers)}"
         )
     return [_case(name, rows.get(name, {}), found[name], wanted[name]) for name in both]
 

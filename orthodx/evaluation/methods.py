@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orthodx.evaluation.rows import REST
+from orthodx.studies.readable import counted
 from orthodx.studies.run_record import versions
 
 if TYPE_CHECKING:
@@ -38,8 +39,9 @@ def _sentences(e: Evaluation) -> Iterator[str]:
     if "diagnosis" in counts:
         c = counts["diagnosis"]
         yield (
-            f"Diagnosis was evaluated on {c['studies']} studies of {c['patients']} patients for {len(c['labels'])} "
-            "labels; blank labels counted as unknown and were left out label by label. AUROC has DeLong intervals "
+            f"Diagnosis was evaluated on {counted(c['studies'], 'studies')} of {counted(c['patients'], 'patients')} "
+            f"for {counted(len(c['labels']), 'labels')}; blank labels counted as unknown and were left out label by "
+            "label. AUROC has DeLong intervals "
             "(variance clustered by patient, logit scale; exact binomial on disjoint pairs where it is 0 or 1); "
             "sensitivity, specificity and predictive values have Wilson intervals; average precision, Brier score and "
             f"expected calibration error (10 bins) have percentile intervals of {s.resamples} patient resamples "
@@ -50,8 +52,9 @@ def _sentences(e: Evaluation) -> Iterator[str]:
     if "segmentation" in counts:
         c = counts["segmentation"]
         yield (
-            f"Segmentation was evaluated on {c['series']} series of {c['patients']} patients; series were averaged "
-            "within studies and studies within patients. Dice, normalised surface Dice (NSD, tolerance "
+            f"Segmentation was evaluated on {counted(c['series'], 'series')} of {counted(c['patients'], 'patients')}; "
+            "series were averaged within studies and studies within patients. Dice, normalised surface Dice (NSD, "
+            "tolerance "
             f"{s.tolerance_mm:g} mm), the larger directed 95th percentile Hausdorff distance (HD95) and the average "
             f"symmetric surface distance (ASSD) were computed with MONAI {v.get('monai', '')} in mm with the voxel "
             "spacing, between surface voxels of 6-connected erosion. A structure missed or found falsely has Dice and "
@@ -64,7 +67,7 @@ def _sentences(e: Evaluation) -> Iterator[str]:
             f"Groups by {', '.join(s.by)}{' and their crossing' if len(s.by) > 1 else ''} were each compared with all "
             "other cases (AUROC: clustered DeLong variances, t on the logit scale; Dice and NSD: patient "
             f"means, Student's t); the {tests} p values were adjusted by Holm within each task. Groups with fewer than "
-            f"{s.min_cell} patients of each class are not reported."
+            f"{counted(s.min_cell, 'patients')} of each class are not reported."
         )
     if e.others:
         yield (
@@ -81,7 +84,7 @@ def checklist(e: Evaluation) -> list[Item]:
     record, counts = e.run.facts.record, e.summary["counts"]
     model = record.get("model") if isinstance(record.get("model"), dict) else {}
     said = [f"{k} {model[k]}" for k in ("name", "version", "sha256") if model and model.get(k)]
-    sizes = [f"{task}: {c['patients']} patients" for task, c in counts.items() if isinstance(c, dict)]
+    sizes = [f"{task}: {counted(c['patients'], 'patients')}" for task, c in counts.items() if isinstance(c, dict)]
     shares = counts.get("diagnosis", {}).get("labels", {})
     prevalence = ", ".join(f"{k} {c['positive']}/{c['known']}" for k, c in shares.items())
     blanks = sum(counts["diagnosis"]["studies"] - c["known"] for c in shares.values()) if shares else 0

@@ -14,12 +14,14 @@ class Notices:
     """Collects one line a finding and passes it on: `refuse` for what could not be scored, `note` for the rest.
 
     tell: called with (line, refused). called: what names of files are put down as; the person told sees them unchanged.
+    left_out: studies and masks without a partner.
     """
 
     tell: Callable[[str, bool], None] = lambda line, refused: None
     refused: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     called: Mapping[str, str] = field(default_factory=dict)
+    left_out: int = 0
 
     def refuse(self, message: str, hint: str | None) -> None:
         """A case or value that is left out because it cannot be trusted."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orthodx.evaluation.diagnosis import TASK as DIAGNOSIS
+from orthodx.evaluation.groups import CROSS
 from orthodx.evaluation.label_efficiency import FRACTION
 from orthodx.evaluation.rows import ALL_STRUCTURES, MACRO, REST, Row, find
 from orthodx.evaluation.segmentation import TASK as SEGMENTATION
@@ -21,6 +22,8 @@ COLUMN_NAMES = {
     "nsd_gap": "NSD gap", "prevalence": "prevalence",
 }  # fmt: skip
 _DIFFERENCE = ("metric", "difference", "Holm p")
+FEW = 5  # of either class: fewer say next to nothing of an AUROC
+FEW_MARK = "†"
 COUNTS = ("missed", "false", "both_empty")
 
 
@@ -49,11 +52,24 @@ def with_interval(row: Row | None) -> str:
         return "–"
     if math.isnan(row.value):
         return row.note or "–"
-    text = number(row.value, row.metric)
-    if math.isnan(row.low):
+    text = number(row.value, row.metric) + (FEW_MARK if _of_few(row) else "")
+    if math.isnan(row.low) or math.isnan(row.high):
         return text
     between = "–" if row.low >= 0 else " to "
     return f"{text} ({number(row.low, row.metric)}{between}{number(row.high, row.metric)})"
+
+
+def _of_few(row: Row) -> bool:
+    """Whether an AUROC stands on fewer than `FEW` positive or negative studies."""
+    if row.metric != "auroc" or row.against or row.positives is None:
+        return False
+    return min(row.positives, row.n - row.positives) < FEW
+
+
+def _marked(title: str, lines: Sequence[tuple[str, ...]]) -> str:
+    """The title, which explains the mark where a line has one."""
+    marked = any(f"{FEW_MARK} " in f"{cell} " for line in lines for cell in line)
+    return f"{title} ({FEW_MARK} fewer than {FEW} positive or negative)" if marked else title
 
 
 def p_text(p: float) -> str:
@@ -68,6 +84,12 @@ def overview(rows: Sequence[Row]) -> list[Sheet]:
             rows, DIAGNOSIS, "Diagnosis, 95 % intervals", ("auroc", "average_precision", "sensitivity", "specificity")
         ),
         by_target(rows, SEGMENTATION, "Segmentation, 95 % intervals", ("dice", "nsd", "hd95_mm", "detection_rate")),
+        *(
+            by_group(rows, task, grouping, metric)
+            for task, metric in ((DIAGNOSIS, "auroc"), (SEGMENTATION, "dice"))
+            for grouping in dict.fromkeys(r.grouping for r in rows if r.task == task and r.grouping != FRACTION)
+            if grouping and CROSS not in grouping
+        ),
         group_differences(rows),
         comparisons(rows),
         *shares(rows),
@@ -99,7 +121,9 @@ def by_target(rows: Sequence[Row], task: str, title: str, metrics: Sequence[str]
         )
     names = tuple(COLUMN_NAMES[m] for m in metrics)
     first = "label" if task == DIAGNOSIS else "structure"
-    return Sheet(title, (first, "studies (positive)" if task == DIAGNOSIS else "patients", *names), tuple(lines))
+    return Sheet(
+        _marked(title, lines), (first, "studies (positive)" if task == DIAGNOSIS else "patients", *names), tuple(lines)
+    )
 
 
 def group_differences(rows: Sequence[Row]) -> Sheet:
@@ -111,6 +135,25 @@ def group_differences(rows: Sequence[Row]) -> Sheet:
         for r in found
     )  # fmt: skip
     return Sheet("Groups that differ from the rest (Holm p < 0.05)", ("target", "group", "n", *_DIFFERENCE), lines)
+
+
+def differences_told(rows: Sequence[Row]) -> str:
+    """How many differences of groups remain, of how many tested, and how many could not be tested; blank for none."""
+    planned = {
+        (r.task, r.target, r.grouping, r.group)
+        for r in rows
+        if r.grouping not in ("", FRACTION) and r.metric in ("auroc", "dice") and r.against in ("", REST)
+    }
+    against_rest = [r for r in rows if r.against == REST and not math.isnan(r.p)]
+    tested = {(r.task, r.target, r.grouping, r.group) for r in against_rest}
+    differ = {(r.task, r.target, r.grouping, r.group) for r in against_rest if r.p_holm < 0.05}
+    if not planned:
+        return ""
+    left = f"not testable: {len(planned - tested)} of {len(planned)}"
+    if not tested:
+        return left
+    found = f"{len(differ)} of {len(tested)} differ"
+    return f"{found}; {left}" if planned - tested else found
 
 
 def by_group(rows: Sequence[Row], task: str, grouping: str, metric: str) -> Sheet:
@@ -125,7 +168,8 @@ def by_group(rows: Sequence[Row], task: str, grouping: str, metric: str) -> Shee
             p = p_text(other.p_holm) if other else "–"
             lines.append((_words(r.target), r.group, count, with_interval(r), with_interval(other), p))
     columns = ("target", grouping, "n (positive)" if task == DIAGNOSIS else "patients", COLUMN_NAMES[metric])
-    return Sheet(f"{COLUMN_NAMES[metric]} by {grouping}", (*columns, "minus the rest", "Holm p"), tuple(lines))
+    title = _marked(f"{COLUMN_NAMES[metric]} by {grouping}", lines)
+    return Sheet(title, (*columns, "minus the rest", "Holm p"), tuple(lines))
 
 
 def gaps(rows: Sequence[Row], task: str) -> Sheet:

@@ -23,7 +23,7 @@ from orthodx.evaluation.overview import COLUMN_NAMES, Sheet, number
 from orthodx.evaluation.rows import ALL_STRUCTURES, MACRO, Row, find
 from orthodx.evaluation.segmentation import TASK as SEGMENTATION
 from orthodx.studies.nameless import nameless_command
-from orthodx.studies.readable import readable
+from orthodx.studies.readable import counted, readable
 from orthodx.studies.run_record import RUN, versions, write_run
 from orthodx.studies.writing import atomic
 
@@ -114,15 +114,18 @@ def _cards(e: Evaluation) -> list[Card]:
         if task not in e.summary["counts"]:
             continue
         counts = e.summary["counts"][task]
-        about = ", ".join(f"{v} {k}" for k, v in counts.items() if isinstance(v, int))
+        about = ", ".join(counted(v, k) for k, v in counts.items() if isinstance(v, int))
         overall = find(e.rows, task=task, metric=metric, grouping="", against="")
         row = next((r for r in overall if r.target == EVERYTHING[task]), overall[0])
-        cards.append(Card(f"{COLUMN_NAMES[metric]}, {row.target}", number(row.value, metric),
-                          f"95 % {number(row.low, metric)} to {number(row.high, metric)}; {about}"))  # fmt: skip
-    differ = len(overview.group_differences(e.rows).lines)
+        between = "" if row.low != row.low else f"95 % {number(row.low, metric)} to {number(row.high, metric)}; "
+        cards.append(Card(f"{COLUMN_NAMES[metric]}, {row.target}", number(row.value, metric), f"{between}{about}"))
     if e.settings.by:
-        cards.append(Card("groups that differ from the rest", str(differ), "after Holm's adjustment"))
-    cards.append(Card("left out", str(len(e.notices.refused)), "findings that could not be trusted"))
+        told, _, further = overview.differences_told(e.rows).partition(": ")
+        value, about = (told, further) if told == "not testable" else (told.split("; ")[0], "after Holm's adjustment")
+        about += f"; not testable: {further}" if further and told != "not testable" else ""
+        cards.append(Card("groups against the rest", value, about))
+    doubtful = counted(len(e.notices.refused), "findings")
+    cards.append(Card("left out", str(e.notices.left_out), f"without prediction or truth; {doubtful} not trusted"))
     return cards
 
 
@@ -139,7 +142,9 @@ def _diagnosis(e: Evaluation, folder: Path) -> Section | None:
             pictures.append(figures.decision_curve(label, e.thresholds[label.name].value, folder))
     ranking = overview.by_target(e.rows, DIAGNOSIS, "All studies, 95 % intervals", RANKING)
     sheets = (ranking, _at_thresholds(e))
-    return Section("diagnosis", "Diagnosis", sheets=sheets, pictures=tuple(pictures))
+    meanings = e.joint.meanings
+    text = "; ".join(f"{name}: {meanings[name]}" for name in d.labels if meanings.get(name, name) != name)
+    return Section("diagnosis", "Diagnosis", text and f"{text}.", sheets=sheets, pictures=tuple(pictures))
 
 
 def _at_thresholds(e: Evaluation) -> Sheet:
@@ -185,7 +190,9 @@ def _groups(e: Evaluation, folder: Path) -> list[Section]:
             text = "Each group against all other cases; p values Holm-adjusted over all tests of this task."
             found = overview.group_differences(find(e.rows, task=task))
             sheets.insert(0, found) if found.lines else None
-            text += "" if found.lines else " No group differs from the rest after adjustment."
+            told = overview.differences_told(find(e.rows, task=task))
+            none = f" Of groups and targets, {told}." if told.startswith("not testable") else f" {told}."
+            text += "" if found.lines else none
             shown = tuple(s for s in sheets if s.lines)
             sections.append(Section(f"groups-{task}", f"{task.capitalize()} by group", text, shown, tuple(pictures)))
     return sections

@@ -14,6 +14,7 @@ from orthodx.evaluation.resampling import patient_mean
 from orthodx.evaluation.rows import ALL_STRUCTURES, REST, Row
 from orthodx.evaluation.segment_scores import ABSENT, FALSE, METRICS, MISSED, SCORED
 from orthodx.requests.evaluation import Settings
+from orthodx.studies.readable import counted
 
 TASK = "segmentation"
 COMPARED = ("dice", "nsd")  # metrics that are tested between groups: defined for missed structures too
@@ -85,7 +86,7 @@ def _grouping(part: pd.DataFrame, facts: dict[str, Any], settings: Settings) -> 
         here = {**facts, "group": name}
         few = inside.loc[inside["dice"].notna(), "patient_id"].nunique()
         if few < settings.min_cell:
-            yield Row(metric="dice", n=few, note=f"n too small: {few} patients", **here)
+            yield Row(metric="dice", n=few, note=f"n too small: {counted(few, 'patients')}", **here)
             continue
         yield from structure_rows(inside, here, settings)
         rest = part[part["group"] != name]

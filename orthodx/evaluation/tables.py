@@ -13,6 +13,7 @@ from orthodx.evaluation.inputs import Attributes
 from orthodx.evaluation.notices import Notices, some
 from orthodx.studies.keys import study_key
 from orthodx.studies.labels import LABEL_FIX, label_values, read_by_study, refuse_repeated
+from orthodx.studies.readable import counted
 from orthodx.studies.study import mixed_studies
 
 ABOUT = ("patient_id", "study_id", "series_id", "views", "view", "model", "joint", "status", "reason", "seconds")
@@ -108,7 +109,8 @@ def _averaged(found: pd.DataFrame, names: list[str], path: Path, notices: Notice
         if bad.any():
             what = [f"{s}: '{t}'" for s, t in zip(found["study_id"][bad], text[bad], strict=True)]
             notices.refuse(
-                f"{path.name}: {name}: {len(what)} values are no probability from 0 to 1 ({some(what)}); not scored",
+                f"{path.name}: {name}: {counted(len(what), 'values are')} no probability from 0 to 1 ({some(what)}); "
+                "not scored",
                 "write probabilities, not logits, scores or blanks",
             )
         found[name] = value.mask(bad)
@@ -121,7 +123,8 @@ def _averaged(found: pd.DataFrame, names: list[str], path: Path, notices: Notice
                 hint="keep one row a study, or name the series in a column series_id to have them averaged",
             )
         notices.note(
-            f"{path.name}: the series of a study are averaged ({found['study_id'][repeated].nunique()} studies)"
+            f"{path.name}: the series of a study are averaged "
+            f"({counted(found['study_id'][repeated].nunique(), 'studies')})"
         )
         rest = [c for c in found.columns if c not in names]
         how = {**{c: "first" for c in rest if c != "study_id"}, **{c: "mean" for c in names}}
@@ -134,11 +137,15 @@ def _name_unpaired(
 ) -> None:
     strangers = [s for s in found["study_id"] if s not in truth.index]
     if strangers:
-        notices.note(f"{predictions.name}: {len(strangers)} studies have no truth in {labels.name}: {some(strangers)}")
+        notices.note(
+            f"{predictions.name}: {counted(len(strangers), 'studies have')} no truth in {labels.name}: "
+            f"{some(strangers)}"
+        )
     unseen = truth.index[~truth.index.isin(found["study_id"])]
+    notices.left_out += len(strangers) + len(unseen)
     if len(unseen):
         notices.note(
-            f"{labels.name}: {len(unseen)} studies have no prediction and are missing from all numbers: "
+            f"{labels.name}: {counted(len(unseen), 'studies have')} no prediction, missing from all numbers: "
             f"{some(list(unseen))}"
         )
     for table, path, other in ((truth, labels, predictions), (found, predictions, labels)):
@@ -154,7 +161,8 @@ def _truth(truth: pd.DataFrame, name: str, path: Path, notices: Notices) -> np.n
     if bad.any():
         what = [f"{s}: '{t}'" for s, t in zip(truth.index[bad], text[bad], strict=True)]
         notices.refuse(
-            f"{path.name}: {name}: {len(what)} labels are not 0, 1 or blank ({some(what)}); taken as unknown",
+            f"{path.name}: {name}: {counted(len(what), 'labels are')} not 0, 1 or blank ({some(what)}); "
+            "taken as unknown",
             LABEL_FIX,
         )
     return value
@@ -167,7 +175,7 @@ def _patients(found: pd.DataFrame, manifest: pd.DataFrame | None, notices: Notic
     patients = own.where(own != "", [known.get(study, "") for study in found["study_id"]])
     lost = patients == ""
     if lost.any() and not quiet:
-        notices.note(f"{int(lost.sum())} studies name no patient; each counts as a patient of its own")
+        notices.note(f"{counted(int(lost.sum()), 'studies name')} no patient; each counts as a patient of its own")
     told = patients.where(~lost, "study " + found["study_id"]).to_numpy(str)
     names, many = np.unique(told, return_counts=True)
     if many.max() > max(1, len(told) // 2) and not quiet:

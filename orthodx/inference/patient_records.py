@@ -9,6 +9,7 @@ from orthodx.errors import UsageError
 from orthodx.inference.study_reader import StudyReader
 from orthodx.studies.keys import study_key
 from orthodx.studies.labels import read_records
+from orthodx.studies.readable import counted
 from orthodx.studies.records import Record
 from orthodx.studies.study import Study
 
@@ -37,4 +38,4 @@ def unmatched(records: dict[str, Record], groups: Sequence[Study], ehr: Path | N
     if not strangers or ehr is None:
         return []
     more = f" and {len(strangers) - 4} more" if len(strangers) > 4 else ""
-    return [f"{ehr.name}: {len(strangers)} rows match no study here: {', '.join(strangers[:4])}{more}"]
+    return [f"{ehr.name}: {counted(len(strangers), 'rows match')} no study here: {', '.join(strangers[:4])}{more}"]

@@ -10,6 +10,7 @@ import numpy as np
 
 from orthodx.studies.frames import Frame
 from orthodx.studies.parts import Volume, normal_of
+from orthodx.studies.readable import counted
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def _by_announcement(
     """What the scanner counted. step: of InstanceNumbers that are shared with images outside the series."""
     promised, here = int(_number(facts, "ImagesInAcquisition")), arrived.images
     if promised > here and step * len(volume.frames) < promised:
-        yield f"the scanner announced {promised} images in the acquisition, {here} of the series are here"
+        yield f"the scanner announced {counted(promised, 'images')} in the acquisition, {here} of the series are here"
     slices = int(_number(facts, "SlicesAnnounced"))
     if slices > len(volume.frames) and planes == 1:
         yield f"the scanner announced {slices} slices, {len(volume.frames)} are here"

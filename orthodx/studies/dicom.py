@@ -19,6 +19,7 @@ from orthodx.studies.dicom_files import candidates
 from orthodx.studies.grouping import COPIES, NAMED, LeftOut, Sorted, Stack, sort_files
 from orthodx.studies.identity import pseudonym
 from orthodx.studies.metadata import describe, number
+from orthodx.studies.readable import counted
 from orthodx.studies.series import Series
 from orthodx.studies.view import OBLIQUE_DEGREES, view_of
 from orthodx.studies.volume import Volume
@@ -107,9 +108,9 @@ def say_left_out(left: LeftOut) -> tuple[str, str]:
     """Where and why: a folder; of a fault, of copies, or where one file is all, the files by name."""
     where, many = left.files[0], len(left.files)
     if not left.fault and left.reason != COPIES and many > 1:
-        return str(where.folder), f"{left.reason} ({many} files)"
+        return str(where.folder), f"{left.reason} ({counted(many, 'files')})"
     names = [file.name for file in left.files[:NAMED]] + ["..."] * (many > NAMED)
-    return f"{where.folder}/{', '.join(names)}", left.reason + (f" ({many} files)" if many > 1 else "")
+    return f"{where.folder}/{', '.join(names)}", left.reason + (f" ({counted(many, 'files')})" if many > 1 else "")
 
 
 def is_refused(left: LeftOut) -> bool:

@@ -20,6 +20,7 @@ from orthodx.studies.keys import file_name, study_key
 from orthodx.studies.manifest import MANIFEST, NAMED, read_manifest
 from orthodx.studies.nifti import is_nifti
 from orthodx.studies.nifti_studies import Image, listed_image, nifti_studies
+from orthodx.studies.readable import counted
 from orthodx.studies.series import Series
 from orthodx.studies.shards import Shard
 from orthodx.studies.study import Study, studies_of
@@ -174,7 +175,7 @@ class _Search:
         self.found.refused += [Refused(f"{table} row {row}", reason) for row, reason in faults]
         nameless = {row["study_id"] for row in rows if not row["patient_id"]}
         if nameless:
-            many = f"{len(nameless)} studies name no patient; each counts as a patient of its own"
+            many = f"{counted(len(nameless), 'studies name')} no patient; each counts as a patient of its own"
             self.found.notes.append(f"{table}: {many}")
         strangers = {row["study_id"] for row in rows if self._is_strange(row, table)}
         for study in sorted(strangers):

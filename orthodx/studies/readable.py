@@ -23,6 +23,23 @@ def readable(text: object, keep: str = "") -> str:
     return _UNSEEN.sub(lambda sign: sign[0] if sign[0] in keep else _escaped(sign[0]), seen)
 
 
+_ONE = {"series": "series", "have": "has", "are": "is", "name": "names", "match": "matches", "train": "trains"}
+_ONE |= {"test": "tests", "calibrate": "calibrates"}
+
+
+def counted(number: int, things: str) -> str:
+    """A number of things, and the verb behind them where one is given: one of them is no plural.
+
+    >>> counted(1, "studies"), counted(2, "studies have"), counted(1, "rows match"), counted(1, "series have")
+    ('1 study', '2 studies have', '1 row matches', '1 series has')
+    """
+    if number == 1:
+        noun, *verb = things.split()
+        noun = _ONE.get(noun) or (f"{noun[:-3]}y" if noun.endswith("ies") else noun.removesuffix("s"))
+        things = " ".join([noun, *(_ONE.get(word, word) for word in verb)])
+    return f"{number} {things}"
+
+
 def readable_values(value: Any) -> Any:
     """The same lists and dictionaries, every text of them `readable`."""
     if isinstance(value, Mapping):

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from orthodx.studies.mask_files import VOLUMES, stem_of
 from orthodx.studies.nifti import is_nifti
+from orthodx.studies.readable import counted
 from orthodx.studies.receipts import DONE
 
 RESULT_FOLDERS = {"truth", "masks", "previews", "labelstr", "labelsts"}  # the last two are nnU-Net's
@@ -70,7 +71,7 @@ class Walk:
                     yield from self._file(path, mode)
             if len(unreadable) > _MOST_NAMED:
                 name = Path(unreadable[0].where).name
-                why = f"{len(unreadable)} files cannot be read, such as {name}; check their permissions"
+                why = f"{counted(len(unreadable), 'files')} cannot be read, such as {name}; check their permissions"
                 unreadable = [Passed(str(folder), why)]
             self.refused += unreadable
             waiting += reversed(folders)

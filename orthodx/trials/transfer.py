@@ -21,6 +21,7 @@ from orthodx.requests import Task, TransferRequest, takes
 from orthodx.studies.claim import Owner, Place, claimed
 from orthodx.studies.keys import study_key
 from orthodx.studies.nameless import nameless_command, nameless_options
+from orthodx.studies.readable import counted
 from orthodx.studies.receipts import DONE, Receipts
 from orthodx.studies.run_record import RUN, write_run
 from orthodx.studies.tables import read_table, write_table
@@ -94,7 +95,10 @@ def _transferred(
     request, bundle, out = plan.request, plan.bundle, plan.request.out
     parts = part(request, joint, say)
     arms = plan.arms(parts)
-    say(f"{parts.patients} patients train and calibrate, {parts.tested} studies test; {len(arms)} arms")
+    say(
+        f"{counted(parts.patients, 'patients train')} and calibrate, {counted(parts.tested, 'studies test')}; "
+        f"{counted(len(arms), 'arms')}"
+    )
     trial = Trial(plan, parts, Receipts(out / DONE, {"from": bundle.digest, "inputs": parts.inputs}), say)
     remaining = Remaining(arms, lambda arm: arm.share if request.task is Task.DIAGNOSE else 1.0)
     rows: list[dict[str, Any]] = []

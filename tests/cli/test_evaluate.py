@@ -51,7 +51,7 @@ def test_json_is_the_only_thing_on_stdout_and_bad_cells_exit_eight(folder):
     summary = json.loads(done.stdout)
     assert summary["thresholds"]["ACL"] == {"value": 0.6, "source": "given with --threshold"}
     (line,) = [x for x in done.stderr.splitlines() if x.startswith("error:")]
-    assert "predictions.csv: ACL: 1 values are no probability" in line
+    assert "predictions.csv: ACL: 1 value is no probability" in line
     assert "Traceback" not in done.stderr
 
 

@@ -85,8 +85,8 @@ def test_unreadable_unknown_and_unpaired_files_are_named(segmented):
     assert "a.nii.gz" in notices.refused[0]
     text = "\n".join(notices.notes)
     assert "masks/b.nii.gz: values [77] are no known structure" in text
-    assert "masks: 1 files have no truth: extra" in text
-    assert "truth: 1 files have no mask and are missing from all numbers: c" in text
+    assert "masks: 1 file has no truth: extra" in text
+    assert "truth: 1 file has no mask, missing from all numbers: c" in text
 
 
 def test_no_pair_at_all_is_no_input(segmented):
@@ -113,5 +113,5 @@ def test_small_groups_get_no_number(segmented):
     table = score(segmented)
     group = np.where(table["patient_id"] == "x", "one", "two").astype(object)
     rows = score_segment_groups(table, {"center": group}, Settings(resamples=200))
-    assert {r.note for r in find(rows, target="femur")} == {"n too small: 1 patients"}
+    assert {r.note for r in find(rows, target="femur")} == {"n too small: 1 patient"}
     assert all(np.isnan(r.value) for r in find(rows, target="femur"))

@@ -150,3 +150,16 @@ def test_a_threshold_given_for_one_label_wins_over_the_common_one():
     settings = Settings(thresholds=("0.4", "ACL=0.2"))
     assert (settings.threshold_for("ACL"), settings.threshold_for("MM")) == (0.2, 0.4)
     assert Settings().threshold_for("ACL") is None
+
+
+def test_the_page_spells_labels_out_and_counts_what_could_not_be_tested_or_paired(tmp_path):
+    folder = write_diagnoses(tmp_path / "small", patients=12)
+    rows = (folder / "predictions.csv").read_text().splitlines()
+    (folder / "predictions.csv").write_text("\n".join(rows[:-1]))
+    done = run(folder)
+    page = (folder / "out/report.html").read_text()
+    assert "ACL: anterior cruciate ligament injury; MM: medial meniscus injury." in page
+    assert done.notices.left_out == 1
+    assert "not testable" in page
+    assert "– to –" not in page
+    assert not re.search(r"(?<![\d.,])1 (studies|patients|labels|findings|files|rows)\b", page)

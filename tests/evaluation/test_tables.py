@@ -50,7 +50,7 @@ def test_what_is_no_probability_is_named_and_left_out(diagnoses, value):
     assert np.isnan(d.probability[5, 1])
     assert d.known(1).sum() == 79
     (line,) = notices.refused
-    assert "predictions.csv: MM: 1 values" in line
+    assert "predictions.csv: MM: 1 value is no" in line
     assert f"s5: '{value}'" in line
 
 
@@ -70,8 +70,8 @@ def test_ids_and_columns_without_a_partner_are_named(diagnoses):
     assert d.labels == ("ACL",)
     assert len(d.studies) == 79
     text = "\n".join(notices.notes)
-    assert "1 studies have no truth in labels.csv: s7" in text
-    assert "1 studies have no prediction and are missing from all numbers: stranger" in text
+    assert "1 study has no truth in labels.csv: s7" in text
+    assert "1 study has no prediction, missing from all numbers: stranger" in text
     assert "labels.csv: columns without a partner in predictions.csv are not scored: LCL" in text
     assert "predictions.csv: columns without a partner in labels.csv are not scored: MM" in text
 

@@ -301,7 +301,7 @@ def test_the_health_record_speaks_only_where_something_is_known(run, study, tmp_
     assert np.abs(chances(rows["known"]) - chances(alone["known"])).max() > 1e-3
     for name in ("blank", "absent"):
         np.testing.assert_array_equal(chances(rows[name]), chances(alone[name]))
-    assert notes[1:] == ["ehr.csv: 1 rows match no study here: stranger"]
+    assert notes[1:] == ["ehr.csv: 1 row matches no study here: stranger"]
     why = json.loads((tmp_path / "why/known.json").read_text())["labels"]["ACL"]
     assert why["record"]["share"] == pytest.approx(0.5)
     assert why["record"]["probability_without"] == pytest.approx(float(alone["known"]["ACL"]))

@@ -91,7 +91,7 @@ def test_blank_ids_join_nobody(tmp_path):
         (f"{tmp_path}/manifest.csv row 3", "names no study; fill in study_id"),
         (f"{tmp_path}/manifest.csv row 4", "names no series; fill in series_id"),
     ]
-    assert found.notes == [f"{tmp_path}/manifest.csv: 1 studies name no patient; each counts as a patient of its own"]
+    assert found.notes == [f"{tmp_path}/manifest.csv: 1 study names no patient; each counts as a patient of its own"]
 
 
 def test_two_patients_under_one_study_are_refused_as_a_whole(tmp_path):

@@ -189,7 +189,7 @@ def test_a_share_that_leaves_a_side_empty_is_refused(share):
 
 
 def test_too_few_patients_and_unknown_centers_are_refused():
-    with pytest.raises(UsageError, match="1 patients cannot be parted"):
+    with pytest.raises(UsageError, match="1 patient cannot be parted"):
         split([case("a", "p"), case("b", "p")], 0.5, 0)
     with pytest.raises(UsageError, match="0 patients cannot be parted"):
         split([case("a", "p"), case("b", "q")], 0.5, 0, ["A"])

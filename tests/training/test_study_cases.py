@@ -51,7 +51,7 @@ def test_two_series_of_one_folder_keep_their_own_images(tmp_path):
 def test_labels_without_an_image_are_told(folder):
     lines = []
     assert [c.study_id for c in opened(folder, lines.append)] == ["s0", "s1"]
-    assert lines == ["1 labelled studies have no image here, such as 's2'"]
+    assert lines == ["1 study with labels and no image here, such as 's2'"]
 
 
 def test_the_first_table_with_a_record_counts(folder):

@@ -24,6 +24,7 @@ from orthodx.networks.diagnosis.diagnoser import Diagnoser
 from orthodx.networks.diagnosis.record_coding import RecordCoding
 from orthodx.requests import GroupBy
 from orthodx.studies.labels import LABELS_FILE, RECORDS_FILE
+from orthodx.studies.readable import counted
 from orthodx.studies.run_record import sha256, write_json
 from orthodx.studies.tables import write_table
 from orthodx.training import checkpoint
@@ -103,7 +104,7 @@ def fit_diagnosis(
     train, held = _cases(config, cohort, labels, cohort.cache or out, say, leave)
     inputs = _inputs(train, held, start.files)
     _keep_options(out, config, inputs)
-    say(f"{len(train)} studies train, {len(held)} calibrate; fixed until here: seed {config.seed}")
+    say(f"{counted(len(train), 'studies train')}, {len(held)} calibrate; fixed until here: seed {config.seed}")
     coding = None if cohort.ehr is None else _coding(train, cohort.ehr, say)
     torch.manual_seed(config.seed)
     model = Diagnoser(replace(plain, coding=coding)).to(device)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from orthodx.errors import UsageError
+from orthodx.studies.readable import counted
 
 TRIED = 8  # patients compared at each place of the order: enough to balance, few enough to leave it to the seed
 
@@ -72,7 +73,7 @@ def split(
     here = [p for p in people if not any(cases[i].center in hold_out_centers for i in p)]
     if len(here) < 2:
         raise UsageError(
-            f"{len(here)} patients cannot be parted into training and validation",
+            f"{counted(len(here), 'patients')} cannot be parted into training and validation",
             hint="give more patients, or hold out fewer centers",
         )
     order = _order(cases, here, seed, spare=2)
@@ -160,7 +161,7 @@ def _tell(cases: Sequence[Case], people: list[list[int]], say: Callable[[str], N
         say(f"patients who share an image are taken as one: {', '.join(merged[:4])}{more}")
     nameless = sum(not case.patient_id.strip() for case in cases)
     if nameless:
-        say(f"{nameless} studies name no patient; each counts as a patient of its own")
+        say(f"{counted(nameless, 'studies name')} no patient; each counts as a patient of its own")
 
 
 def _order(cases: Sequence[Case], people: list[list[int]], seed: int, spare: int) -> list[list[int]]:

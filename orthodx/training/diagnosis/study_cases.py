@@ -19,6 +19,7 @@ from orthodx.studies.discover import among, find_series
 from orthodx.studies.keys import study_key
 from orthodx.studies.labels import LABELS_FILE, label_columns, read_labels, read_records
 from orthodx.studies.manifest import SYNTHETIC
+from orthodx.studies.readable import counted
 from orthodx.studies.records import Record
 from orthodx.studies.run_record import state_on_disk
 from orthodx.studies.series import Series
@@ -104,9 +105,9 @@ def open_cases(
     here = {study_key(study.study_id) for study in found.studies}
     known = {study_key(study) for study in table.study_ids}
     if unknown := sorted(here - known):
-        say(f"{len(unknown)} studies have no labels and are left out, such as '{unknown[0]}'")
+        say(f"{counted(len(unknown), 'studies have')} no labels, left out, such as '{unknown[0]}'")
     if pictureless := sorted(known - here if only is None else ()):
-        say(f"{len(pictureless)} labelled studies have no image here, such as '{pictureless[0]}'")
+        say(f"{counted(len(pictureless), 'studies')} with labels and no image here, such as '{pictureless[0]}'")
     labelled = [study for study in found.studies if study_key(study.study_id) in known]
     out = []
     for study in sorted(labelled, key=lambda study: study.study_id):
