@@ -15,6 +15,7 @@ _API = {
     "segment": "orthodx.inference.segment",
     "diagnose": "orthodx.inference.diagnose",
     "evaluate": "orthodx.evaluation.evaluate",
+    "followup": "orthodx.evaluation.followup",
     "pretrain": "orthodx.training.pretrain",
     "finetune": "orthodx.training.finetune",
     "transfer": "orthodx.trials.transfer",

@@ -21,6 +21,7 @@ COMMANDS = (
     "segment",
     "diagnose",
     "evaluate",
+    "followup",
     "pretrain",
     "finetune",
     "transfer",

@@ -8,7 +8,19 @@ from typing import Annotated
 
 import typer
 
-from orthodx.cli import convert, diagnose, evaluate, exits, finetune, models, pretrain, segment, synth, transfer
+from orthodx.cli import (
+    convert,
+    diagnose,
+    evaluate,
+    exits,
+    finetune,
+    followup,
+    models,
+    pretrain,
+    segment,
+    synth,
+    transfer,
+)
 from orthodx.cli.options import further
 from orthodx.cli.streams import patient, require_heard
 from orthodx.studies.stopping import stop_on_signals
@@ -44,6 +56,7 @@ for name, run, page, line in (
     ("segment", segment.run, "segment", "cohort/ --out masks/"),
     ("diagnose", diagnose.run, "diagnose", "cohort/ --out predictions.csv --explain why/"),
     ("evaluate", evaluate.run, "evaluate", "--predictions predictions.csv --labels labels.csv --out report/"),
+    ("followup", followup.run, "followup", "--masks masks/ --manifest manifest.csv --out changes/"),
     ("synth", synth.run, "synth", "cohort/ --studies 3 --lesions"),
     ("pretrain", pretrain.run, "training", "cohort/ --view sagittal --out pre/sagittal"),
     ("finetune", finetune.run, "training", "cohort/ --task diagnose --probe --encoders knee-small --out fit/"),

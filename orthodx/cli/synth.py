@@ -21,6 +21,11 @@ WORDS = {
     "formats": typer.Option("--format", help="nifti, dicom or nifti,dicom.", callback=comma_separated),
     "lesions": typer.Option("--lesions", help="Injured joints: labels.csv, ehr.csv and lesion masks too."),
     "prevalence": typer.Option(min=0, max=1, help="With --lesions: share of injured or worn joints."),
+    "views": typer.Option("--view", help="Write only these views (repeatable).", show_default=False),
+    "visits": typer.Option(min=1, help="Studies of each patient, in another posture and scanner each time."),
+    "cartilage_loss": typer.Option(
+        min=0, max=0.9, help="With --visits: share of its thickness that cartilage has lost at the last one."
+    ),
     "workers": WORKERS,
     "seed": SEED,
     "resume": RESUME,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 # Of a RAS+ array the axis across slices, down and along; down and along run backwards: head, front, right first.
 _HUNG = {View.SAGITTAL: (0, 2, 1), View.CORONAL: (1, 2, 0), View.AXIAL: (2, 1, 0)}
-_ACROSS = {  # views whose normals run down and along
+ACROSS = {  # views whose normals run down and along
     View.SAGITTAL: (View.AXIAL, View.CORONAL),
     View.CORONAL: (View.AXIAL, View.SAGITTAL),
     View.AXIAL: (View.CORONAL, View.SAGITTAL),
@@ -104,7 +104,7 @@ def _image_of(e: Evaluation, key: str, value: str) -> tuple[Volume, View] | None
     return None
 
 
-def _hung(data: np.ndarray, affine: np.ndarray, view: View) -> np.ndarray:
+def hung(data: np.ndarray, affine: np.ndarray, view: View) -> np.ndarray:
     """(slices, rows, columns) of a view, turned as a radiologist hangs it."""
     ras = nib.orientations.apply_orientation(data, nib.orientations.io_orientation(affine))
     return np.transpose(ras, _HUNG[view])[:, ::-1, ::-1]
@@ -118,7 +118,7 @@ def _masks_picture(e: Evaluation, series: str, path: Path) -> str:
     if image is None or image[0].shape != truth.shape:
         blank = Volume(np.zeros(truth.shape, np.float32), truth.affine, series)
         image = blank, view_of(truth.affine, truth.shape)[0]
-    differs = _hung(found.data != truth.data, truth.affine, image[1])
+    differs = hung(found.data != truth.data, truth.affine, image[1])
     at = int(np.argmax(differs.sum((1, 2))))
     return _draw(path, image, [("truth", {"map": truth}), ("mask", {"map": found})], at, e.joint)
 
@@ -129,17 +129,17 @@ def _draw(
 ) -> str:  # fmt: skip
     """Slice `at` (None: the middle one) once a panel with the outlines of its label map; the PNG as data URI."""
     volume, view = image
-    stack = _hung(volume.data, volume.affine, view)
+    stack = hung(volume.data, volume.affine, view)
     at = len(stack) // 2 if at is None else at
     plane = stack[at]
-    down, along = (volume.spacing_mm[axis_of_view(volume.affine, across)] for across in _ACROSS[view])
+    down, along = (volume.spacing_mm[axis_of_view(volume.affine, across)] for across in ACROSS[view])
     figure = Figure(figsize=(3.1 * len(panels), 3.3), facecolor="black", layout="constrained")
     FigureCanvasAgg(figure)
     low, high = np.percentile(plane, [1, 99.5])
     for ax, (title, layers) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         ax.imshow(plane, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), aspect=down / along)
         for labels in layers.values():
-            slab = _hung(labels.data, labels.affine, view)[at]
+            slab = hung(labels.data, labels.affine, view)[at]
             for s in joint.structures:
                 if (slab == s.value).any():
                     ax.contour(slab == s.value, [0.5], colors=s.colour, linewidths=1.1)

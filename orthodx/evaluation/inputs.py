@@ -49,12 +49,12 @@ class Inputs:
 
     @property
     def usual_names(self) -> dict[str, str]:
-        """What each table, and each folder before a colon, is called here -> what it usually is: the one here may be a
-        patient's name.
+        """What each table, and each folder before a colon or slash, is called here -> what it usually is: the one here
+        may be a patient's name.
         """
         there = {key: path for key, path in vars(self).items() if path is not None}
-        ends = {key: "" if path.is_file() else ":" for key, path in there.items()}
-        return {f"{path.name}{ends[key]}": f"{USUAL[key]}{ends[key]}" for key, path in there.items()}
+        ends = {key: ("",) if path.is_file() else (":", "/") for key, path in there.items()}
+        return {f"{path.name}{end}": f"{USUAL[key]}{end}" for key, path in there.items() for end in ends[key]}
 
 
 class Attributes(NamedTuple):

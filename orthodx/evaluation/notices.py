@@ -37,7 +37,7 @@ class Notices:
 
     def _put_down(self, line: str) -> str:
         for name in sorted(self.called, key=len, reverse=True):
-            line = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", self.called[name], line)
+            line = re.sub(rf"(?<!\w){re.escape(name)}(?!(?<=\w)\w)", self.called[name], line)
         return line
 
 

@@ -8,11 +8,9 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from orthodx.errors import StudyError
 from orthodx.evaluation.overlap import dice_by_structure, on_grid_of
 from orthodx.evaluation.surfaces import surface_scores
-from orthodx.studies.nifti import read_volume
-from orthodx.studies.volume import Volume
+from orthodx.studies.mask_files import read_labels_file
 
 NAN = float("nan")
 SCORED, MISSED, FALSE, ABSENT = "scored", "missed", "false", "both empty"
@@ -46,25 +44,14 @@ def score_files(
     mask: Path, truth: Path, structures: dict[int, str], tolerance_mm: float
 ) -> tuple[list[StructureScore], list[str]]:
     """Scores of every structure and remarks; raises `StudyError` for unreadable files and unequal grids."""
-    wanted = _labels(truth)
-    found = on_grid_of(_labels(mask), wanted, mask.name)
+    wanted = read_labels_file(truth)
+    found = on_grid_of(read_labels_file(mask), wanted, mask.name)
     remarks = []
     for volume, path in ((found, mask), (wanted, truth)):
         unknown = sorted(set(np.unique(volume.data).tolist()) - {0, *structures})
         if unknown:
             remarks.append(f"{path.parent.name}/{path.name}: values {unknown} are no known structure; not scored")
     return score_labels(found.data, wanted.data, wanted.spacing_mm, structures, tolerance_mm), remarks
-
-
-def _labels(path: Path) -> Volume:
-    volume = read_volume(path)
-    values = volume.data.astype(np.uint8)
-    if not np.array_equal(values, volume.data):
-        raise StudyError(
-            f"{path.parent.name}/{path.name}: holds values that are no labels (0 to 255)",
-            hint="give a label map, not an image or probabilities",
-        )
-    return Volume(values, volume.affine, volume.source, volume.codes)
 
 
 def score_labels(

@@ -2,6 +2,7 @@
 
 from orthodx.requests.conversion import ConvertRequest
 from orthodx.requests.evaluation import EvaluateRequest, Settings
+from orthodx.requests.followup import FollowupRequest
 from orthodx.requests.grouping import GroupBy
 from orthodx.requests.inference import DiagnoseRequest, SegmentRequest
 from orthodx.requests.request import Request, takes
@@ -14,6 +15,7 @@ __all__ = [
     "DiagnoseRequest",
     "EvaluateRequest",
     "FinetuneRequest",
+    "FollowupRequest",
     "GroupBy",
     "PretrainRequest",
     "Request",

@@ -17,6 +17,7 @@ COLUMNS = (
     "field_strength", "field_strength_raw", "vendor", "sequence", "tr", "te", "fat_suppressed", "rows",
     "columns", "slices", "converter",
 )  # fmt: skip
+VISIT_COLUMNS = ("visit", "days")  # of patients seen more than once: from 1, and since the first visit
 REQUIRED = ("patient_id", "study_id", "series_id", "path")
 NAMED = ("study_id", "series_id")  # blanks in these would be joined
 

@@ -6,9 +6,13 @@ import re
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
+
+from orthodx.errors import StudyError
 from orthodx.studies.keys import file_name
-from orthodx.studies.nifti import is_nifti
+from orthodx.studies.nifti import is_nifti, read_volume
 from orthodx.studies.series import Series
+from orthodx.studies.volume import Volume
 
 TRUTH, NNUNET_TRUTH = "truth", "labelsTr"
 VOLUMES = "volumes.csv"  # lies beside the masks that `segment` writes
@@ -22,6 +26,18 @@ def stem_of(path: Path) -> str:
 def files_by_name(folder: Path) -> dict[str, Path]:
     """`file_name` -> NIfTI file of a folder, so that a mask is found by its series, however it spells the id."""
     return _listed(folder, folder.stat().st_mtime_ns) if folder.is_dir() else {}
+
+
+def read_labels_file(path: Path) -> Volume:
+    """A label map, (I, J, K) uint8; raises `StudyError` for values that are no labels."""
+    volume = read_volume(path)
+    values = volume.data.astype(np.uint8)
+    if not np.array_equal(values, volume.data):
+        raise StudyError(
+            f"{path.parent.name}/{path.name}: holds values that are no labels (0 to 255)",
+            hint="give a label map, not an image or probabilities",
+        )
+    return Volume(values, volume.affine, volume.source, volume.codes)
 
 
 def truth_of(study: Path, series: Series) -> Path | None:

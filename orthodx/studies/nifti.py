@@ -49,7 +49,7 @@ def read_volume(path: Path) -> Volume:
     except FileNotFoundError as error:
         raise StudyError(f"{path}: no such file", hint="check the path") from error
     except (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, zlib.error) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = str(error).replace(str(path), path.name).splitlines()[0] if str(error) else type(error).__name__
         raise StudyError(f"{path.name}: not a whole NIfTI image ({reason})", hint="copy or export it again") from error
     return Volume(data, affine, path.name, codes)
 

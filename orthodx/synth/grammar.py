@@ -57,6 +57,8 @@ class SyntheticJoint:
     """"right" or "left" of tissues (X, Y, Z) that say nothing of it."""
     turns: Mapping[View, float] = field(default_factory=dict)
     """Degrees about world z by which a view's planes are turned on a right joint; the other way on a left one."""
+    later: Callable[[Anatomy, np.random.Generator, float], Anatomy] | None = None
+    """A procedural anatomy in another posture, its cartilage thinner by a share; None for joints that lie as drawn."""
     known_injuries: Injuries | None = None
     """None while there are healthy ones only."""
     map_reader: Callable[[Path, Sequence[str] | None], Draw] | None = None

@@ -25,7 +25,8 @@ def synth(request: SynthRequest, *, tell: Callable[[str, int, int], None] = lamb
     if request.maps and request.anatomy is None:
         raise UsageError("--map picks from a folder of label maps", hint="give the folder with --anatomy")
     if request.bank:
-        request.refuse(("centers", "formats", "resume"), "is for studies, not for --bank")
+        only = ("centers", "formats", "views", "visits", "cartilage_loss", "resume")
+        request.refuse(only, "is for studies, not for --bank")
     if request.prevalence is not None and not request.lesions:
         raise UsageError("--prevalence is the share of injured joints", hint="add --lesions")
     common: dict[str, Any] = {
@@ -46,7 +47,8 @@ def synth(request: SynthRequest, *, tell: Callable[[str, int, int], None] = lamb
 
     if request.centers:
         common["centers"] = request.centers
-    return write_cohort(request.out, studies=request.studies, formats=request.formats, resume=request.resume, **common)
+    names = ("studies", "formats", "views", "visits", "cartilage_loss", "resume")
+    return write_cohort(request.out, **{name: getattr(request, name) for name in names}, **common)
 
 
 def _anatomy(request: SynthRequest) -> Any:

@@ -8,8 +8,8 @@ from typer.testing import CliRunner
 from orthodx.cli.app import app
 
 COMMANDS = [
-    (), ("convert",), ("segment",), ("diagnose",), ("evaluate",), ("synth",), ("pretrain",), ("finetune",),
-    ("transfer",), ("models",), ("models", "list"),
+    (), ("convert",), ("segment",), ("diagnose",), ("evaluate",), ("followup",), ("synth",), ("pretrain",),
+    ("finetune",), ("transfer",), ("models",), ("models", "list"),
     ("models", "show"), ("models", "verify"), ("models", "import"), ("models", "pack"),
 ]  # fmt: skip
 
@@ -37,6 +37,7 @@ def test_the_version_is_that_of_the_package():
         ("segment", "absent", "--out", "o"),
         ("diagnose", "absent", "--out", "o.csv"),
         ("evaluate", "--labels", "absent.csv"),
+        ("followup", "--masks", "absent", "--out", "o"),
         ("synth", "o", "--joint", "elbow"),
         ("pretrain", "absent", "--view", "axial", "--out", "o"),
         ("finetune", "absent", "--out", "o"),

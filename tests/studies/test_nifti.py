@@ -116,6 +116,16 @@ def _patch(path, offset, fmt, *values):
     path.write_bytes(gzip.compress(bytes(raw)))
 
 
+def test_the_reason_names_the_file_and_not_the_folders_round_it(tmp_path):
+    (tmp_path / "Jane").mkdir()
+    for name in ("x.nii.gz", "x.nii"):
+        (tmp_path / "Jane" / name).write_bytes(b"no image")
+        with pytest.raises(StudyError) as caught:
+            read_volume(tmp_path / "Jane" / name)
+        assert str(caught.value).count(name) >= 1
+        assert "Jane" not in str(caught.value)
+
+
 @pytest.mark.parametrize(("code", "unit"), [(1, "metres"), (3, "microns"), (9, "metres"), (5, "unknown unit")])
 def test_lengths_that_are_no_mm_are_refused_by_their_unit(tmp_path, code, unit):
     path = save(tmp_path, image())

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from orthodx.synth.knee.posture import carried
 from orthodx.synth.solids import Field, bezier, fade, smooth_noise, tube
 
 Masks = dict[str, np.ndarray]
@@ -38,10 +39,23 @@ class Bones:
         return np.minimum(np.minimum(self.femur, self.tibia), np.minimum(self.fibula, self.patella))
 
 
-def articulate(bones: Bones, normals: Masks, s: Mapping[str, float], rng: np.random.Generator, mm: float) -> Masks:
-    """Masks (X, Y, Z) bool of every structure in and round the joint."""
+def articulate(
+    bones: Bones,
+    normals: Masks,
+    s: Mapping[str, float],
+    rng: np.random.Generator,
+    mm: float,
+    moved: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None,
+) -> Masks:
+    """Masks (X, Y, Z) bool of every structure in and round the joint.
+
+    moved: where the points of femur and tibia (3, X, Y, Z) lay when the joint was first seen, and where the grid
+    begins (3,), mm; None at first.
+    """
     shape = bones.femur.shape
     rough = 1 + 0.12 * smooth_noise(rng, shape, mm, 12.0)
+    rough_f, rough_t = (rough, rough) if moved is None else (carried(rough, at, moved[2], mm) for at in moved[:2])
+    left = np.float32(1 - s.get("cartilage_loss", 0.0))
     fx, fy, fz = bones.femur_points
     tx, ty, tz = bones.tibia_points
 
@@ -50,13 +64,13 @@ def articulate(bones: Bones, normals: Masks, s: Mapping[str, float], rng: np.ran
     covered = fade(turn, -212, -203) * fade(-turn, -32, -24)
     covered = covered * fade(0.86 - np.abs(normals["femur"][0]), 0.0, 0.12)
     covered = covered * (1 - (np.abs(fx) < s["notch_width"] + 0.5) * fade(-fy, -4, 4) * (fz < 36))
-    thick_f = s["femoral_cartilage"] * rough * covered * (1 + 0.25 * (turn > -50))
-    femoral = (bones.femur >= 0) & (bones.femur < thick_f) & (thick_f > 0.5)
+    thick_f = s["femoral_cartilage"] * rough_f * covered * (1 + 0.25 * (turn > -50))
+    femoral = (bones.femur >= 0) & (bones.femur < thick_f * left) & (thick_f > 0.5)
 
     px, _, pz = bones.patella_points - np.asarray(bones.patella_centre, np.float32).reshape(3, 1, 1, 1)
     facet = fade(-normals["patella"][1], 0.35, 0.55) * fade(pz + 0.55 * s["patella_height"], 0, 3)
-    thick_p = s["patellar_cartilage"] * rough * facet * np.clip(1.15 - (np.abs(px) / s["patella_width"]) ** 2, 0, 1)
-    patellar = (bones.patella >= 0) & (bones.patella < thick_p) & (thick_p > 0.6) & ~femoral & (bones.femur > 0)
+    thick_p = s["patellar_cartilage"] * rough_f * facet * np.clip(1.15 - (np.abs(px) / s["patella_width"]) ** 2, 0, 1)
+    patellar = (bones.patella >= 0) & (bones.patella < thick_p * left) & (thick_p > 0.6) & ~femoral & (bones.femur > 0)
 
     rho, compartments = {}, {"medial": (-20.5, -4.5, 17.5, 22.5), "lateral": (20.5, -5.5, 17.0, 19.5)}
     grow = s["plateau_width"] * 0.5
@@ -64,8 +78,8 @@ def articulate(bones: Bones, normals: Masks, s: Mapping[str, float], rng: np.ran
         rho[name] = np.sqrt(((tx - xc) / (rx + grow)) ** 2 + ((ty - yc) / ry) ** 2)
     nearest = np.minimum(rho["medial"], rho["lateral"])
     up = fade(normals["tibia"][2], 0.55, 0.75) * (1 - fade(nearest, 0.86, 1.0)) * fade(np.abs(tx), 7, 10)
-    thick_t = s["tibial_cartilage"] * rough * up * (1.25 - 0.4 * nearest)
-    tibial = (bones.tibia >= 0) & (bones.tibia < thick_t) & (thick_t > 0.5) & ~femoral & (bones.femur > 0)
+    thick_t = s["tibial_cartilage"] * rough_t * up * (1.25 - 0.4 * nearest)
+    tibial = (bones.tibia >= 0) & (bones.tibia < thick_t * left) & (thick_t > 0.5) & ~femoral & (bones.femur > 0)
 
     free = ~(femoral | tibial | patellar) & (bones.any > 0)
     out: Masks = {"femoral_cartilage": femoral, "tibial_cartilage": tibial, "patellar_cartilage": patellar}
@@ -76,9 +90,9 @@ def articulate(bones: Bones, normals: Masks, s: Mapping[str, float], rng: np.ran
         inner = 1.02 - width
         along = (rho[name] - inner) / width
         height = 0.6 + s["meniscus_height"] * np.clip(along, 0, 1)
-        above = bones.tibia - thick_t
+        above = bones.tibia - thick_t * left
         wedge = (along > 0) & (rho[name] < 1.05 + 0.03 * rough) & (above > 0) & (above < height)
-        wedge &= (tz > -9) & (bones.femur > np.maximum(thick_f, 0.3)) & (bones.femur < 11) & (gap < 0.5)
+        wedge &= (tz > -9) & (bones.femur > np.maximum(thick_f * left, 0.3)) & (bones.femur < 11) & (gap < 0.5)
         out[f"{name}_meniscus"] = wedge & free
 
     out.update(_ligaments(bones, s, rng))
@@ -90,8 +104,9 @@ def articulate(bones: Bones, normals: Masks, s: Mapping[str, float], rng: np.ran
         taken |= out[name]
 
     film = s["fluid_film"] * np.clip(rough, 0.4, 1.8)
-    near = ((bones.femur < thick_f + film) & (thick_f > 0.8)) | ((bones.patella < thick_p + film) & (thick_p > 0.8))
-    near |= (bones.tibia < thick_t + film) & (thick_t > 0.8)
+    near = (bones.femur < thick_f * left + film) & (thick_f > 0.8)
+    near |= (bones.patella < thick_p * left + film) & (thick_p > 0.8)
+    near |= (bones.tibia < thick_t * left + film) & (thick_t > 0.8)
     recess = np.abs(fy - 31.5 - 0.06 * (fz - 50)) < s["recess"] * np.clip(rough, 0.3, 2) / 2
     recess &= (fz > 44) & (fz < 44 + 9 * s["recess"]) & (np.abs(fx) < 22)
     gutters = (np.abs(fx) > 34) & (np.abs(fx) < 36 + 0.6 * s["recess"]) & (np.abs(fz - 30) < 14) & (fy > -2) & (fy < 18)

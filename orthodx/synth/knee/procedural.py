@@ -10,11 +10,13 @@ from orthodx.joints import KNEE
 from orthodx.synth.anatomy import Anatomy, draw_shape
 from orthodx.synth.knee import bones as bone
 from orthodx.synth.knee import joint_space, soft_tissue
+from orthodx.synth.knee.posture import Posture, carried, random_posture
 from orthodx.synth.knee.tissues import TISSUES
 from orthodx.synth.solids import box_of, distance_in, gap, grid_points, move, rotation, smooth_noise, true_distance
 
 LOW_MM, HIGH_MM = (-82.0, -98.0, -100.0), (82.0, 84.0, 108.0)
 FLEXION_AXIS = (0.0, -8.0, 21.0)  # the epicondylar axis, mm
+BENDS = ((1.6, 38.0), (0.35, 9.0))  # how far and how widely every knee differs from its solids, mm
 
 # Each parameter's mean and standard deviation (drawn normal, cut at 2 sd); mm, degrees or ratios.
 SHAPE: dict[str, tuple[float, float]] = {
@@ -72,25 +74,19 @@ def sample_shape(rng: np.random.Generator) -> dict[str, float]:
     return shape
 
 
-def build_knee(shape: dict[str, float], spacing_mm: float = 0.8, side: str = "right") -> Anatomy:
+def build_knee(
+    shape: dict[str, float], spacing_mm: float = 0.8, side: str = "right", posture: Posture | None = None
+) -> Anatomy:
     """Build the knee that `shape` describes.
 
-    shape: from `sample_shape`. spacing_mm: isotropic voxel, mm. side: "right" or "left".
+    shape: from `sample_shape`; its `cartilage_loss`, where it has one, thins every layer by that share.
+    spacing_mm: isotropic voxel, mm. side: "right" or "left". posture: the same bones lying otherwise.
     Returns an `Anatomy` of about 205 x 228 x 260 voxels at 0.8 mm.
     """
     rng = np.random.default_rng(int(shape["seed"]))
     p, affine = grid_points(LOW_MM, HIGH_MM, spacing_mm)
     grid_shape = p.shape[1:]
-    scale = np.array([shape["size"] * shape["width_ratio"], shape["size"], shape["size"]], np.float32)
-    q = p / scale.reshape(3, 1, 1, 1)
-    q += np.stack([1.6 * smooth_noise(rng, grid_shape, spacing_mm, 38.0) for _ in range(3)])
-    q += np.stack([0.35 * smooth_noise(rng, grid_shape, spacing_mm, 9.0) for _ in range(3)])
-
-    # the thigh tilts back and the shank tilts back, half the flexion each
-    to_femur = rotation(0, -shape["flexion"] / 2) @ rotation(1, shape["valgus"] / 2)
-    to_tibia = rotation(0, shape["flexion"] / 2) @ rotation(1, -shape["valgus"] / 2)
-    to_tibia = to_tibia @ rotation(2, shape["tibial_rotation"])
-    pf, pt = move(q, to_femur, FLEXION_AXIS), move(q, to_tibia, FLEXION_AXIS)
+    q, pf, pt = _frames(p, affine, shape, rng, posture)
     boxes = {
         "femur": box_of(affine, (-60, -60, -25), (60, 60, 200)),
         "tibia": box_of(affine, (-60, -65, -200), (60, 50, 25)),
@@ -100,7 +96,8 @@ def build_knee(shape: dict[str, float], spacing_mm: float = 0.8, side: str = "ri
     }
     every = {name: (slice(None), *box) for name, box in boxes.items()}
     tibia, tibia_normal = distance_in(grid_shape, boxes["tibia"], bone.tibia(pt[every["tibia"]], shape), spacing_mm)
-    wanted = shape["femoral_cartilage"] + shape["tibial_cartilage"] + shape["joint_space"]
+    left = 1 - shape.get("cartilage_loss", 0.0)
+    wanted = (shape["femoral_cartilage"] + shape["tibial_cartilage"]) * left + shape["joint_space"]
     plateaus = box_of(affine, (-60, -60, -25), (60, 60, 40))
     step = (slice(None, None, 2),) * 3
     thin = (slice(None), *step)
@@ -114,9 +111,10 @@ def build_knee(shape: dict[str, float], spacing_mm: float = 0.8, side: str = "ri
     fibula = np.maximum(fibula, 1.6 - tibia)
     tibia = np.maximum(tibia, 0.4 - femur)
 
-    pp = move(pf, rotation(2, shape["patella_tilt"]), (0, 48, shape["patella_z"]))
+    tilt = shape["patella_tilt"] + (posture.tilt_deg if posture else 0.0)
+    pp = move(pf, rotation(2, tilt), (0, 48, shape["patella_z"]))
     centre = np.array([1.0, 52.0, shape["patella_z"]], np.float32)
-    wanted = shape["femoral_cartilage"] + shape["patellar_cartilage"] + shape["joint_space"] + 0.2
+    wanted = (shape["femoral_cartilage"] + shape["patellar_cartilage"]) * left + shape["joint_space"] + 0.2
     for _ in range(3):
         rough, _ = true_distance(bone.patella(pp[every["patella"]][thin], centre, shape), 2 * spacing_mm)
         centre[1] += np.clip(wanted - gap(rough, femur[boxes["patella"]][step]), -12, 12)
@@ -127,7 +125,12 @@ def build_knee(shape: dict[str, float], spacing_mm: float = 0.8, side: str = "ri
     bones = joint_space.Bones(pf, pt, pp, centre, femur, tibia, fibula, patella)
     normals = {"femur": femur_normal, "tibia": tibia_normal, "patella": patella_normal}
     near = {name: normal[every["joint"]] for name, normal in normals.items()}
-    local = joint_space.articulate(bones.crop(boxes["joint"]), near, shape, rng, spacing_mm)
+    moved = None
+    if posture is not None:
+        here = p[every["joint"]]
+        pivot = _scale(shape) * FLEXION_AXIS
+        moved = (posture.femur(here, pivot), posture.tibia(here, pivot), here[:, 0, 0, 0])
+    local = joint_space.articulate(bones.crop(boxes["joint"]), near, shape, rng, spacing_mm, moved)
     joint = {name: np.zeros(grid_shape, bool) for name in local}
     for name, mask in local.items():
         joint[name][boxes["joint"]] = mask
@@ -138,6 +141,32 @@ def build_knee(shape: dict[str, float], spacing_mm: float = 0.8, side: str = "ri
     params: dict[str, Any] = dict(shape)
     right = Anatomy(tissues, affine, "right", "procedural", params, KNEE.name)
     return right if side == "right" else right.mirrored()
+
+
+def _scale(shape: dict[str, float]) -> np.ndarray:
+    return np.array([shape["size"] * shape["width_ratio"], shape["size"], shape["size"]], np.float32)
+
+
+def _frames(
+    p: np.ndarray, affine: np.ndarray, shape: dict[str, float], rng: np.random.Generator, posture: Posture | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """World points (3, X, Y, Z) in the unscaled knee, in the frame of its femur, and in that of its tibia, mm."""
+    mm, grid_shape, scale = float(affine[0, 0]), p.shape[1:], _scale(shape)
+    wide = scale.reshape(3, 1, 1, 1)
+    bends = [np.stack([far * smooth_noise(rng, grid_shape, mm, each) for _ in range(3)]) for far, each in BENDS]
+    q = p / wide
+    for bend in bends:
+        q += bend
+    qf, qt = q, q
+    if posture is not None:  # each bone takes its own bends along, and stays the same bone
+        bent, pivot = np.add(*bends), scale * FLEXION_AXIS
+        places = (posture.femur(p, pivot), posture.tibia(p, pivot))
+        qf, qt = (at / wide + carried(bent, at, affine[:3, 3], mm) for at in places)
+    # the thigh tilts back and the shank tilts back, half the flexion each
+    to_femur = rotation(0, -shape["flexion"] / 2) @ rotation(1, shape["valgus"] / 2)
+    to_tibia = rotation(0, shape["flexion"] / 2) @ rotation(1, -shape["valgus"] / 2)
+    to_tibia = to_tibia @ rotation(2, shape["tibial_rotation"])
+    return q, move(qf, to_femur, FLEXION_AXIS), move(qt, to_tibia, FLEXION_AXIS)
 
 
 def bones_into(
@@ -171,3 +200,9 @@ def random_knee(rng: np.random.Generator, spacing_mm: float = 0.8) -> Anatomy:
     """One random knee, right or left with equal chance."""
     shape = sample_shape(rng)
     return build_knee(shape, spacing_mm, side="right" if rng.random() < 0.5 else "left")
+
+
+def knee_later(knee: Anatomy, rng: np.random.Generator, cartilage_loss: float) -> Anatomy:
+    """The procedural knee in another posture, its cartilage thinner by a share of what it was."""
+    shape = {**knee.params, "cartilage_loss": cartilage_loss}
+    return build_knee(shape, knee.spacing_mm, knee.side, random_posture(rng, shape["flexion"]))
