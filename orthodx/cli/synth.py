@@ -10,7 +10,7 @@ from orthodx.requests import SynthRequest
 
 WORDS = {
     "out": typer.Argument(metavar="OUT", help="Folder to write.", show_default=False),
-    "joint": typer.Option(help="Which joint."),
+    "joint": typer.Option(help="Which joint; else that of the bank in --anatomy, or knee.", show_default=False),
     "studies": typer.Option("--studies", "-n", help="Patients, three series each."),
     "bank": typer.Option("--bank", help="Write anatomies for training instead of studies."),
     "anatomy": typer.Option(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from orthodx.errors import UsageError
+from orthodx.joints import DEFAULT_JOINT
 from orthodx.requests import SynthRequest, takes
 from orthodx.synth.anatomy_bank import AnatomyBank
 from orthodx.synth.grammar import synthetic
@@ -29,15 +30,16 @@ def synth(request: SynthRequest, *, tell: Callable[[str, int, int], None] = lamb
         request.refuse(only, "is for studies, not for --bank")
     if request.prevalence is not None and not request.lesions:
         raise UsageError("--prevalence is the share of injured joints", hint="add --lesions")
+    joint, drawn = _drawn(request)
     common: dict[str, Any] = {
-        "joint": request.joint,
+        "joint": joint,
         "seed": request.seed,
         "lesions": request.lesions,
         "prevalence": request.prevalence,
         "workers": request.workers,
         "tell": tell,
     }
-    if (drawn := _anatomy(request)) is not None:
+    if drawn is not None:
         common["anatomy"] = drawn
     if request.bank:
         from orthodx.synth.bank import write_bank
@@ -51,13 +53,19 @@ def synth(request: SynthRequest, *, tell: Callable[[str, int, int], None] = lamb
     return write_cohort(request.out, **{name: getattr(request, name) for name in names}, **common)
 
 
-def _anatomy(request: SynthRequest) -> Any:
-    """What anatomies are drawn from: a bank or label maps; None for procedural joints."""
+def _drawn(request: SynthRequest) -> tuple[str, Any]:
+    """The joint, and what its anatomies are drawn from: a bank or label maps; None for procedural ones."""
+    asked = request.joint or DEFAULT_JOINT.name
     if request.anatomy is None:
-        return None
+        return asked, None
     kept = AnatomyBank(request.anatomy)
-    if len(kept) and request.maps:
+    if not len(kept):
+        return asked, synthetic(asked).open_maps(request.anatomy, request.maps or None)
+    if request.maps:
         raise UsageError(f"{request.anatomy} is a bank, and --map picks label maps", hint="leave --map out")
-    if len(kept):
-        return kept
-    return synthetic(request.joint).open_maps(request.anatomy, request.maps or None)
+    if request.joint not in (None, kept.joint):
+        raise UsageError(
+            f"--joint: {request.anatomy} is a bank of the {kept.joint}, not of the {request.joint}",
+            hint="leave --joint out",
+        )
+    return kept.joint, kept

@@ -2,11 +2,14 @@
 
 import json
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from orthodx.cli import exits
 from orthodx.cli.app import app
 from orthodx.synth.anatomy_bank import AnatomyBank
+from orthodx.synth.ankle.procedural import build_ankle, sample_shape
 
 
 @pytest.fixture
@@ -64,3 +67,15 @@ def test_what_only_studies_have_is_refused_for_a_bank(synth, tmp_path, more):
     assert (done.exit_code, len(done.stderr.splitlines())) == (2, 1), done.output
     assert f"{more[0]} is for studies, not for --bank" in done.stderr
     assert not (tmp_path / "a").exists()
+
+
+def test_a_bank_says_which_joint_it_is_of(tmp_path):
+    ankle = build_ankle(sample_shape(np.random.default_rng(5)), spacing_mm=2.0)
+    AnatomyBank(tmp_path / "bank").add("one", ankle)
+    words = ["synth", str(tmp_path / "hurt"), "--bank", "--lesions", "-n", "1", "--anatomy", str(tmp_path / "bank")]
+    refused = CliRunner().invoke(app, [*words, "--joint", "shoulder"])
+    assert (refused.exit_code, "is a bank of the ankle, not of the shoulder" in refused.stderr) == (exits.USAGE, True)
+    assert not (tmp_path / "hurt").exists()
+    done = CliRunner().invoke(app, [*words, "--workers", "0"])
+    assert done.exit_code == 0, done.output
+    assert AnatomyBank(tmp_path / "hurt").joint == "ankle"
