@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import subprocess
 import sys
 
@@ -59,8 +60,11 @@ def one(line, code):
 def at_once(line, count):
     """Exit codes of all shards, run at the same time."""
     words = [sys.executable, "-m", "orthodx", *map(str, line)]
+    alone = {**os.environ, "OMP_NUM_THREADS": "1"}  # as the run without shards: sums depend on the number of threads
     runs = [
-        subprocess.Popen([*words, "--shard", f"{i}/{count}"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        subprocess.Popen(
+            [*words, "--shard", f"{i}/{count}"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=alone
+        )
         for i in range(1, count + 1)
     ]
     told = [run.communicate()[0].decode() for run in runs]
