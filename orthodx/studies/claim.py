@@ -200,8 +200,9 @@ def _own(place: Place, owner: Owner) -> str:
 def _shards_begun(kept: Mapping[str, Any], shard: Shard | None) -> list[str]:
     """Shards of the same number that have begun here."""
     told = kept.get("shards")
-    same = f"/{shard.count}" if shard else "/"
-    return [str(one) for one in told if str(one).endswith(same)] if isinstance(told, list) and shard else []
+    if shard is None or not isinstance(told, list):
+        return []
+    return [str(one) for one in told if str(one).endswith(f"/{shard.count}")]
 
 
 def _came_of(place: Place, owner: Owner) -> bool:
@@ -226,7 +227,7 @@ def sweep(place: Place) -> None:
     roots = [place.receipts] if place.stem else [place.folder]
     for root in roots:
         for folder, names, files in os.walk(root):
-            names[:] = [n for n in names if not (Path(folder) / n / ".lock").exists()]
+            names[:] = [n for n in names if not any((Path(folder) / n).glob(".*lock"))]  # those of shards, too
             for name in files:
                 if name.startswith(PART):
                     with contextlib.suppress(OSError):

@@ -113,6 +113,17 @@ def test_what_another_shard_has_half_written_is_left_alone(tmp_path):
     assert not (tmp_path / ".part-mine").exists()
 
 
+def test_a_run_in_the_folder_above_leaves_a_shard_alone(tmp_path):
+    with hold(tmp_path / "inner", "1/2"):
+        (tmp_path / "inner/.part-mine").write_text("half")
+        (tmp_path / "other").mkdir()
+        (tmp_path / "other/.part-old").write_text("half")
+        with hold(tmp_path):
+            pass
+        assert (tmp_path / "inner/.part-mine").exists()
+    assert not (tmp_path / "other/.part-old").exists()
+
+
 def test_a_shard_of_which_nothing_came_takes_nothing_from_the_others(tmp_path):
     with hold(tmp_path, "1/2"):
         with pytest.raises(ZeroDivisionError), hold(tmp_path, "2/2"):
