@@ -9,7 +9,7 @@ import pytest
 from orthodx.joints import open_joint
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([*ROOT.glob("docs/*.md"), *ROOT.glob("orthodx/bundles/shipped/*/*.md"), *ROOT.glob("**/README.md")])
+PAGES = sorted([*ROOT.glob("docs/**/*.md"), *ROOT.glob("orthodx/bundles/shipped/*/*.md"), *ROOT.glob("**/README.md")])
 
 
 def defined(path):
@@ -45,6 +45,12 @@ def test_links_and_files_of_a_page_are_there(page):
     files = re.findall(r"`((?:orthodx|tests|examples)/[\w/.-]+\.\w+)`", text)
     assert not [link for link in links if not (page.parent / link).exists()]
     assert not [file for file in files if not (ROOT / file).exists()]
+
+
+def test_the_index_leads_to_every_page():
+    text = (ROOT / "docs/index.md").read_text(encoding="utf-8")
+    pages = {str(page.relative_to(ROOT / "docs")) for page in ROOT.glob("docs/**/*.md")} - {"index.md"}
+    assert set(re.findall(r"\]\(([\w/]+\.md)\)", text)) == pages
 
 
 def test_the_joint_on_its_page_is_one(tmp_path):
