@@ -8,7 +8,7 @@ import pytest
 
 from orthodx.joints import open_joint
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("docs/**/*.md"), *ROOT.glob("orthodx/bundles/shipped/*/*.md"), *ROOT.glob("**/README.md")])
 
 
