@@ -74,6 +74,13 @@ def test_a_request_and_its_fields_are_the_same(bundle, cohort, tmp_path):
         orthodx.segment(cohort, tmp_path / "c", nonsense=1)
 
 
+def test_one_path_as_text_will_do_to_look_and_to_read(cohort):
+    several, one = orthodx.find_series([cohort]), orthodx.find_series(str(cohort))
+    assert [s.series_id for s in one.series] == [s.series_id for s in several.series]
+    path = one.series[0].path
+    assert (orthodx.read_volume(str(path)).data == orthodx.read_volume(path).data).all()
+
+
 SCRIPT = """
 import sys
 from pathlib import Path

@@ -57,15 +57,17 @@ class Found:
         return [series for study in self.studies for series in study.series]
 
 
-def find_series(paths: Sequence[Path], view: View | None = None, group_by: GroupBy | None = None) -> Found:
+def find_series(
+    paths: str | Path | Sequence[str | Path], view: View | None = None, group_by: GroupBy | None = None
+) -> Found:
     """All studies under `paths`, images unread; a bad input is listed in `refused` and the others go on.
 
-    view: take every series as this view, whatever its slice normal says (isotropic volumes). group_by: how NIfTI files
-    without a manifest become studies (`nifti_studies`). A study_id under which several patients have series is refused
-    as a whole.
+    paths: one or several. view: take every series as this view, whatever its slice normal says (isotropic volumes).
+    group_by: how NIfTI files without a manifest become studies (`nifti_studies`). A study_id under which several
+    patients have series is refused as a whole.
     """
     search = _Search()
-    for path in map(Path, paths):
+    for path in map(Path, [paths] if isinstance(paths, (str, Path)) else paths):
         if not os.path.lexists(path):
             search.found.refused.append(Refused(str(path), "no such file or folder"))
             continue

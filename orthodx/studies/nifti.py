@@ -26,12 +26,13 @@ def is_nifti(path: Path) -> bool:
     return path.name.lower().endswith((".nii", ".nii.gz"))
 
 
-def read_volume(path: Path) -> Volume:
+def read_volume(path: str | Path) -> Volume:
     """Read one 3D image as float32.
 
     Raises `StudyError` for files that are truncated, not NIfTI, not 3D, coloured, complex, of impossible
     size or without a trustworthy place in the world. A trailing fourth axis of one is dropped.
     """
+    path = Path(path)
     try:
         image: Any = nib.load(path)
         header, shape = image.header, tuple(image.shape)

@@ -9,7 +9,14 @@ import pytest
 from orthodx.joints import open_joint
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("docs/**/*.md"), *ROOT.glob("orthodx/bundles/shipped/*/*.md"), *ROOT.glob("**/README.md")])
+PAGES = sorted(
+    [
+        *ROOT.glob("docs/**/*.md"),
+        ROOT / "CONTRIBUTING.md",
+        *ROOT.glob("orthodx/bundles/shipped/*/*.md"),
+        *ROOT.glob("**/README.md"),
+    ]
+)
 
 
 def defined(path):
@@ -51,6 +58,27 @@ def test_the_index_leads_to_every_page():
     text = (ROOT / "docs/index.md").read_text(encoding="utf-8")
     pages = {str(page.relative_to(ROOT / "docs")) for page in ROOT.glob("docs/**/*.md")} - {"index.md"}
     assert set(re.findall(r"\]\(([\w/]+\.md)\)", text)) == pages
+
+
+def test_the_citation_is_of_this_version_under_its_licences():
+    cited = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    (version,) = re.findall(r"^version = \"(.+)\"$", project, re.MULTILINE)
+    (licences,) = re.findall(r"^license = \"(.+)\"$", project, re.MULTILINE)
+    assert re.findall(r"^version: (.+)$", cited, re.MULTILINE) == [version]
+    assert re.search(r"^license:\n((?:  - .+\n)+)", cited, re.MULTILINE)[1].split()[1::2] == licences.split(" AND ")
+    assert "arxiv.org/abs/2602.20752" in cited
+
+
+def test_the_container_is_built_from_what_is_there():
+    recipe = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    sources = [one for line in re.findall(r"^COPY (.+) \S+$", recipe, re.MULTILINE) for one in line.split()]
+    assert {"pyproject.toml", "constraints.txt", "orthodx"} <= set(sources)
+    assert not [one for one in sources if not (ROOT / one).exists()]
+    kept = {line[1:] for line in (ROOT / ".dockerignore").read_text().split() if line.startswith("!")}
+    assert kept == set(sources)
+    python = re.search(r"^FROM python:(3\.\d+)-slim$", recipe, re.MULTILINE)[1]
+    assert f"Python {python}" in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()[0]
 
 
 def test_the_joint_on_its_page_is_one(tmp_path):
