@@ -28,6 +28,7 @@ class Entry:
     commands: frozenset
     names: frozenset
     free: bool
+    values: tuple = ()  # (column, all it may hold), where the page lists them all
 
     def is_of(self, command, file):
         """Whether it tells of a file; `<...>` stands for any name."""
@@ -35,15 +36,28 @@ class Entry:
         return command in self.commands and re.fullmatch(pattern, file) is not None
 
 
+def named(cell):
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def closed(unit):
+    """All values of a column, where the page lists them, such as `ok`, `warned`; else nothing."""
+    parts = unit.split(", ")
+    listed = all(re.fullmatch(r"`[^`]+`|0|1|blank", part) for part in parts)
+    return frozenset(part.strip("`") for part in parts) | {""} if listed and len(parts) > 1 else frozenset()
+
+
 def entries():
     found = []
     for part in re.split(r"^### ", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
         file, commands = re.match(r"`(\S+)` \((.*)\)", part).groups()
         table = re.search(r"^\| (?:column|key) .*?(?:\n\n|\Z|\n$)", part, re.MULTILINE | re.DOTALL)[0]
-        cells = [line.split("|")[1].strip() for line in table.strip().splitlines()[2:]]
-        names = {name for cell in cells if not cell.startswith("*") for name in re.findall(r"`([^`]+)`", cell)}
+        lines = [[cell.strip() for cell in line.split("|")[1:]] for line in table.strip().splitlines()[2:]]
+        cells = [line[0] for line in lines]
+        names = {name for cell in cells if not cell.startswith("*") for name in named(cell)}
         free = any(cell.startswith("*") for cell in cells)
-        found.append(Entry(file, frozenset(commands.split(", ")), frozenset(names), free))
+        values = tuple((name, listed) for cell, unit, *_ in lines if (listed := closed(unit)) for name in named(cell))
+        found.append(Entry(file, frozenset(commands.split(", ")), frozenset(names), free, values))
     return sorted(found, key=lambda entry: "<" in entry.file)  # a name of its own comes first
 
 
@@ -152,26 +166,46 @@ def written(visits, trained, masks, taught, transferred):
     return told
 
 
+def entry_of(page, command, file):
+    """What the page says of a file of a command; `finetune, labels` has entries of its own beside those of `finetune`."""
+    if file == "validation.csv":
+        return next(e for e in page if e.file == "predictions.csv")
+    kind = set(command.split(", "))
+    found = [e for e in page if e.is_of(command.split(", ")[0], file)]
+    own = [e for e in found if kind <= e.commands] or [e for e in found if not {"masks", "labels"} & e.commands]
+    return own[0] if own else None
+
+
 def test_every_column_written_is_on_the_page_and_every_one_on_the_page_is_written(written):
-    page, seen, missing = entries(), {}, []
+    page = entries()
+    seen, strange = {entry: set() for entry in page}, []
     for (command, file), found in written.items():
-        # `finetune, labels` is told under `(finetune, labels)`, or under `finetune` among others
-        own = [e for e in page if e.is_of(command.split(", ")[0], file) and set(command.split(", ")) <= e.commands]
-        own = own or [e for e in page if e.is_of(command.split(", ")[0], file) and not {"masks", "labels"} & e.commands]
-        if file == "validation.csv":
-            own = [e for e in page if e.file == "predictions.csv"]
-        if not own:
-            missing.append(f"{file} of {command}")
-            continue
-        (entry,) = own[:1]
+        entry = entry_of(page, command, file)
         for path, names in found:
-            extra = names - entry.names
-            if extra and not entry.free:
-                missing.append(f"{file} of {command}: {sorted(extra)} ({path})")
-            seen.setdefault(entry, set()).update(names)
-    assert not missing
-    unwritten = {e.file: sorted(e.names - seen.get(e, set())) for e in page if e.names - seen.get(e, set())}
-    assert not unwritten
+            extra = names - entry.names if entry else names
+            if entry is None or (extra and not entry.free):
+                strange.append(f"{file} of {command}: {sorted(extra)} ({path})")
+            elif entry:
+                seen[entry] |= names
+    assert not strange
+    assert not {e.file: sorted(e.names - names) for e, names in seen.items() if e.names - names}
+
+
+def test_columns_hold_no_other_values_than_the_page_lists(written):
+    page, strange, looked = entries(), [], set()
+    for (command, file), found in written.items():
+        entry = entry_of(page, command, file)
+        for path, _ in found:
+            if path.suffix != ".csv":
+                continue
+            with path.open(newline="", encoding="utf-8") as table:
+                rows = list(csv.DictReader(table))
+            for column, listed in entry.values:
+                there = {row[column] for row in rows if column in row}
+                looked |= {(file, column)} if there - {""} else set()
+                strange += [f"{file} of {command}: {column} is {value!r}" for value in there - listed]
+    assert not strange
+    assert len(looked) > 15
 
 
 def test_the_page_tells_each_file_of_a_command_once():
