@@ -27,12 +27,12 @@ def transferred(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def taught(tmp_path_factory):
-    """Where docs/tutorial.md led eleven toy knees in folders of odd names."""
+    """Where docs/tutorial.md led twelve toy knees in folders of odd names."""
     at = tmp_path_factory.mktemp("tutorial")
     text = (DOCS / "tutorial.md").read_text(encoding="utf-8")
     (at / "my-knee.toml").write_text(re.search(r"```toml\n(.*?)```", text, re.DOTALL)[1], encoding="utf-8")
     folders = [f"export old/CD 1 (Müller & Söhne)/Knie li. - Nr. {i}, $HOME's" for i in range(8)]
-    folders += [f"export new/#{i}; -rf *.dcm" for i in range(3)]
+    folders += [f"export new/#{i}; -rf *.dcm" for i in range(4)]
     answers = toys(at, folders, ["CYST", "EFFU"], "KNEE")
     answers.drop(columns="StudyInstanceUID").to_csv(at / "reading.csv", index=False)
     lines = "".join(blocks("tutorial.md", "The way")).splitlines()

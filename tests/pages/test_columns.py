@@ -167,7 +167,7 @@ def written(visits, trained, masks, taught, transferred):
 
 
 def entry_of(page, command, file):
-    """What the page says of a file of a command; `finetune, labels` has entries of its own beside those of `finetune`."""
+    """What the page says of a file of a command; `finetune, labels` has entries of its own, too."""
     if file == "validation.csv":
         return next(e for e in page if e.file == "predictions.csv")
     kind = set(command.split(", "))
