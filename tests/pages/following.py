@@ -52,9 +52,9 @@ def run(lines, at, smaller):
     assert not unused, f"on no line: {unused}"
 
 
-def toys(at, folders, codes, body):
+def toys(at, folders, codes, body, seed=0):
     """DICOM of a toy patient in each folder, two series each, an injured one bright in one corner; their answers."""
-    rng, rows = np.random.default_rng(0), []
+    rng, rows = np.random.default_rng(seed), []
     for i, folder in enumerate(folders):
         answers = {code: int(rng.random() < 0.5) for code in codes}
         for n, (view, affine) in enumerate(AFFINES.items(), start=1):
