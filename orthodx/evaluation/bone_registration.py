@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage, optimize
 from scipy.spatial.transform import Rotation
 
-from orthodx.evaluation.cubes import box_round, distance_on_cubes
+from orthodx.measuring.cubes import box_round, distance_on_cubes
 from orthodx.studies.volume import Volume
 
 STEP_MM = 1.0

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from orthodx.evaluation.bone_registration import Motion, register
-from orthodx.evaluation.thickness import Thickness, thickness
 from orthodx.joints import Joint
 from orthodx.joints.joint import Structure
+from orthodx.measuring.thickness import Thickness, thickness
 from orthodx.studies.volume import Volume
 
 VOLUME, MEAN, P5 = "volume_ml", "thickness_mm", "thickness_p5_mm"

@@ -6,8 +6,8 @@ import numpy as np
 from scipy import ndimage
 
 from orthodx.joints import Joint
+from orthodx.measuring.of_study import LOW_AGREEMENT
 
-LOW_AGREEMENT = 0.7
 ISLAND = 0.12  # of the largest piece: smaller ones are dropped
 CUT = 0.3  # of the largest piece: what the edge of the image leaves of a bone beside its main part
 NEAR_MM = 2.0  # a gap that a blurred or dark border layer leaves between a structure and what it lies on

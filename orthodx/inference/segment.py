@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,15 @@ from orthodx.inference.model_choice import chosen_bundle, other_joint
 from orthodx.inference.plausibility import as_anatomy, volumes_ml, warnings_for
 from orthodx.inference.predict import Segmenter
 from orthodx.inference.sided_pairs import settle_pairs
+from orthodx.inference.study_measures import STUDIES, StudyMeasurer, measures_table
+from orthodx.measuring.of_study import COLUMNS as MEASURE_COLUMNS
+from orthodx.measuring.of_study import FACTS, MEASURES_FILE, how_seen
 from orthodx.networks.device import OUT_OF_MEMORY, memory_errors, pick_device
 from orthodx.requests import SegmentRequest, takes
 from orthodx.studies.claim import Owner, Place, claimed, turn
 from orthodx.studies.discover import Found, among, find_series, of_shard, require_any
 from orthodx.studies.identity import whereabouts
+from orthodx.studies.keys import file_name
 from orthodx.studies.label_tables import LABEL_TABLES, write_label_tables
 from orthodx.studies.manifest import MANIFEST
 from orthodx.studies.mask_files import VOLUMES
@@ -39,9 +44,9 @@ from orthodx.studies.tables import write_table
 from orthodx.studies.volume import Volume
 
 FORMATS = {"nifti": ".nii.gz", "dicom-seg": ".seg.dcm"}
-VOLUME_COLUMNS = ("study_id", "series_id", "view", "structure", "voxels", "ml", "quality")
+VOLUME_COLUMNS = ("study_id", "series_id", "view", "structure", "voxels", "ml", "quality", "cut", "voxel_mm", *FACTS)
 STATUS_COLUMNS = ("study_id", "series_id", "status", "reason", "seconds")
-TABLES = ("status.csv", VOLUMES, RUN, *LABEL_TABLES)
+TABLES = ("status.csv", VOLUMES, MEASURES_FILE, RUN, *LABEL_TABLES)
 
 
 @dataclass
@@ -74,9 +79,10 @@ def segment(
 ) -> list[Case]:
     """Segment every series of some studies; one `Case` a series.
 
-    Writes masks `<series_id>.nii.gz` (uint8, exactly the input's grid), `volumes.csv`, `status.csv`,
-    `previews/<series_id>.png` and `run.json`. tell: called after each case with (case, done, total). note: told facts
-    worth knowing. Raises `NoInputError` when there was nothing to read, `UsageError` for options that cannot be met.
+    Writes masks `<series_id>.nii.gz` (uint8, exactly the input's grid), `volumes.csv`, `measures.csv`, `status.csv`,
+    `previews/<series_id>.png`, `previews/thickness/<study_id>.png` and `run.json`. tell: called after each case with
+    (case, done, total). note: told facts worth knowing. Raises `NoInputError` when there was nothing to read,
+    `UsageError` for options that cannot be met.
 
     >>> cases = orthodx.segment("cohort", "masks", preview=False)
     >>> cases[0].volumes[0]["structure"]
@@ -153,24 +159,53 @@ class Job:
     everything: Found
     due: Seldom = field(default_factory=Seldom)
 
+    @cached_property
+    def measurer(self) -> StudyMeasurer:
+        """What is measured of studies."""
+        receipts = Receipts(self.receipts.folder / STUDIES, self.receipts.common)
+        joint, request = self.segmenter.bundle.info.joint, self.request
+        return StudyMeasurer(request.out, joint, receipts, request.preview, self._nifti)
+
     def all(self, found: Found, tell: Callable[[Case, int, int], None]) -> list[Case]:
         """Every series of this run, one after the other; the tables are whole after each."""
         cases = self._refused(found)
         kept = {s.series_id: self.finished(s) for s in found.series} if self.request.resume else {}
+        if "nifti" not in self.request.formats:
+            kept = self._to_be_measured(found, kept)
         cases += filter(None, kept.values())
         total, earlier = len(found.refused) + len(found.series), self._earlier(found.series)
         paths = {one.series_id: one.paths for one in found.series}
         rows = [self._row(case, paths.get(case.series_id, ())) for case in cases]
+        self.measurer.expect(found.series)
         for i, case in enumerate(cases):
             tell(case, i + 1, total)
+        for one in found.series:
+            if kept.get(one.series_id):
+                self._measured(one, rows, earlier)
         self._write_tables(rows, earlier)  # before the first mask: by its tables a folder of masks is known
         for series, read in read_ahead([s for s in found.series if not kept.get(s.series_id)], self.request.workers):
             cases.append(self.do(series, read))
             rows.append(self._row(cases[-1], series.paths))
+            self._measured(series, rows, earlier)
             tell(cases[-1], len(cases), total)
             self._write_tables(rows, earlier)
         self._write_tables(rows, earlier, last=True)
         return cases
+
+    def _measured(self, series: Series, rows: Sequence[dict[str, Any]], earlier: Sequence[dict[str, Any]]) -> None:
+        """One series more is done; with the last of its study the study is measured."""
+        study = series.study_id
+
+        def of_study() -> list[dict[str, Any]]:
+            return [row for row in (*rows, *earlier) if row["study_id"] == study and row["volumes"]]
+
+        def volumes() -> list[dict[str, Any]]:
+            return [one for row in of_study() for one in row["volumes"]]
+
+        def made_from() -> dict[str, Any]:
+            return {row["series_id"]: self.receipts.made_from(row["series_id"]).get("input") for row in of_study()}
+
+        self.measurer.done(study, volumes, made_from)
 
     def _refused(self, found: Found) -> list[Case]:
         return [Case(bad.study_id, "", bad.source, "failed", bad.reason, 0.0) for bad in found.refused]
@@ -208,6 +243,9 @@ class Job:
             columns = (*STATUS_COLUMNS, "source") if self.request.keep_paths else STATUS_COLUMNS
             write_table(self.request.out / "status.csv", told, columns)
             write_table(self.request.out / VOLUMES, [one for row in told for one in row["volumes"]], VOLUME_COLUMNS)
+            measured = self.measurer.rows if self.shard is None else self.measurer.known()
+            measures = measures_table(measured, [row["study_id"] for row in told])
+            write_table(self.request.out / MEASURES_FILE, measures, MEASURE_COLUMNS)
 
     def do(self, series: Series, read: Callable[[], Volume]) -> Case:
         """One series, with a receipt for `resume`; one that cannot be done says why, and the others go on."""
@@ -257,6 +295,9 @@ class Job:
             from orthodx.inference.preview import write_preview  # matplotlib takes longer to load than a series to read
 
             write_preview(self._preview(series), volume, labels, series.view, info.joint, series.series_id)
+        self.measurer.hold(series, Volume(labels, volume.affine, volume.source))
+        shown = how_seen(labels, volume.affine, volume.spacing_mm)
+        facts = {name: value for name in FACTS if (value := series.row.get(name, "")) != "unknown"}
         for value, name in info.joint.names.items():
             quality = prediction.agreement.get(value)
             case.volumes.append(
@@ -268,6 +309,8 @@ class Job:
                     "voxels": sizes[value][0],
                     "ml": round(sizes[value][1], 3),
                     "quality": "" if quality is None else round(quality, 3),
+                    **shown.get(value, {}),
+                    **facts,
                 }
             )
         return notes
@@ -289,6 +332,9 @@ class Job:
         An image that has changed where it lies is the same one; of one name, but elsewhere and of other content, it is
         another.
         """
+        for study in {one.study_id for one in series} if self.request.preview else ():
+            if (path := self.measurer.picture(study)).exists() and not self.measurer.receipts.owns(study, path):
+                raise UsageError(f"--out: {path} is there and is no result of ours", hint="choose another folder")
         for one in series:
             for path in self._files(one):
                 if path.exists() and not self.receipts.owns(one.series_id, path):
@@ -306,8 +352,20 @@ class Job:
         kept = self.receipts.find(series.series_id, self._made_from(series))
         if kept is None or not set(self._asked()) <= set(kept["asked"]):
             return None
+        if any(row["voxels"] and "voxel_mm" not in row for row in kept["volumes"]):  # of a version that measured less
+            return None
         known = {name: value for name, value in kept.items() if name not in ("at", "asked", "source")}
         return Case(**known, source=str(series.path))
+
+    def _to_be_measured(self, found: Found, kept: dict[str, Case | None]) -> dict[str, Case | None]:
+        """Without the series of studies that are not measured and have no mask to measure in: these are done again."""
+        out = dict(kept)
+        for study in found.studies:
+            names = [one.series_id for one in study.series]
+            inputs = {name: self.receipts.made_from(name).get("input") for name in names if kept.get(name)}
+            if not self.measurer.whole(study.study_id, inputs) and not all(self._nifti(n).is_file() for n in inputs):
+                out |= dict.fromkeys(names)
+        return out
 
     def _asked(self) -> list[str]:
         return [*self.request.formats, *(["preview"] if self.request.preview else [])]
@@ -320,6 +378,9 @@ class Job:
 
     def _mask(self, series: Series, kind: str) -> Path:
         return self.request.out / f"{series.file_name}{FORMATS[kind]}"
+
+    def _nifti(self, series_id: str) -> Path:
+        return self.request.out / f"{file_name(series_id)}{FORMATS['nifti']}"
 
     def _preview(self, series: Series) -> Path:
         return self.request.out / "previews" / f"{series.file_name}.png"

@@ -1,8 +1,8 @@
 """Plain data: for each joint its structures, abnormalities and views. The only place these names stand."""
 
 from orthodx.joints.ankle import ANKLE
-from orthodx.joints.files import DATASET, JOINTS, joint_beside, open_joint
-from orthodx.joints.joint import Abnormality, Joint, SidedPair, Snomed, Structure
+from orthodx.joints.files import DATASET, JOINTS, joint_beside, open_joint, plates_of
+from orthodx.joints.joint import Abnormality, Joint, Plate, SidedPair, Snomed, Structure
 from orthodx.joints.knee import KNEE
 from orthodx.joints.shoulder import SHOULDER
 from orthodx.joints.view import View
@@ -18,10 +18,12 @@ __all__ = [
     "SHOULDER",
     "Abnormality",
     "Joint",
+    "Plate",
     "SidedPair",
     "Snomed",
     "Structure",
     "View",
     "joint_beside",
     "open_joint",
+    "plates_of",
 ]

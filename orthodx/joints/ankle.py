@@ -1,6 +1,6 @@
 """The ankle. Structures are those that radiologists name in its four injuries; volumes have no source yet."""
 
-from orthodx.joints.joint import TISSUE, Abnormality, Joint, Snomed, Structure
+from orthodx.joints.joint import TISSUE, Abnormality, Joint, Plate, Snomed, Structure
 from orthodx.joints.view import View
 
 SAGITTAL, CORONAL, AXIAL = View.SAGITTAL, View.CORONAL, View.AXIAL
@@ -27,4 +27,5 @@ ANKLE = Joint(
         Abnormality("ATR", "Achilles tendon rupture", "achilles_tendon", 3, (SAGITTAL, AXIAL)),
         Abnormality("OLT", "osteochondral lesion of the talus", "talar_cartilage", 4, (CORONAL, SAGITTAL)),
     ),
+    plates=(Plate(layer="talar_cartilage", bone="talus", name="whole"),),
 )

@@ -9,7 +9,7 @@ from typing import Any
 
 from orthodx.errors import UsageError
 from orthodx.joints.ankle import ANKLE
-from orthodx.joints.joint import Joint
+from orthodx.joints.joint import Joint, Plate
 from orthodx.joints.knee import KNEE
 from orthodx.joints.shoulder import SHOULDER
 
@@ -49,6 +49,15 @@ def open_joint(name_or_file: str | Path) -> Joint:
         raise UsageError(f"{path.name}: no description of a joint ({reason})", hint="see docs/joints.md") from error
 
 
+def plates_of(joint: Joint) -> tuple[Plate, ...]:
+    """The plates of a joint; of one that names none, as in models of before, those of its namesake in the box."""
+    if joint.plates or joint.name not in JOINTS:
+        return joint.plates
+    known = set(joint.names.values())
+    plates = [plate for plate in JOINTS[joint.name].plates if {plate.layer, plate.bone} <= known]
+    return tuple(plate for plate in plates if joint.pairs or not (plate.side or plate.notch))
+
+
 def joint_beside(folder: Path) -> Joint | None:
     """The joint of the `dataset.json` in a folder of nnU-Net, or beside it; None where there is none."""
     found = next((p for root in (folder, folder.parent) if (p := root / DATASET).is_file()), None)
@@ -57,9 +66,11 @@ def joint_beside(folder: Path) -> Joint | None:
 
 def _entries(raw: dict[str, Any]) -> dict[str, Any]:
     """A TOML file with nothing in it that means nothing."""
-    unknown = sorted(raw.keys() - {"name", "structures", "abnormalities", "pairs"})
-    if unknown:
-        raise UsageError(f"'{unknown[0]}' means nothing here", hint="it has name, structures, abnormalities, pairs")
+    known = ("name", "structures", "abnormalities", "pairs", "plates")
+    if unknown := sorted(raw.keys() - set(known)):
+        raise UsageError(
+            f"'{unknown[0]}' means nothing here", hint="it has name, structures, abnormalities, pairs, plates"
+        )
     if not raw.get("structures") and not raw.get("abnormalities"):
         raise UsageError("it names neither structures nor abnormalities", hint="add [[structures]] entries")
     return raw

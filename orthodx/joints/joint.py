@@ -18,6 +18,7 @@ MOST_WORDS = 200
 COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 # columns that tables already have; no abnormality can be called so
 TAKEN = frozenset({"patient_id", "study_id", "series_id", "views", "view", "model", "joint", "status", "reason"})
+SIDES, NOTCH = ("", "medial", "lateral"), ("", "before", "behind")
 # of structures that name none, in turn: told apart on grey, by colour-blind readers too (Okabe & Ito 2008, extended)
 PALETTE = (
     "#e69f00",
@@ -94,9 +95,25 @@ class SidedPair:
     midline_mm: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class Plate:
+    """A part of a layer, such as cartilage, whose thickness is told by itself.
+
+    layer, bone: structures, the one that lies on the other. name: unique within its layer. side: "medial" or "lateral"
+    of the middle of the joint's pair, blank for both. notch: "before" or "behind" the front of the gap that parts the
+    layer's back, blank for both.
+    """
+
+    layer: str
+    bone: str
+    name: str
+    side: str = ""
+    notch: str = ""
+
+
 @dataclass(frozen=True)
 class Joint:
-    """A joint: what can be segmented (`structures`) and detected (`abnormalities`).
+    """A joint: what can be segmented (`structures`), detected (`abnormalities`) and measured (`plates`).
 
     Raises `UsageError`, naming the entry, for values, names or codes that stand twice or are impossible.
     """
@@ -105,6 +122,7 @@ class Joint:
     structures: tuple[Structure, ...] = ()
     abnormalities: tuple[Abnormality, ...] = ()
     pairs: tuple[SidedPair, ...] = ()
+    plates: tuple[Plate, ...] = ()
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
@@ -118,11 +136,14 @@ class Joint:
             _check_abnormality(self.name, a, known)
         for pair in self.pairs:
             _check_pair(self.name, pair, known)
+        for plate in self.plates:
+            _check_plate(self.name, plate, known, bool(self.pairs))
         for what, items in (
             ("structure value", [s.value for s in self.structures]),
             ("structure", [s.name for s in self.structures]),
             ("abnormality", [a.code for a in self.abnormalities]),
             ("lesion value", [a.lesion_value for a in self.abnormalities]),
+            ("plate", [f"{p.layer} {p.name}" for p in self.plates]),
         ):
             if twice := [item for i, item in enumerate(items) if item in items[:i]]:
                 raise UsageError(f"{self.name}: the {what} '{twice[0]}' stands twice", hint="give each its own")
@@ -175,6 +196,7 @@ class Joint:
             structures=tuple(_structure(entry, i) for i, entry in enumerate(raw.get("structures", ()))),
             abnormalities=tuple(_abnormality(entry, i) for i, entry in enumerate(raw.get("abnormalities", ()))),
             pairs=tuple(SidedPair(**entry) for entry in raw.get("pairs", ())),
+            plates=tuple(Plate(**entry) for entry in raw.get("plates", ())),
         )
 
 
@@ -259,6 +281,22 @@ def _check_pair(joint: str, pair: SidedPair, structures: set[str]) -> None:
             raise UsageError(f"{joint}: a pair names '{name}', which is no structure of it")
     if not (_number(pair.whole_mm) and _number(pair.midline_mm) and min(pair.whole_mm, pair.midline_mm) >= 0):
         raise UsageError(f"{joint}: the pair of '{pair.medial}' has impossible sizes", hint="give them in mm")
+
+
+def _check_plate(joint: str, plate: Plate, structures: set[str], sided: bool) -> None:
+    if not isinstance(plate.name, str) or not NAME.fullmatch(plate.name):
+        raise UsageError(f"{joint}: a plate cannot be called '{plate.name}'", hint="use letters, digits, _ and -")
+    for name in (plate.layer, plate.bone):
+        if name not in structures:
+            raise UsageError(f"{joint}: the plate '{plate.name}' names '{name}', which is no structure of it")
+    for what, told, known in (("side", plate.side, SIDES), ("notch", plate.notch, NOTCH)):
+        if told not in known:
+            raise UsageError(
+                f"{joint}: the plate '{plate.name}' has the {what} '{told}'",
+                hint=f"it is {' or '.join(known[1:])}",
+            )
+    if (plate.side or plate.notch) and not sided:
+        raise UsageError(f"{joint}: the plate '{plate.name}' has a side, and no pair tells sides", hint="add [[pairs]]")
 
 
 def _of_masks(value: object) -> bool:

@@ -4,7 +4,7 @@ Plausible volumes are of whole structures of adult knees, mL. A field of view ma
 lie outside (cartilage: Eckstein 2006; menisci: Wirth 2010; cruciates: Simon 2010; bones: own range).
 """
 
-from orthodx.joints.joint import TISSUE, Abnormality, Joint, SidedPair, Snomed, Structure
+from orthodx.joints.joint import TISSUE, Abnormality, Joint, Plate, SidedPair, Snomed, Structure
 from orthodx.joints.view import View
 
 SAGITTAL, CORONAL, AXIAL = View.SAGITTAL, View.CORONAL, View.AXIAL
@@ -53,5 +53,15 @@ KNEE = Joint(
             whole_mm=55.0,
             midline_mm=5.0,
         ),
+    ),
+    plates=(
+        Plate(layer="femoral_cartilage", bone="femur", name="whole"),
+        Plate(layer="femoral_cartilage", bone="femur", name="medial", side="medial", notch="behind"),
+        Plate(layer="femoral_cartilage", bone="femur", name="lateral", side="lateral", notch="behind"),
+        Plate(layer="femoral_cartilage", bone="femur", name="trochlea", notch="before"),
+        Plate(layer="tibial_cartilage", bone="tibia", name="whole"),
+        Plate(layer="tibial_cartilage", bone="tibia", name="medial", side="medial"),
+        Plate(layer="tibial_cartilage", bone="tibia", name="lateral", side="lateral"),
+        Plate(layer="patellar_cartilage", bone="patella", name="whole"),
     ),
 )

@@ -70,6 +70,13 @@ def turned_like(volume: Volume, other: Volume) -> Volume:
     return replace(volume, data=data, affine=volume.affine @ inv_ornt_aff(turn, volume.shape))
 
 
+def turned_to_ras(volume: Volume) -> Volume:
+    """The same voxels at the same places, the array axes as near to right, anterior, superior as they come."""
+    turn = ornt_transform(io_orientation(volume.affine), io_orientation(np.eye(4)))
+    data = np.ascontiguousarray(apply_orientation(volume.data, turn))
+    return replace(volume, data=data, affine=volume.affine @ inv_ornt_aff(turn, volume.shape))
+
+
 def check_shape(shape: tuple[int, ...], source: str) -> None:
     """Raise `StudyError` unless `shape` is three-dimensional and not empty."""
     if len(shape) != 3:

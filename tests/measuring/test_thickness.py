@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from orthodx.evaluation.thickness import thickness
+from orthodx.measuring.thickness import thickness
 
 VOXELS = ((0.4, 0.4, 3.5), (3.0, 0.5, 0.5), (0.7, 0.7, 0.7))
 

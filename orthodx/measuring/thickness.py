@@ -5,13 +5,13 @@ The closest-point thickness of quantitative MRI of cartilage (Eckstein et al., O
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from orthodx.evaluation.cubes import box_round, distance_on_cubes
+from orthodx.measuring.cubes import box_round, distance_on_cubes
 
 STEP_MM = 0.5
 GAP_MM = 2.0  # a seam of background between bone and layer that is still the bone's side
@@ -25,16 +25,22 @@ class Thickness:
     """Of n places on the bone's side of a layer.
 
     places: (n, 3) voxel index in the mask. mm: (n,), how thick the layer is there. inner: (n,) bool, at least `RIM_MM`
-    from where it ends.
+    from where it ends. covered: (m, 3) voxel index of all places on bone, those too where the layer ends. area_mm2:
+    (m,) of bone's surface at each of these.
     """
 
     places: np.ndarray
     mm: np.ndarray
     inner: np.ndarray
+    covered: np.ndarray = field(default_factory=lambda: np.zeros((0, 3)))
+    area_mm2: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
-    def at(self, inside: np.ndarray) -> Thickness:
-        """The places that are inside: (n,) bool."""
-        return Thickness(self.places[inside], self.mm[inside], self.inner[inside])
+    def at(self, inside: np.ndarray, covered: np.ndarray | None = None) -> Thickness:
+        """The places that are inside: (n,) bool; and those covered (m,) bool, all of them without it."""
+        kept = slice(None) if covered is None else covered
+        return Thickness(
+            self.places[inside], self.mm[inside], self.inner[inside], self.covered[kept], self.area_mm2[kept]
+        )
 
     @property
     def mean_mm(self) -> float:
@@ -85,7 +91,22 @@ def thickness(layer: np.ndarray, bone: np.ndarray, spacing_mm: np.ndarray) -> Th
     if not whole.all():
         inner = cKDTree(places[~whole]).query(places[whole])[0] * STEP_MM > RIM_MM
     start = np.array([s.start for s in box])
-    return Thickness(places[whole] * STEP_MM / spacing_mm + start, mm[whole], inner)
+    index = places * STEP_MM / spacing_mm + start
+    return Thickness(index[whole], mm[whole], inner, index, _areas(places, is_bone | seam, to_bone))
+
+
+def _areas(places: np.ndarray, under: np.ndarray, to_bone: np.ndarray) -> np.ndarray:
+    """Area of the surface at each place, mm2 (n,): of the faces of cubes towards what is under it.
+
+    Each counts by the cosine between it and the surface, so that a plane has its area however it lies.
+    """
+    ends, faces, steps = np.array(under.shape) - 1, [], []
+    for axis in np.eye(3, dtype=int):
+        beside = [tuple(np.clip(places + way * axis, 0, ends).T) for way in (-1, 1)]
+        faces.append(under[beside[0]].astype(np.float32) + under[beside[1]])
+        steps.append(to_bone[beside[1]] - to_bone[beside[0]])
+    normal = np.abs(np.stack(steps)) / np.maximum(np.linalg.norm(np.stack(steps), axis=0), 1e-6)
+    return STEP_MM**2 * (np.stack(faces) * normal).sum(0)
 
 
 def _seam(beside: np.ndarray, layer: np.ndarray, bone: np.ndarray) -> np.ndarray:

@@ -1,0 +1,166 @@
+"""What is measured of a study: of each structure in the series that shows it best."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from orthodx.joints import Joint, Plate, plates_of
+from orthodx.measuring.extrusion import extrusion_mm, shows_extrusion
+from orthodx.measuring.field_of_view import seen
+from orthodx.measuring.plates import layer_thickness
+from orthodx.measuring.sides import Sides, members, sides_of
+from orthodx.measuring.thickness import Thickness
+from orthodx.studies.volume import Volume, turned_to_ras
+
+LOW_AGREEMENT = 0.7  # a structure below is unsure
+MEASURES_FILE = "measures.csv"
+FACTS = ("laterality", "center", "field_strength")  # of the manifest
+COLUMNS = ("study_id", "structure", "plate", "measure", "value", "series_id", "view", "cut", "voxel_mm", *FACTS, "note")
+VOLUME, MEAN, P5, AREA, EXTRUSION = "volume_ml", "thickness_mm", "thickness_p5_mm", "area_mm2", "extrusion_mm"
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class LayerMap:
+    """The thickness of one layer, for a picture.
+
+    name: the layer's. values: of the layer and of the bone in `volume`, a label map with axes about RAS+. plates: plate
+    -> its places, None where it is unknown which these are.
+    """
+
+    name: str
+    values: tuple[int, int]
+    volume: Volume
+    sides: Sides
+    plates: Mapping[str, Thickness | None]
+
+
+@dataclass(eq=False)
+class StudyMeasures:
+    """Rows of `COLUMNS`, and the layers whose thickness was measured."""
+
+    rows: list[Row] = field(default_factory=list)
+    layers: list[LayerMap] = field(default_factory=list)
+
+
+def how_seen(labels: np.ndarray, affine: np.ndarray, spacing_mm: np.ndarray) -> dict[int, Row]:
+    """Value -> what a series' row of volumes says of how it is seen: `cut` and `voxel_mm`, and if extrusion shows."""
+    fine = shows_extrusion(affine)
+    found = seen(labels, spacing_mm).items()
+    return {v: {"cut": int(s.cut), "voxel_mm": round(s.voxel_mm, 3), "shows_extrusion": fine} for v, s in found}
+
+
+def best(rows: Iterable[Row]) -> Row | None:
+    """The row of the series that shows a structure best; None where none does.
+
+    Whole before cut by the field of view, then sure before unsure, then by the shortest voxels across its outline.
+    """
+    shown = [row for row in rows if row["voxels"] and "voxel_mm" in row]
+    return min(shown, key=_rank, default=None)
+
+
+def _rank(row: Row) -> tuple[bool, bool, float]:
+    unsure = row["quality"] != "" and float(row["quality"]) < LOW_AGREEMENT
+    return bool(row["cut"]), unsure, float(row["voxel_mm"])
+
+
+def measure_study(volumes: Sequence[Row], labels_of: Callable[[str], Volume | None], joint: Joint) -> StudyMeasures:
+    """Everything that is measured of one study.
+
+    volumes: its rows of volumes.csv, with what `how_seen` adds. labels_of: series -> label map of the joint, None where
+    there is none any more.
+    """
+    out = StudyMeasures()
+    of = {name: [row for row in volumes if row["structure"] == name] for name in joint.names.values()}
+    looks = _Looks(labels_of, joint, {row["series_id"]: str(row.get("laterality", "")) for row in volumes})
+    for rows in of.values():
+        if rows:
+            chosen = best(rows)
+            value = None if chosen is None else chosen["ml"]
+            out.rows.append(_row(rows, chosen, VOLUME, value, note="" if chosen else "in no series"))
+    by_layer: dict[str, list[Plate]] = {}
+    for plate in plates_of(joint):
+        by_layer.setdefault(plate.layer, []).append(plate)
+    for layer, plates in by_layer.items():
+        with_bone = {row["series_id"] for row in of.get(plates[0].bone, ()) if row["voxels"]}
+        chosen = best(row for row in of.get(layer, ()) if row["series_id"] in with_bone)
+        if of.get(layer):
+            _add_layer(out, of[layer], chosen, plates, looks)
+    for pair in joint.pairs:
+        for name in members(pair):
+            if of.get(name):
+                chosen = best(row for row in of[name] if row.get("shows_extrusion"))
+                out.rows.append(_extrusion_row(of[name], chosen, name, looks))
+    return out
+
+
+@dataclass(eq=False)
+class _Looks:
+    """Label maps of a study, each turned and its sides found once."""
+
+    labels_of: Callable[[str], Volume | None]
+    joint: Joint
+    laterality: Mapping[str, str]
+    known: dict[str, tuple[Volume, Sides] | None] = field(default_factory=dict)
+    extruded: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    def at(self, series_id: str) -> tuple[Volume, Sides] | None:
+        """Label map with axes about RAS+, and its sides."""
+        if series_id not in self.known:
+            volume = self.labels_of(series_id)
+            if volume is not None:
+                turned = turned_to_ras(volume)
+                self.known[series_id] = turned, sides_of(turned, self.joint, self.laterality[series_id])
+            else:
+                self.known[series_id] = None
+        return self.known[series_id]
+
+
+def _add_layer(
+    out: StudyMeasures, rows: Sequence[Row], chosen: Row | None, plates: Sequence[Plate], looks: _Looks
+) -> None:
+    look = looks.at(chosen["series_id"]) if chosen is not None else None
+    if look is None:
+        why = "in no series" if chosen is None else "its mask is not there"
+        for plate in plates:
+            out.rows += [_row(rows, chosen, m, None, plate=plate.name, note=why) for m in (MEAN, P5, AREA)]
+        return
+    volume, sides = look
+    found = layer_thickness(volume, looks.joint, plates, sides)
+    value = {name: v for v, name in looks.joint.names.items()}
+    values = (value[plates[0].layer], value[plates[0].bone])
+    out.layers.append(LayerMap(plates[0].layer, values, volume, sides, found))
+    for plate in plates:
+        thick = found[plate.name]
+        note = "" if thick is not None else sides.note or "where the notch begins is not seen"
+        told: dict[str, float | None] = dict.fromkeys((MEAN, P5, AREA))
+        if thick is not None:
+            told = {MEAN: round(thick.mean_mm, 3), P5: round(thick.p5_mm, 3), AREA: round(thick.area_mm2.sum())}
+        out.rows += [_row(rows, chosen, m, v, plate=plate.name, note=note) for m, v in told.items()]
+
+
+def _extrusion_row(rows: Sequence[Row], chosen: Row | None, name: str, looks: _Looks) -> Row:
+    look = looks.at(chosen["series_id"]) if chosen is not None else None
+    if look is None or chosen is None:
+        return _row(rows, chosen, EXTRUSION, None, note="in no series that shows the coronal plane finely")
+    volume, sides = look
+    if (series := chosen["series_id"]) not in looks.extruded:
+        looks.extruded[series] = extrusion_mm(volume, looks.joint, sides)
+    value = looks.extruded[series].get(name)
+    note = "" if value is not None else sides.note or "not in the middle of the plateau"
+    return _row(rows, chosen, EXTRUSION, None if value is None else round(value, 2), note=note)
+
+
+def _row(
+    rows: Sequence[Row], chosen: Row | None, measure: str, value: float | None, *, plate: str = "", note: str = ""
+) -> Row:
+    """One number of a structure. rows: of all its series; chosen: of the one it was measured in."""
+    told = chosen or {}
+    about = {name: rows[0].get(name, "") for name in ("study_id", "structure", *FACTS)}
+    from_series = {name: told.get(name, "") for name in ("series_id", "view", "cut", "voxel_mm")}
+    facts = {name: told[name] for name in FACTS if told.get(name)}
+    return {**about, **facts, **from_series, "plate": plate, "measure": measure, "value": value, "note": note}
