@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from scipy import ndimage
 
 from orthodx.joints import Joint, Plate, plates_of
 from orthodx.measuring.extrusion import extrusion_mm, shows_extrusion
@@ -16,6 +17,7 @@ from orthodx.measuring.sides import Sides, members, sides_of
 from orthodx.measuring.thickness import Thickness
 from orthodx.studies.volume import Volume, turned_to_ras
 
+WIDEST_MM = 130.0  # no layer of a joint reaches farther; what does is no layer, and would take long
 LOW_AGREEMENT = 0.7  # a structure below is unsure
 MEASURES_FILE = "measures.csv"
 FACTS = ("laterality", "center", "field_strength")  # of the manifest
@@ -124,14 +126,15 @@ def _add_layer(
     out: StudyMeasures, rows: Sequence[Row], chosen: Row | None, plates: Sequence[Plate], looks: _Looks
 ) -> None:
     look = looks.at(chosen["series_id"]) if chosen is not None else None
-    if look is None:
-        why = "in no series" if chosen is None else "its mask is not there"
+    value = {name: v for v, name in looks.joint.names.items()}
+    far = 0.0 if look is None else _reach_mm(look[0], value[plates[0].layer])
+    if look is None or far > WIDEST_MM:
+        why = "in no series" if chosen is None else f"reaches over {far:.0f} mm" if far else "its mask is not there"
         for plate in plates:
             out.rows += [_row(rows, chosen, m, None, plate=plate.name, note=why) for m in (MEAN, P5, AREA)]
         return
     volume, sides = look
     found = layer_thickness(volume, looks.joint, plates, sides)
-    value = {name: v for v, name in looks.joint.names.items()}
     values = (value[plates[0].layer], value[plates[0].bone])
     out.layers.append(LayerMap(plates[0].layer, values, volume, sides, found))
     for plate in plates:
@@ -141,6 +144,15 @@ def _add_layer(
         if thick is not None:
             told = {MEAN: round(thick.mean_mm, 3), P5: round(thick.p5_mm, 3), AREA: round(thick.area_mm2.sum())}
         out.rows += [_row(rows, chosen, m, v, plate=plate.name, note=note) for m, v in told.items()]
+
+
+def _reach_mm(volume: Volume, value: int) -> float:
+    """How far a structure reaches along the array axis where that is most; 0 where it is not there."""
+    found = ndimage.find_objects(volume.data, max_label=value)[value - 1 :]
+    return max(
+        (max((s.stop - s.start) * mm for s, mm in zip(f, volume.spacing_mm, strict=True)) for f in found if f),
+        default=0.0,
+    )
 
 
 def _extrusion_row(rows: Sequence[Row], chosen: Row | None, name: str, looks: _Looks) -> Row:

@@ -17,6 +17,7 @@ STEP_MM = 0.5
 GAP_MM = 2.0  # a seam of background between bone and layer that is still the bone's side
 SIDEWAYS, LOW_MM = 0.7, 1.0  # outside that rises less above the bone than this of its way, and low, lies at the side
 RIM_MM = 4.0  # nearer to where a layer ends it is thin because it ends
+WIDE = 3  # cubes to each side, for the slope of the bone: nearer by voxels' steps are all that is seen
 FEWEST = 20  # places, for a mean or a percentile
 
 
@@ -102,9 +103,9 @@ def _areas(places: np.ndarray, under: np.ndarray, to_bone: np.ndarray) -> np.nda
     """
     ends, faces, steps = np.array(under.shape) - 1, [], []
     for axis in np.eye(3, dtype=int):
-        beside = [tuple(np.clip(places + way * axis, 0, ends).T) for way in (-1, 1)]
+        beside, off = ([tuple(np.clip(places + n * axis, 0, ends).T) for n in (-by, by)] for by in (1, WIDE))
         faces.append(under[beside[0]].astype(np.float32) + under[beside[1]])
-        steps.append(to_bone[beside[1]] - to_bone[beside[0]])
+        steps.append(to_bone[off[1]] - to_bone[off[0]])
     normal = np.abs(np.stack(steps)) / np.maximum(np.linalg.norm(np.stack(steps), axis=0), 1e-6)
     return STEP_MM**2 * (np.stack(faces) * normal).sum(0)
 
