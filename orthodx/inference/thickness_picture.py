@@ -34,7 +34,7 @@ def write_thickness_picture(path: Path, layers: Sequence[LayerMap], title: str) 
     shown = [(layer, view) for layer in layers for view in views_of(layer)]
     if not shown:
         return False
-    most = max(float(np.nanpercentile(view.mm, 99)) for _, view in shown)
+    most = max(float(np.nanpercentile(view.mm, 97)) for _, view in shown)
     scale = Normalize(0, max(LEAST_MM, float(np.ceil(most))))
     span = np.max([view.mm.shape for _, view in shown], 0)[::-1] * PIXEL_MM + 2 * ROOM_MM  # one scale of length for all
     tall, wide = WIDE * span[1] / span[0], len(shown) * WIDE + 1.0
@@ -80,6 +80,7 @@ def _draw(ax: Axes, view: SurfaceView, scale: Normalize, span: np.ndarray) -> No
         "color": "#ffe66d",
         "fontsize": 10,
         "va": "center",
+        "linespacing": 1.6,  # the outline of one line must not cover a letter of the other: an L would be an I
         "path_effects": [withStroke(linewidth=2, foreground="black")],
     }
     (left, right, down, up), (at_left, at_right) = view.edges, view.sides

@@ -78,7 +78,7 @@ def lines(command, bundle, diagnosis, studies, dicom, out):
     return {
         "segment": (
             ["segment", studies, gone, "-o", out / "m", "--no-preview", "--model", bundle.path, *tiny],
-            ["m/status.csv", "m/volumes.csv"],
+            ["m/status.csv", "m/volumes.csv", "m/measures.csv"],
         ),
         "diagnose": (
             [

@@ -42,6 +42,12 @@ def test_each_series_gets_a_mask_on_its_own_grid(bundle, cohort, tmp_path):
         value = {"femur": 1, "pcl": 11}.get(row["structure"])
         if value:
             assert int(row["voxels"]) == (mask == value).sum()
+    measures = table(tmp_path / "measures.csv")
+    assert {row["measure"] for row in measures} >= {"volume_ml", "thickness_mm", "extrusion_mm"}
+    assert {row["center"] for row in (*measures, *volumes)} == {"Riverside"}
+    of_femur = {row["series_id"]: row["ml"] for row in volumes if row["structure"] == "femur"}
+    (best,) = (row for row in measures if (row["structure"], row["measure"]) == ("femur", "volume_ml"))
+    assert best["value"] == of_femur[best["series_id"]]
     record = json.loads((tmp_path / "run.json").read_text())
     assert record["model"]["name"] == "tiny"
     assert len(record["inputs"]) == 3
