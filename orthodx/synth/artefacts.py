@@ -46,6 +46,16 @@ def ghost(image: Tensor, shift_px: int, strength: float) -> Tensor:
     return image + strength * (image.roll(shift_px, 1) + image.roll(-shift_px, 1)) / 2
 
 
+def shifted(image: Tensor, by_px: tuple[float, float]) -> Tensor:
+    """Moved along rows and columns by parts of a pixel too, round the edges: the chemical shift of fat."""
+    for axis, by in ((1, by_px[0]), (2, by_px[1])):
+        whole, part = int(by // 1), by % 1
+        if by:
+            moved = image.roll(whole, axis)
+            image = moved if not part else (1 - part) * moved + part * image.roll(whole + 1, axis)
+    return image
+
+
 def wrap(image: Tensor, rows: int) -> Tensor:
     """Fold the outer `rows` rows over the opposite edge: a field of view smaller than the limb."""
     out = image[:, rows:-rows].clone()

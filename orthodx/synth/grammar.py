@@ -36,6 +36,8 @@ class CropCentres:
     sd_mm: tuple[float, float, float]
     reach_mm: float
     """Half of what the slices cover of a whole joint."""
+    limb_mm: float = 0.0
+    """Along the limb (world z), where axial fields of view go further: half of that."""
 
 
 @dataclass(frozen=True, kw_only=True)

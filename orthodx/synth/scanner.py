@@ -17,7 +17,8 @@ from orthodx.grid.spec import axis_matrix
 from orthodx.joints import View
 from orthodx.synth import artefacts
 from orthodx.synth.deformation import Deformation
-from orthodx.synth.signals import jitter, mr_like_signal, random_signal
+from orthodx.synth.mottling import Mottle
+from orthodx.synth.signals import jitter, mr_like_signal, random_signal, water_excited_signal
 from orthodx.synth.solids import rotation
 from orthodx.synth.tissues import TissueTable
 
@@ -56,7 +57,9 @@ class ScanParams:
     blur_px: tuple[float, float]
     noise: float  # Rician sigma relative to the image's 99th percentile
     gamma: float = 1.0
-    fat_shift_px: int = 0
+    fat_shift_px: tuple[float, float] = (0.0, 0.0)  # chemical shift along rows, columns
+    fat_unevenness: np.ndarray | None = None  # coarse log of what uneven suppression leaves of fat, (d, h, w)
+    mottles: tuple[Mottle, ...] = ()
     gibbs_keep: float = 1.0
     ghost: tuple[int, float] = (0, 0.0)
     wrap_rows: int = 0
@@ -92,7 +95,7 @@ def sample_scan(rng: np.random.Generator, plane: Plane, signal: np.ndarray, nois
         blur_px=(float(rng.uniform(0.25, 0.75)), float(rng.uniform(0.25, 0.75))),
         noise=noise,
         gamma=float(np.exp(rng.normal(0, 0.15))),
-        fat_shift_px=int(rng.integers(-2, 3)) if rare[0] < 0.35 else 0,
+        fat_shift_px=(0.0, float(rng.integers(-2, 3)) if rare[0] < 0.35 else 0.0),
         gibbs_keep=float(rng.uniform(0.55, 0.9)) if rare[1] < 0.2 else 1.0,
         ghost=(int(rng.integers(8, 50)), float(rng.uniform(0.02, 0.12))) if rare[2] < 0.15 else (0, 0.0),
         wrap_rows=int(rng.integers(2, 10)) if rare[3] < 0.04 else 0,
@@ -100,9 +103,14 @@ def sample_scan(rng: np.random.Generator, plane: Plane, signal: np.ndarray, nois
     )
 
 
-def random_contrast(rng: np.random.Generator, tissues: TissueTable, fully_random: float = 0.3) -> np.ndarray:
-    """Signals for training: MR-like, or with probability `fully_random` any contrast at all."""
-    return random_signal(rng, tissues) if rng.random() < fully_random else mr_like_signal(rng, tissues)
+def random_contrast(
+    rng: np.random.Generator, tissues: TissueTable, fully_random: float = 0.3, water_excited: float = 0.0
+) -> np.ndarray:
+    """Signals for training: like MR; like a DESS by share `water_excited`; any at all by share `fully_random`."""
+    drawn = rng.random()
+    if drawn < fully_random:
+        return random_signal(rng, tissues)
+    return (water_excited_signal if drawn > 1 - water_excited else mr_like_signal)(rng, tissues)
 
 
 def tissue_indices(
@@ -150,19 +158,23 @@ def render(
     water_of = torch.from_numpy(params.signal * (1 - tissues.fat_fraction)).to(device)
     fat_of = torch.from_numpy(params.signal * tissues.fat_fraction).to(device)
     water, fat = torch.zeros(plane.shape, device=device), torch.zeros(plane.shape, device=device)
+    mixed = [_Mixed(mottle, water_of, fat_of, plane.shape) for mottle in params.mottles]
     truth = rough = None
     for i in range(SUB_SLICES):  # slice profile: the mean over the slice's thickness
         offset = ((i + 0.5) / SUB_SLICES - 0.5) * plane.thickness_mm
         tissue = look_up(volume, centre + (along * offset).view(3, 1, 1, 1)).int()
         water += water_of[tissue]
         fat += fat_of[tissue]
+        for each in mixed:
+            each.add(tissue, water, fat)
         if i == SUB_SLICES // 2:
             truth = torch.from_numpy(tissues.structure_of).to(device)[tissue]
             rough = torch.from_numpy(tissues.roughness).to(device)[tissue]
     assert truth is not None
     assert rough is not None
-    if params.fat_shift_px:
-        fat = fat.roll(params.fat_shift_px, 2)
+    if params.fat_unevenness is not None:
+        fat = artefacts.coil_shading(fat, torch.from_numpy(params.fat_unevenness).to(device))
+    fat = artefacts.shifted(fat, params.fat_shift_px)
     image = (water + fat) / SUB_SLICES
     generator = torch.Generator(device=device).manual_seed(params.seed)
     grain = torch.randn(plane.shape, generator=generator, device=device)
@@ -181,6 +193,22 @@ def render(
     bright = image.flatten()[:: max(1, image.numel() // 4096)].quantile(0.99)
     image = artefacts.rician(image, params.noise * float(bright), generator)
     return (image / bright.clamp_min(1e-6)).pow(params.gamma), truth
+
+
+class _Mixed:
+    """What a mottle adds to the signals of water and fat while slices are summed."""
+
+    def __init__(self, mottle: Mottle, water_of: Tensor, fat_of: Tensor, shape: tuple[int, int, int]) -> None:
+        inside = torch.zeros(len(water_of), device=water_of.device)
+        inside[list(mottle.values)] = 1
+        self.water = inside * (water_of[mottle.towards] - water_of)
+        self.fat = inside * (fat_of[mottle.towards] - fat_of)
+        self.pattern = mottle.pattern(shape, water_of.device)
+
+    def add(self, tissue: Tensor, water: Tensor, fat: Tensor) -> None:
+        """tissue (D, H, W) of one sub-slice; water and fat are changed in place."""
+        water.addcmul_(self.pattern, self.water[tissue])
+        fat.addcmul_(self.pattern, self.fat[tissue])
 
 
 def on_plane(labels: Tensor, affine: np.ndarray, params: ScanParams, deformation: Deformation) -> Tensor:

@@ -5,6 +5,8 @@ Below 1 T, T1 is scaled by (B / 1.5)^(1/3) (Bottomley 1984).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from orthodx.synth.relaxation import Relaxation
@@ -63,6 +65,44 @@ def random_signal(rng: np.random.Generator, tissues: TissueTable) -> np.ndarray:
     return _injured(out, tissues)
 
 
+def _of_kinds(rng: np.random.Generator, tissues: TissueTable, levels: Sequence[float]) -> np.ndarray:
+    """Signals (256,) float32 of `levels` of the `KINDS`, each tissue within a tenth of it."""
+    out = np.zeros(256, np.float32)
+    for group, level in zip(tissues.groups, levels, strict=True):
+        for value in group:
+            out[value] = level * rng.uniform(0.9, 1.1)
+    return _injured(out, tissues)
+
+
+def water_excited_signal(rng: np.random.Generator, tissues: TissueTable) -> np.ndarray:
+    """Random levels of 3D gradient echoes that excite water, DESS above all, (256,) float32.
+
+    Marrow and fat as dark as cortex, muscle among the brightest, fluid up to four times as bright as cartilage,
+    fibrocartilage and cruciates grey: what two echoes of a DESS show (first bright muscle, then fluid only).
+    """
+    fat = rng.uniform(0.02, 0.2)
+    cartilage = rng.uniform(0.25, 1.0)
+    return _of_kinds(
+        rng,
+        tissues,
+        (
+            fat * rng.uniform(0.5, 1.3),  # marrow
+            rng.uniform(0.01, 0.1),  # cortex
+            rng.uniform(0.03, 0.4),  # physis
+            cartilage,
+            cartilage * rng.uniform(0.1, 0.7),  # fibrocartilage
+            rng.uniform(0.1, 0.6),  # inner ligament
+            rng.uniform(0.03, 0.35),  # ligament
+            rng.uniform(0.02, 0.3),  # tendon
+            fat,
+            rng.uniform(0.25, 1.0),  # muscle
+            rng.uniform(0.1, 0.7),  # skin
+            cartilage * np.exp(rng.uniform(np.log(0.9), np.log(4.0))),  # fluid
+            rng.uniform(0.05, 1.5),  # vessel
+        ),
+    )
+
+
 def mr_like_signal(rng: np.random.Generator, tissues: TissueTable) -> np.ndarray:
     """Random levels in the ranges and order that real MRI of joints shows, (256,) float32."""
     suppressed = rng.random() < 0.45
@@ -85,11 +125,7 @@ def mr_like_signal(rng: np.random.Generator, tissues: TissueTable) -> np.ndarray
         rng.uniform(0.35, 1.2),
         rng.uniform(0.02, 1.0),
     )
-    out = np.zeros(256, np.float32)
-    for group, level in zip(tissues.groups, levels, strict=True):
-        for value in group:
-            out[value] = level * rng.uniform(0.9, 1.1)
-    return _injured(out, tissues)
+    return _of_kinds(rng, tissues, levels)
 
 
 def jitter(signal: np.ndarray, rng: np.random.Generator, sd: float = 0.1) -> np.ndarray:

@@ -19,9 +19,13 @@ from orthodx.synth.anatomy_bank import AnatomyBank
 from orthodx.synth.deformation import Deformation, random_deformation
 from orthodx.synth.focus import Focus
 from orthodx.synth.grammar import DEFAULT, SyntheticJoint, synthetic
-from orthodx.synth.scanner import make_plane, on_plane, random_contrast, render, sample_scan
+from orthodx.synth.mottling import random_mottles
+from orthodx.synth.scanner import ScanParams, make_plane, on_plane, random_contrast, render, sample_scan
+from orthodx.synth.tissues import TissueTable
 
-FOCUS_STREAM = 1  # beside (seed, sample, view) in the generator's key
+FOCUS_STREAM, LIFE_STREAM = 1, 2  # beside (seed, sample, view) in the generator's key
+WATER_EXCITED = 0.2  # share of samples that look like a DESS
+FAR = 0.35  # share of axial samples from anywhere along the limb
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,9 @@ class SyntheticSource:
         pixel = self.spec.pixel_mm
         depth = axis_matrix(view)[:, 0]
         centre = rng.normal(made.crops.mean_mm, made.crops.sd_mm)
-        reach = max(made.crops.reach_mm - slice_mm * self.crop[0] / 2, 6.0) + 8
+        life = np.random.default_rng([*number, LIFE_STREAM])
+        far = made.crops.limb_mm if abs(depth[2]) > 0.5 and life.random() < FAR else 0.0
+        reach = max(max(made.crops.reach_mm, far) - slice_mm * self.crop[0] / 2, 6.0) + 8
         centre = centre * (1 - np.abs(depth)) + depth * rng.uniform(-reach, reach)
         if rng.random() < 0.12:  # somewhere in the limb, where there may be no joint at all
             centre = centre + rng.uniform(-55, 55, 3)
@@ -84,7 +90,8 @@ class SyntheticSource:
             view, self.crop, (slice_mm, pixel), slice_mm * rng.uniform(0.7, 1.0), centre, tuple(in_plane)
         )
         noise = float(np.exp(rng.uniform(np.log(0.008), np.log(0.09))))
-        params = sample_scan(rng, plane, random_contrast(rng, made.tissues, self.fully_random), noise)
+        contrast = random_contrast(rng, made.tissues, self.fully_random, WATER_EXCITED)
+        params = _as_in_life(sample_scan(rng, plane, contrast, noise), made.tissues, (slice_mm, pixel, pixel), life)
         volume = torch.from_numpy(np.array(tissues)).to(self.device)
         shape = random_deformation(rng)
         if view in made.turns:
@@ -98,6 +105,23 @@ class SyntheticSource:
             truth = lesions if self.truth == "lesions" else torch.stack([truth, lesions])
         image, truth = _truncate(image, truth, rng)
         return normalise(image)[None], truth
+
+
+def _as_in_life(
+    params: ScanParams, tissues: TissueTable, spacing_mm: tuple[float, float, float], rng: np.random.Generator
+) -> ScanParams:
+    """What real scans show beyond `sample_scan`: chemical shift along either axis, uneven fat, uneven tissue."""
+    shift = (0.0, 0.0)
+    if rng.random() < 0.7:  # readout along rows as often as along columns; up to 2.5 mm at 3 T and narrow bandwidth
+        by = float(rng.uniform(-2.5, 2.5)) / spacing_mm[1]
+        shift = (by, 0.0) if rng.random() < 0.5 else (0.0, by)
+    uneven = rng.normal(0, rng.uniform(0.1, 0.6), (2, 3, 3)).astype(np.float32) if rng.random() < 0.5 else None
+    return replace(
+        params,
+        fat_shift_px=shift,
+        fat_unevenness=uneven,
+        mottles=random_mottles(rng, tissues, spacing_mm) if rng.random() < 0.85 else (),
+    )
 
 
 def _truncate(image: Tensor, truth: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:

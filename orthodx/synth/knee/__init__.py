@@ -13,7 +13,7 @@ SYNTHETIC = SyntheticJoint(
     tissues=TISSUES,
     body_part="KNEE",
     protocols=PROTOCOLS,
-    crops=CropCentres(mean_mm=(0.0, 10.0, 4.0), sd_mm=(11.0, 24.0, 26.0), reach_mm=48),
+    crops=CropCentres(mean_mm=(0.0, 10.0, 4.0), sd_mm=(11.0, 24.0, 26.0), reach_mm=48, limb_mm=90),
     random_anatomy=random_knee,
     side_of=side_of,
     later=knee_later,
