@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 import orthodx
-from orthodx.evaluation.overlap import dice_by_structure, same_grid
+from orthodx.evaluation.overlap import dice_by_structure, on_grid_of
 from orthodx.evaluation.resampling import patient_mean
 from orthodx.joints import KNEE, View
 from orthodx.studies.nifti import read_volume
@@ -31,7 +31,7 @@ def main() -> None:
     rows = []
     for series in pd.read_csv(options.cohort / "manifest.csv").itertuples():
         found, truth = (read_volume(d / f"{series.series_id}.nii.gz") for d in (out, options.cohort / "truth"))
-        same_grid(found, truth, series.series_id)
+        found = on_grid_of(found, truth, series.series_id)
         mm3 = abs(np.linalg.det(truth.affine[:3, :3]))
         sizes = np.bincount(np.asarray(truth.data, np.uint8).ravel(), minlength=256) * mm3
         for value, dice in dice_by_structure(found.data, truth.data, KNEE.names).items():
