@@ -10,6 +10,9 @@ from orthodx.measuring.of_study import LOW_AGREEMENT
 
 ISLAND = 0.12  # of the largest piece: smaller ones are dropped
 CUT = 0.3  # of the largest piece: what the edge of the image leaves of a bone beside its main part
+NECK_MM = 6.0  # a part of a bone that hangs on by less is soft tissue like it: a tongue of the patella in Hoffa's fat
+HANGING = 0.03  # of the bone: smaller parts are its own roughness
+COARSE_MM = 1.0  # fine enough to find necks
 NEAR_MM = 2.0  # a gap that a blurred or dark border layer leaves between a structure and what it lies on
 
 
@@ -17,8 +20,9 @@ def as_anatomy(labels: np.ndarray, spacing_mm: np.ndarray, joint: Joint) -> np.n
     """Drop what cannot be: islands, second pieces of what is one piece, and what lies on none of what it lies on.
 
     labels: (I, J, K) uint8. spacing_mm: (3,), of these axes. Cartilage may rightly lie in several pieces: those of at
-    least `ISLAND` of the largest stay. The edge of the image may cut one bone into pieces: such pieces stay where they
-    reach the edge and have at least `CUT` of the largest.
+    least `ISLAND` of the largest stay. What hangs on one piece by a neck under `NECK_MM` goes, too. The edge of the
+    image may cut one bone into pieces: such pieces stay where they reach the edge and have at least `CUT` of the
+    largest.
     """
     out = labels.copy()
     value = {name: v for v, name in joint.names.items()}
@@ -39,6 +43,7 @@ def as_anatomy(labels: np.ndarray, spacing_mm: np.ndarray, joint: Joint) -> np.n
         sizes = np.bincount(pieces.ravel(), minlength=n + 1) * kept
         sizes[0] = 0
         if s.one_piece:
+            out[box][_hanging(pieces == sizes.argmax(), box, labels.shape, spacing_mm)] = 0
             kept &= (sizes >= CUT * sizes.max()) & _at_the_edge(pieces, box, labels.shape, n)
             kept[sizes.argmax()] = sizes.max() > 0
         else:
@@ -55,6 +60,32 @@ def _box(mask: np.ndarray, margin: np.ndarray) -> tuple[slice, ...] | None:
         return None
     grown = zip(found[0], margin, mask.shape, strict=True)
     return tuple(slice(max(s.start - m, 0), min(s.stop + m, size)) for s, m, size in grown)
+
+
+def _hanging(inside: np.ndarray, box: tuple[slice, ...], shape: tuple[int, ...], spacing_mm: np.ndarray) -> np.ndarray:
+    """What of a piece (I, J, K) bool, seen in a box of the image, hangs on it by a neck, and ends inside the image.
+
+    Deeper than half a neck, the piece falls apart into cores; each voxel belongs to its nearest core.
+    """
+    step = np.maximum((COARSE_MM / spacing_mm).astype(int), 1)
+    coarse = inside[tuple(slice(s // 2, None, s) for s in step)]
+    beyond = [(int(s.start == 0), int(s.stop == n)) for s, n in zip(box, shape, strict=True)]
+    ground = np.pad(np.pad(coarse, beyond, mode="edge"), [(1 - a, 1 - b) for a, b in beyond])
+    mm = spacing_mm * step
+    deep = ndimage.distance_transform_edt(ground, sampling=mm)[1:-1, 1:-1, 1:-1] > NECK_MM / 2
+    cores, n = ndimage.label(deep)
+    if n < 2:
+        return np.zeros_like(inside)
+    nearest = ndimage.distance_transform_edt(cores == 0, sampling=mm, return_distances=False, return_indices=True)
+    part = cores[tuple(nearest)] * coarse
+    sizes = np.bincount(part.ravel(), minlength=n + 1)
+    sizes[0] = 0
+    off = (sizes >= HANGING * sizes.sum()) & ~_at_the_edge(part, box, shape, n)
+    off[[0, sizes.argmax()]] = False
+    fine = np.kron(off[part], np.ones(step, bool))
+    lacking = [(0, max(0, a - b)) for a, b in zip(inside.shape, fine.shape, strict=True)]
+    whole = np.pad(fine, lacking, mode="edge")[tuple(slice(n) for n in inside.shape)]
+    return np.asarray(inside & whole)
 
 
 def _at_the_edge(pieces: np.ndarray, box: tuple[slice, ...], shape: tuple[int, ...], n: int) -> np.ndarray:

@@ -216,6 +216,28 @@ def test_a_bone_is_one_piece_unless_the_edge_of_the_image_cuts_it():
     assert set(np.unique(as_anatomy(labels, MM, KNEE)[21:])) == {0}
 
 
+@pytest.mark.parametrize(("neck", "stays"), [(3, False), (8, True)])
+@pytest.mark.parametrize("mm", [0.4, 1.0])
+def test_what_hangs_on_a_bone_by_a_neck_goes(neck, stays, mm):
+    labels = np.zeros((60, 30, 30), np.uint8)
+    labels[4:28, 4:26, 4:26] = 4  # a patella
+    labels[28:32, 11 : 11 + neck, 11 : 11 + neck] = 4
+    labels[32:46, 8:22, 8:22] = 4  # its tongue in the fat pad
+    fine = labels.repeat(round(1 / mm), 0).repeat(round(1 / mm), 1)
+    kept = as_anatomy(fine, np.array([1 / round(1 / mm), 1 / round(1 / mm), 1.0]), KNEE)
+    assert bool(kept[32 * round(1 / mm) :].any()) == stays
+    body = slice(0, 28 * round(1 / mm))
+    np.testing.assert_array_equal(kept[body], fine[body])
+
+
+def test_a_part_that_the_edge_of_the_image_cuts_may_hang_by_a_neck():
+    labels = np.zeros((46, 30, 30), np.uint8)
+    labels[4:28, 4:26, 4:26] = 1
+    labels[28:32, 11:14, 11:14] = 1
+    labels[32:46, 8:22, 8:22] = 1
+    np.testing.assert_array_equal(as_anatomy(labels, MM, KNEE), labels)
+
+
 def test_what_lies_on_nothing_goes_however_large():
     labels = np.zeros((40, 30, 10), np.uint8)
     labels[5:20, 5:12, 2:8] = 4
