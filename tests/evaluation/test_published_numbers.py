@@ -1,0 +1,31 @@
+"""Numbers on pages come out of the tables in examples/results."""
+
+from pathlib import Path
+
+import pytest
+
+from orthodx.evaluation.evaluate import evaluate
+from orthodx.studies.tables import read_table
+
+RESULTS = Path(__file__).parents[2] / "examples/results"
+PAGE = Path(__file__).parents[2] / "docs/transfer.md"
+
+
+@pytest.mark.parametrize(("share", "studies"), [("0.1", 24), ("0.25", 60), ("1", 240)])
+def test_the_macro_auroc_of_the_transfer_page_is_that_of_its_tables(share, studies, tmp_path):
+    folder, found = RESULTS / "ankle_labels", []
+    for seed in range(3):
+        evaluate(
+            tmp_path / str(seed),
+            predictions=folder / f"share-{share}-seed{seed}.csv",
+            labels=folder / "labels.csv",
+            manifest=folder / "studies.csv",
+            joint="ankle",
+            resamples=100,
+            workers=0,
+        )
+        table = read_table(tmp_path / str(seed) / "metrics.csv")
+        row = table[(table.target == "macro average") & (table.metric == "auroc") & (table.grouping == "")]
+        found.append(float(row["value"].iloc[0]))
+    (line,) = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith(f"| {studies} |")]
+    assert float(line.split("|")[6].split()[0]) == pytest.approx(sum(found) / 3, abs=6e-4)
