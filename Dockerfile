@@ -1,4 +1,4 @@
-# orthodx on the CPU: docker build -t orthodx . && docker run --rm -v "$PWD:/work" orthodx segment study --out masks
+# orthodx on the CPU: docker build -t orthodx . && docker run --rm -v "$PWD:/data" orthodx segment study --out masks
 FROM python:3.11-slim
 
 WORKDIR /opt/orthodx
@@ -10,7 +10,7 @@ RUN pip install --no-cache-dir --extra-index-url https://download.pytorch.org/wh
 # any user may run it (docker run --user): no home folder is needed
 RUN useradd --create-home orthodx
 USER orthodx
-ENV ORTHODX_KEY=/work/.orthodx-key MPLBACKEND=Agg MPLCONFIGDIR=/tmp/matplotlib
-WORKDIR /work
+ENV ORTHODX_KEY=/data/.orthodx-key MPLBACKEND=Agg MPLCONFIGDIR=/tmp/matplotlib
+WORKDIR /data
 ENTRYPOINT ["orthodx"]
 CMD ["--help"]
