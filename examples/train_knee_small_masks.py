@@ -30,7 +30,7 @@ STAGES = {
     "fit/knee-small/model.json": f"{FIT} --encoders knee-small --out fit --steps 1500 --seed 3122",
     "fit2/knee-small/model.json": f"{FIT} --encoders fit/knee-small --out fit2 --steps 1100 --seed 3123",
 }
-CODE = "25f9331"  # the commit whose code trained
+CODE = "25f9331"  # the training code; the anatomies were drawn by that of 6c7b1ea, whose knees are the same
 
 
 def worn_knee(rng: np.random.Generator) -> Anatomy:
