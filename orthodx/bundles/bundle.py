@@ -19,6 +19,7 @@ from orthodx.errors import BundleError
 from orthodx.joints import View
 from orthodx.networks import ENCODERS, HEADS, Head, ViewEncoder
 from orthodx.networks.diagnosis.diagnoser import Diagnoser
+from orthodx.networks.familiarity import Familiarity
 from orthodx.networks.weights import load_file
 from orthodx.studies.run_record import sha256
 from orthodx.studies.writing import atomic
@@ -59,6 +60,11 @@ class Bundle:
                 f"{self.info.name} cannot diagnose", hint="fit it with 'orthodx finetune --task diagnose'"
             )
         return self._built(Diagnoser, self.info.diagnosis.diagnoser, self.info.diagnosis.file)
+
+    def familiarity(self, task: str) -> Familiarity | None:
+        """What the encoders of a task have seen, in evaluation mode; None where nobody has calibrated it."""
+        part = self.info.familiarity.get(task)
+        return None if part is None else self._built(Familiarity, part.config, part.file)
 
     def _part(self, part: Part, registry: Any) -> Any:
         return self._built(registry.get(part.name), part.config, part.file)
@@ -158,5 +164,6 @@ def verify(bundle: Bundle) -> list[str]:
         own = {part.file: view for view, part in info.diagnosis.encoders.items() if part.file not in made}
         made |= {file: bundle.encoder(view, "diagnose") for file, view in own.items()}
         made[info.diagnosis.file] = bundle.diagnoser()
+    made |= {part.file: bundle.familiarity(task) for task, part in info.familiarity.items()}  # type: ignore[misc]
     sizes = {file: sum(p.numel() for p in module.parameters()) for file, module in made.items()}
     return [f"{file}: {n / 1e6:.2f} M parameters" for file, n in sizes.items()]

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -19,6 +19,7 @@ from orthodx.joints import Joint, View
 from orthodx.networks import ENCODERS, HEADS
 from orthodx.networks.diagnosis.diagnoser import DiagnoserConfig
 from orthodx.networks.diagnosis.record_coding import RecordCoding
+from orthodx.networks.familiarity import FamiliarityConfig
 from orthodx.studies.run_record import write_json
 
 SCHEMA = 2
@@ -71,8 +72,28 @@ class DiagnosisInfo:
 
 
 @dataclass(frozen=True, kw_only=True)
+class QualityCurve:
+    """How well masks of one structure are expected to be: Dice = sigmoid(weights . x).
+
+    weights: of x = 1, the logit of the agreement of two looks, the logit of the Dice that the probabilities promise,
+    the log of the strangeness (`inference.quality`). unsure_below: where one in twenty known series lies below.
+    """
+
+    weights: tuple[float, float, float, float]
+    unsure_below: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.unsure_below <= 1:
+            raise ValueError(f"a Dice of {self.unsure_below} is impossible")
+
+
+@dataclass(frozen=True, kw_only=True)
 class BundleInfo:
-    """The contents of `model.json`."""
+    """The contents of `model.json`.
+
+    familiarity: task -> the part that knows what its encoders have seen (`networks.familiarity`). quality: structure ->
+    how its masks are rated; both are fitted by `orthodx models calibrate`, and empty before.
+    """
 
     name: str
     version: str
@@ -85,6 +106,12 @@ class BundleInfo:
     sources: list[str]
     sha256: dict[str, str]
     diagnosis: DiagnosisInfo | None = None
+    familiarity: dict[str, Part] = field(default_factory=dict)
+    quality: dict[str, QualityCurve] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if strangers := self.quality.keys() - set(self.joint.names.values()):
+            raise ValueError(f"rates '{min(strangers)}', which is no structure of the {self.joint.name}")
 
     @property
     def tasks(self) -> list[str]:
@@ -93,11 +120,12 @@ class BundleInfo:
 
     @property
     def parts(self) -> list[Part]:
-        """Encoders and heads, those of the diagnosis too, each file once."""
+        """Encoders and heads, those of the diagnosis too, and what is familiar to them, each file once."""
         own = (
             *self.encoders.values(),
             *self.heads.values(),
             *(self.diagnosis.encoders.values() if self.diagnosis else ()),
+            *self.familiarity.values(),
         )
         return list({part.file: part for part in own}.values())
 
@@ -125,6 +153,8 @@ def write_info(folder: Path, info: BundleInfo) -> None:
     plain |= {"joint": info.joint.to_json(), "grid": dataclasses.asdict(info.grid)}
     plain["encoders"] = _plain_parts(info.encoders)
     plain["heads"] = _plain_parts(info.heads)
+    plain["familiarity"] = _plain_parts(info.familiarity)
+    plain["quality"] = {name: dataclasses.asdict(curve) for name, curve in info.quality.items()}
     if info.diagnosis is not None:
         plain["diagnosis"] = dataclasses.asdict(info.diagnosis) | {"encoders": _plain_parts(info.diagnosis.encoders)}
     write_json(folder / INFO, {"schema": SCHEMA, **plain})
@@ -147,6 +177,8 @@ def _info(raw: dict[str, Any], path: Path) -> BundleInfo:
         sources=[_value(source, str, "sources") for source in raw["sources"]],
         sha256={str(k): _value(v, str, "sha256") for k, v in raw["sha256"].items()},
         diagnosis=_diagnosis(raw.get("diagnosis")),
+        familiarity={_value(k, str, "familiarity"): _familiarity(v) for k, v in raw.get("familiarity", {}).items()},
+        quality={_value(k, str, "quality"): config_of(QualityCurve, v) for k, v in raw.get("quality", {}).items()},
     )
     for file in (*(part.file for part in info.parts), *((info.diagnosis.file,) if info.diagnosis else ())):
         if Path(file).name != file:
@@ -157,6 +189,11 @@ def _info(raw: dict[str, Any], path: Path) -> BundleInfo:
 def _part(raw: Mapping[str, Any], registry: Any) -> Part:
     name = _value(raw["name"], str, "name")
     return Part(name, config_of(registry.get(name).Config, raw["config"]), _value(raw["file"], str, "file"))
+
+
+def _familiarity(raw: Mapping[str, Any]) -> Part:
+    config = config_of(FamiliarityConfig, raw["config"])
+    return Part(_value(raw["name"], str, "name"), config, _value(raw["file"], str, "file"))
 
 
 def _diagnosis(raw: Mapping[str, Any] | None) -> DiagnosisInfo | None:

@@ -48,7 +48,12 @@ WORDS = {
 
 
 def _answered(case: StudyCase) -> str:
-    """What is positive, from which probability on and by what; then labels that need a view which is not there."""
+    """What is positive, from which probability on and by what; then labels that need a view which is not there.
+
+    Of a study that is unlike what the model has learned from, that there is no answer.
+    """
+    if any(a["positive"] == "" for a in case.answers):
+        return f"no answer ({', '.join(case.positive) or 'none'} would be positive)"
     found = [f"{a['label']} {a['probability']:.2f} (from {a['threshold']:.2f}, {a['by']})"
              for a in case.answers if a["positive"]]  # fmt: skip
     unseen: dict[str, list[str]] = {}

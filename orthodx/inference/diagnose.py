@@ -18,6 +18,7 @@ from orthodx.inference import answers, explanation
 from orthodx.inference.answers import ANSWERS, SYNTHETIC_ONLY, answer_rows
 from orthodx.inference.model_choice import chosen_bundle, other_joint
 from orthodx.inference.patient_records import records_for, unmatched
+from orthodx.inference.plausibility import strange
 from orthodx.inference.study_reader import Reading, StudyReader
 from orthodx.joints import View
 from orthodx.networks.device import OUT_OF_MEMORY, memory_errors, pick_device
@@ -39,7 +40,7 @@ from orthodx.studies.volume import Volume
 
 PREDICTIONS = "predictions.csv"
 ABOUT_COLUMNS = ("patient_id", "study_id", "views", "model")
-STATUS_COLUMNS = ("study_id", "status", "reason", "views", "seconds")
+STATUS_COLUMNS = ("study_id", "status", "reason", "views", "strangeness", "seconds")
 Reads = Iterable[tuple[Series, Callable[[], Volume]]]
 
 
@@ -58,6 +59,7 @@ class StudyCase:
     positive: list[str] = field(default_factory=list)
     answers: list[dict[str, Any]] = field(default_factory=list)
     explanation: list[dict[str, Any]] = field(default_factory=list)
+    strangeness: float | None = None  # above 1: unlike what the model has learned from, and no answer
 
     def row(self, keep_paths: bool, given: Iterable[Path] = (), study: Study | None = None) -> dict[str, Any]:
         """What files say of it. given: further paths that the reason may name. study: its own, if it has become one."""
@@ -243,6 +245,8 @@ class Job:
         case.views = "+".join(str(v) for v in View if any(r.view == v for r in readings))
         case.probabilities = dict(zip(answer.labels, map(float, answer.probability), strict=True))
         case.answers = answer_rows(study.study_id, answer, {r.view for r in readings}, self.reader.bundle.info.joint)
+        case.strangeness = None if answer.strangeness is None else round(answer.strangeness, 3)
+        notes += strange(case.strangeness, self.reader.bundle.info.name)
         case.positive = [name for name, there in zip(answer.labels, answer.positive, strict=True) if there]
         if self.explain is not None:
             explanation.explain(self.explain, study, answer, readings, self.reader)

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from orthodx.inference.answers import SYNTHETIC_ONLY
 from orthodx.inference.heat_picture import Panel, write_heat_picture
+from orthodx.inference.plausibility import UNLIKE
 from orthodx.inference.study_reader import Answer, Reading, StudyReader
 from orthodx.joints import View
 from orthodx.studies.keys import file_name
@@ -62,7 +63,7 @@ def rows(study: str, answer: Answer) -> list[dict[str, Any]]:
     out = []
     for i, label in enumerate(answer.labels):
         row = {"study_id": study, "label": label, "probability": float(answer.probability[i]),
-               "threshold": float(answer.threshold[i]), "positive": int(answer.positive[i]),
+               "threshold": float(answer.threshold[i]), "positive": "" if answer.strange else int(answer.positive[i]),
                "image_logit": _short(answer.image_logit[i])}  # fmt: skip
         row |= {f"weight_{view}": _short(answer.weights[i, v]) for v, view in enumerate(View)}
         if answer.record_logit is not None and answer.record_share is not None:
@@ -72,9 +73,9 @@ def rows(study: str, answer: Answer) -> list[dict[str, Any]]:
 
 
 def explain(folder: Path, study: Study, answer: Answer, readings: Sequence[Reading], reader: StudyReader) -> None:
-    """Write `<study>.json`, and `<study>.<LABEL>.png` for each positive label; an older picture of another goes.
+    """Write `<study>.json`, and `<study>.<LABEL>.png` for each label from its threshold on; older ones of others go.
 
-    readings: with heat, of `reader`.
+    readings: with heat, of `reader`. A study unlike what the model has learned from has pictures, yet no answer.
     """
     info = reader.bundle.info
     meanings = info.joint.meanings
@@ -86,7 +87,7 @@ def explain(folder: Path, study: Study, answer: Answer, readings: Sequence[Readi
         about[label] = {
             "probability": float(answer.probability[i]),
             "threshold": float(answer.threshold[i]),
-            "positive": bool(answer.positive[i]),
+            "positive": None if answer.strange else bool(answer.positive[i]),
             "image_logit": _short(answer.image_logit[i]),
             "record": _record(answer, i),
             "views": {str(place.reading.view): _about(answer, i, v, place) for v, place in places.items()},
@@ -94,6 +95,7 @@ def explain(folder: Path, study: Study, answer: Answer, readings: Sequence[Readi
         if answer.positive[i]:
             title = f"{study.study_id}\n{': '.join(filter(None, (label, meanings.get(label))))}"
             verdict = f"probability {answer.probability[i]:.2f}, positive from {answer.threshold[i]:.2f}"
+            verdict += f"\nno answer: the study is {UNLIKE} {info.name} has learned from" if answer.strange else ""
             panels = [place.panel(float(answer.weights[i, v])) for v, place in places.items()]
             note = f"{title}\n{verdict}{_record_note(answer, i)}"
             write_heat_picture(picture, panels, note, model, reader.heat_is)
@@ -105,6 +107,7 @@ def explain(folder: Path, study: Study, answer: Answer, readings: Sequence[Readi
             "patient_id": study.patient_id,
             "study_id": study.study_id,
             "model": info.name,
+            "strangeness": answer.strangeness and _short(answer.strangeness),
             "series": {str(v): [r.series_id for r in readings if r.view == v] for v in View},
             "labels": about,
         },

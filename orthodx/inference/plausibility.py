@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from scipy import ndimage
 
+from orthodx.bundles.model_json import QualityCurve
 from orthodx.joints import Joint
-from orthodx.measuring.of_study import LOW_AGREEMENT
+from orthodx.measuring.of_study import LOW_QUALITY
 
 ISLAND = 0.12  # of the largest piece: smaller ones are dropped
 CUT = 0.3  # of the largest piece: what the edge of the image leaves of a bone beside its main part
 NECK_MM = 6.0  # a part of a bone that hangs on by less is soft tissue like it: a tongue of the patella in Hoffa's fat
 HANGING = 0.03  # of the bone: smaller parts are its own roughness
 COARSE_MM = 1.0  # fine enough to find necks
+UNLIKE = "unlike what"
 NEAR_MM = 2.0  # a gap that a blurred or dark border layer leaves between a structure and what it lies on
 
 
@@ -104,20 +108,37 @@ def volumes_ml(labels: np.ndarray, voxel_mm3: float, joint: Joint) -> dict[int, 
     return {value: (int(counts[value]), float(counts[value]) * voxel_mm3 / 1000) for value in joint.names}
 
 
-def warnings_for(volumes: dict[int, tuple[int, float]], agreement: dict[int, float], joint: Joint) -> list[str]:
-    """What a reader should look at: nothing found, structures always seen, impossible volumes, unsure structures."""
+def warnings_for(
+    volumes: Mapping[int, tuple[int, float]],
+    quality: Mapping[int, float],
+    curves: Mapping[str, QualityCurve],
+    joint: Joint,
+) -> list[str]:
+    """What a reader should look at: nothing found, structures always seen, impossible volumes, unsure structures.
+
+    quality: structure value -> expected Dice, which `curves` say when to doubt; agreement where there is no curve.
+    """
     if not any(voxels for voxels, _ in volumes.values()):
         return [f"the mask is empty: is this {'an' if joint.name[0] in 'aeiou' else 'a'} {joint.name}?"]
     notes = []
     for s in joint.structures:
         voxels, ml = volumes[s.value]
         low, high = s.plausible_ml or (0.0, np.inf)
-        sure = agreement.get(s.value, 0.0)
+        sure, curve = quality.get(s.value, 0.0), curves.get(s.name)
         if voxels == 0:
             if s.always_seen:
                 notes.append(f"no {s.name} found")
         elif not low <= ml <= high:
             notes.append(f"{s.name} of {ml:.1f} mL is implausible ({low:g}-{high:g})")
-        elif sure < LOW_AGREEMENT:
+        elif curve is not None and sure < curve.unsure_below:
+            notes.append(f"{s.name} is unsure (expected Dice {sure:.2f}, usual from {curve.unsure_below:.2f})")
+        elif curve is None and sure < LOW_QUALITY:
             notes.append(f"{s.name} is unsure (agreement {sure:.2f})")
     return notes
+
+
+def strange(strangeness: float | None, bundle: str) -> list[str]:
+    """A warning where a series is unlike those that a bundle has learned from."""
+    if strangeness is None or strangeness <= 1:
+        return []
+    return [f"{UNLIKE} {bundle} has learned from ({strangeness:.1f} times the limit)"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import torch
@@ -10,8 +11,10 @@ from torch import Tensor
 from orthodx.bundles.bundle import Bundle
 from orthodx.grid.canonical import GridImage
 from orthodx.grid.windows import blend, windows
+from orthodx.inference.quality import Firmness, expected_dice, firmness
 from orthodx.joints import View
-from orthodx.networks.reading import Reader
+from orthodx.networks.familiarity import pooled
+from orthodx.networks.reading import Reader, ask
 
 
 class Segmenter:
@@ -21,45 +24,70 @@ class Segmenter:
         self.bundle, self.device = bundle, device
         self.head = bundle.head("segment").to(device)
         self.read = Reader(bundle.encoder, device)
+        self.familiar = bundle.familiarity("segment")
 
     @torch.inference_mode()
-    def probabilities(self, image: Tensor, view: View) -> Tensor:
-        """(D, H, W) in [-1, 1] -> softmax (K, D, H, W) float16 on the CPU, every slice read."""
+    def look(self, image: Tensor, view: View, blocks: Collection[str] = ()) -> Look:
+        """Every slice of (D, H, W) in [-1, 1] read once; the features of `blocks` are pooled beside it."""
         spec = self.bundle.info.grid
         total: Tensor | None = None
         weight = torch.zeros(image.shape[0])
+        seen: list[dict[str, Tensor]] = []
         for part in windows(image.shape[0], spec.slices, spec.overlap):
-            logits = self.read(view, image[part][None, None], self.head)
-            p = logits[0].float().softmax(0).cpu()
+            x = image[part][None, None].to(self.device)
+            found = self.read.blocks(view, x, self.head, blocks)
+            p = ask(self.head, found, x)[0].float().softmax(0).cpu()
+            seen.append({name: pooled(found[name], x).cpu() for name in blocks})
             w = blend(p.shape[1])
             if total is None:
                 total = torch.zeros((p.shape[0], *image.shape), dtype=torch.float16)
             total[:, part] += (p * w[:, None, None]).half()
             weight[part] += w
         assert total is not None
-        return total.div_(weight[:, None, None].half())
+        features = {name: torch.stack([one[name] for one in seen]).mean(0) for name in blocks}
+        return Look(total.div_(weight[:, None, None].half()), features)
 
-    def __call__(self, grid: GridImage) -> Prediction:
-        """Probabilities of the image and of its brightness-shifted twin, averaged, with their agreement.
+    def __call__(self, grid: GridImage, blocks: Collection[str] = ()) -> Prediction:
+        """Probabilities of the image and of its brightness-shifted twin, averaged, and how far they can be believed.
 
-        A second look at half a slice's and a few pixels' shift and another contrast tells how firm each
-        structure is: `agreement` is the Dice between the two looks' labels, by structure value.
+        A second look at half a slice's and a few pixels' shift and another contrast tells how firm each structure is
+        (`quality`), the features of the first how strange the image is (`networks.familiarity`). blocks: whose pooled
+        features are told.
         """
-        first = self.probabilities(grid.image, grid.view)
+        own = () if self.familiar is None else (self.familiar.config.block,)
+        first = self.look(grid.image, grid.view, {*blocks, *own})
         twin = (torch.sign(grid.image) * grid.image.abs().pow(0.8)).roll((8, 8), (1, 2))
-        second = self.probabilities(twin, grid.view).roll((-8, -8), (2, 3))
-        a, b = first.max(0).indices, second.max(0).indices  # as argmax, in a quarter of its time
-        agreement = {}
-        for known, value in enumerate(self.bundle.info.joint.values[1:], start=1):
-            size = int((a == known).sum() + (b == known).sum())
-            if size:
-                agreement[value] = 2 * int(((a == known) & (b == known)).sum()) / size
-        return Prediction((first + second) / 2, agreement)
+        second = self.look(twin, grid.view).probabilities.roll((-8, -8), (2, 3))
+        mean = (first.probabilities + second) / 2
+        firm = firmness(first.probabilities, second, mean, self.bundle.info.joint)
+        strangeness = None
+        if self.familiar is not None:
+            strangeness = self.familiar.strangeness(first.features[self.familiar.config.block], grid.view)
+        return Prediction(mean, firm, strangeness, first.features)
+
+    def quality(self, prediction: Prediction) -> dict[int, float]:
+        """Structure value -> expected Dice, 0..1, of those that a look shows."""
+        info = self.bundle.info
+        return expected_dice(prediction.firm, prediction.strangeness, info.quality, info.joint)
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """probabilities: (K, D, H, W) float16, by class. features: block -> pooled (2C,)."""
+
+    probabilities: Tensor
+    features: dict[str, Tensor]
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """probabilities: (K, D, H, W) float16, by class. agreement: structure value -> Dice of two looks, 0..1."""
+    """Of one series: probabilities (K, D, H, W) float16, by class; firm: structure value -> how firm it is.
+
+    strangeness: above 1 unlike what the bundle has learned from; None where nobody has calibrated that. features: block
+    -> pooled (2C,).
+    """
 
     probabilities: Tensor
-    agreement: dict[int, float]
+    firm: dict[int, Firmness]
+    strangeness: float | None
+    features: dict[str, Tensor]

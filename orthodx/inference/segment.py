@@ -18,7 +18,7 @@ from orthodx.errors import NoInputError, OrthodxError, StudyError, UsageError
 from orthodx.grid.canonical import from_grid, to_grid
 from orthodx.inference.dicom_seg import require_highdicom, write_dicom_seg
 from orthodx.inference.model_choice import chosen_bundle, other_joint
-from orthodx.inference.plausibility import as_anatomy, volumes_ml, warnings_for
+from orthodx.inference.plausibility import as_anatomy, strange, volumes_ml, warnings_for
 from orthodx.inference.predict import Segmenter
 from orthodx.inference.sided_pairs import settle_pairs
 from orthodx.inference.study_measures import STUDIES, StudyMeasurer, measures_table
@@ -45,7 +45,7 @@ from orthodx.studies.volume import Volume
 
 FORMATS = {"nifti": ".nii.gz", "dicom-seg": ".seg.dcm"}
 VOLUME_COLUMNS = ("study_id", "series_id", "view", "structure", "voxels", "ml", "quality", "cut", "voxel_mm", *FACTS)
-STATUS_COLUMNS = ("study_id", "series_id", "status", "reason", "seconds")
+STATUS_COLUMNS = ("study_id", "series_id", "status", "reason", "strangeness", "seconds")
 TABLES = ("status.csv", VOLUMES, MEASURES_FILE, RUN, *LABEL_TABLES)
 
 
@@ -60,6 +60,7 @@ class Case:
     reason: str
     seconds: float
     volumes: list[dict[str, Any]] = field(default_factory=list)
+    strangeness: float | None = None  # above 1: unlike what the model has learned from
 
     def row(self, keep_paths: bool, paths: Iterable[Path] = ()) -> dict[str, Any]:
         """What files say of it. paths: further ones that the reason may name."""
@@ -277,7 +278,10 @@ class Job:
         labels = np.array(info.joint.values, np.uint8)[from_grid(prediction.probabilities, grid)]
         labels = as_anatomy(settle_pairs(labels, volume.affine, info.joint), volume.spacing_mm, info.joint)
         sizes = volumes_ml(labels, float(abs(np.linalg.det(volume.affine[:3, :3]))), info.joint)
-        notes = warnings_for(sizes, prediction.agreement, info.joint)
+        quality = self.segmenter.quality(prediction)
+        notes = strange(prediction.strangeness, info.name)
+        notes += warnings_for(sizes, quality, info.quality, info.joint)
+        case.strangeness = None if prediction.strangeness is None else round(prediction.strangeness, 3)
         notes += other_joint([series], self.segmenter.bundle)
         if series.oblique:
             notes.append("oblique series: the view is uncertain")
@@ -299,7 +303,6 @@ class Job:
         shown = how_seen(labels, volume.affine, volume.spacing_mm)
         facts = {name: value for name in FACTS if (value := series.row.get(name, "")) != "unknown"}
         for value, name in info.joint.names.items():
-            quality = prediction.agreement.get(value)
             case.volumes.append(
                 {
                     "study_id": series.study_id,
@@ -308,7 +311,7 @@ class Job:
                     "structure": name,
                     "voxels": sizes[value][0],
                     "ml": round(sizes[value][1], 3),
-                    "quality": "" if quality is None else round(quality, 3),
+                    "quality": round(quality[value], 3) if value in quality else "",
                     **shown.get(value, {}),
                     **facts,
                 }

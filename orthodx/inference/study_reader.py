@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from orthodx.errors import BundleError
 from orthodx.grid.region import Region, joint_region
 from orthodx.joints import View
 from orthodx.networks.diagnosis.combinations import stacked, study_rows
+from orthodx.networks.familiarity import pooled
 from orthodx.networks.reading import Reader, ask
 from orthodx.studies.records import Record
 from orthodx.studies.volume import Volume
@@ -29,7 +30,8 @@ class Reading:
 
     vector: (W,) of its view's head. region: the part that was read. heat: (L, D', H', W') >= 0 over the region,
     None unless asked for. slice_numbers: (D,) the file's own slice, from 1, behind each slice of the region;
-    slices: how many the file has.
+    slices: how many the file has. strangeness: above 1 the series is unlike what the model has learned from; None where
+    nobody has calibrated that. features: block -> pooled (2C,), of those asked for.
     """
 
     series_id: str
@@ -39,6 +41,8 @@ class Reading:
     heat: Tensor | None
     slice_numbers: np.ndarray
     slices: int
+    strangeness: float | None = None
+    features: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,10 +64,16 @@ class Answer:
     probability_without_record: np.ndarray
     record_logit: np.ndarray | None
     record_share: np.ndarray | None
+    strangeness: float | None = None
+
+    @property
+    def strange(self) -> bool:
+        """Whether the study is unlike what the model has learned from: then its probabilities are no answer."""
+        return self.strangeness is not None and self.strangeness > 1
 
     @property
     def positive(self) -> np.ndarray:
-        """(L,) bool."""
+        """(L,) bool: at or above the threshold."""
         return self.probability >= self.threshold
 
 
@@ -84,6 +94,7 @@ class StudyReader:
         temperatures = [self.info.temperatures.get(label, 1.0) for label in self.labels]
         self._temperature = torch.tensor(temperatures, device=device)
         self._read = Reader(lambda view: bundle.encoder(view, "diagnose"), device)
+        self.familiar = bundle.familiarity("diagnose")
 
     @property
     def thresholds(self) -> dict[str, float]:
@@ -105,21 +116,33 @@ class StudyReader:
         return view in self.info.encoders
 
     @torch.inference_mode()
-    def read(self, series_id: str, volume: Volume, view: View, *, with_heat: bool) -> Reading:
-        """The middle of one series through encoder and head. with_heat: keep where each label's evidence lies."""
+    def read(
+        self, series_id: str, volume: Volume, view: View, *, with_heat: bool, blocks: Collection[str] = ()
+    ) -> Reading:
+        """The middle of one series through encoder and head.
+
+        with_heat: keep where each label's evidence lies. blocks: whose pooled features are told.
+        """
         region = joint_region(volume, self.bundle.info.grid, view, self.info.region)
         x, head = region.image[None, None].to(self.device), self.diagnoser.head(view)
-        blocks = self._read.blocks(view, x, head)
-        summary = ask(head.summary, blocks, x)
-        heat = ask(head.heat, blocks, x)[0].float().cpu() if with_heat else None
+        own = () if self.familiar is None else (self.familiar.config.block,)
+        found = self._read.blocks(view, x, head, {*blocks, *own})
+        summary = ask(head.summary, found, x)
+        heat = ask(head.heat, found, x)[0].float().cpu() if with_heat else None
         numbers, slices = _slice_numbers(volume, region)
-        return Reading(series_id, view, head.vector(summary.float())[0], region, heat, numbers, slices)
+        features = {name: pooled(found[name], x).cpu() for name in {*blocks, *own}}
+        strangeness = None
+        if self.familiar is not None:
+            strangeness = self.familiar.strangeness(features[self.familiar.config.block], view)
+        vector = head.vector(summary.float())[0]
+        return Reading(series_id, view, vector, region, heat, numbers, slices, strangeness, features)
 
     @torch.inference_mode()
     def answer(self, readings: Sequence[Reading], record: Record | None) -> Answer:
         """One answer from series of up to three views and the patient's record.
 
-        Every combination of one series a view is fused, and the probabilities are averaged (`study_rows`).
+        Every combination of one series a view is fused, and the probabilities are averaged (`study_rows`). A study is
+        as strange as its series are in the median.
         """
         vectors, present = _combined(readings)
         diagnoser, known = self.diagnoser, self._understands(record)
@@ -138,6 +161,7 @@ class StudyReader:
             probability_without_record=self._probability(image),
             record_logit=_mean(diagnoser.record_logits([record])) if known else None,
             record_share=_mean(1 - diagnoser.record.alpha[None]) if known and diagnoser.record is not None else None,
+            strangeness=None if self.familiar is None else float(np.median([r.strangeness for r in readings])),
         )
 
     def _probability(self, logits: Tensor) -> np.ndarray:

@@ -18,7 +18,7 @@ from orthodx.measuring.thickness import Thickness
 from orthodx.studies.volume import Volume, turned_to_ras
 
 WIDEST_MM = 130.0  # no layer of a joint reaches farther; what does is no layer, and would take long
-LOW_AGREEMENT = 0.7  # a structure below is unsure
+LOW_QUALITY = 0.7  # a structure below is unsure
 MEASURES_FILE = "measures.csv"
 FACTS = ("laterality", "center", "field_strength")  # of the manifest
 COLUMNS = ("study_id", "structure", "plate", "measure", "value", "series_id", "view", "cut", "voxel_mm", *FACTS, "note")
@@ -66,7 +66,7 @@ def best(rows: Iterable[Row]) -> Row | None:
 
 
 def _rank(row: Row) -> tuple[bool, bool, float]:
-    unsure = row["quality"] != "" and float(row["quality"]) < LOW_AGREEMENT
+    unsure = row["quality"] != "" and float(row["quality"]) < LOW_QUALITY
     return bool(row["cut"]), unsure, float(row["voxel_mm"])
 
 

@@ -50,11 +50,11 @@ class Reader:
         self._encoders: dict[View, ViewEncoder] = {}
 
     @torch.inference_mode()
-    def blocks(self, view: View, image: Tensor, head: Head) -> Blocks:
-        """The blocks that a head reads of images (B, 1, D, H, W) on the reader's device."""
+    def blocks(self, view: View, image: Tensor, head: Head, more: Collection[str] = ()) -> Blocks:
+        """The blocks that a head reads of images (B, 1, D, H, W) on the reader's device, and `more` of them."""
         encoder = self._encoder(view)
         refuse_misfit(head, encoder)
-        return blocks_of(encoder, image, head.blocks, detail=head.detail)
+        return blocks_of(encoder, image, {*head.blocks, *more}, detail=head.detail)
 
     @torch.inference_mode()
     def __call__(self, view: View, image: Tensor, head: Head) -> Tensor:

@@ -116,8 +116,9 @@ def bundle_diagnosis(
     if base is not None:
         refuse_other_grid(base, config.grid)
     files: dict[str, Mapping[str, Tensor]] = {}
+    kept = {t: p for t, p in (base.info.familiarity if base else {}).items() if t != "diagnose"}  # their encoders stay
     if base is not None:
-        own_parts = (*base.info.encoders.values(), *base.info.heads.values())
+        own_parts = (*base.info.encoders.values(), *base.info.heads.values(), *kept.values())
         files = {part.file: load_file(base.path / part.file) for part in own_parts}
     read = _encoders(config, fitted, base, files)
     files[DIAGNOSE] = {k: v.detach() for k, v in fitted.model.state_dict().items()}
@@ -145,6 +146,8 @@ def bundle_diagnosis(
             from_scratch=start.folder is None,
             synthetic_only=fitted.synthetic_only,
         ),
+        familiarity=kept,
+        quality=base.info.quality if base else {},
     )
     return save_bundle(folder, info, files)
 
