@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import NoneType, UnionType
@@ -85,6 +85,11 @@ class QualityCurve:
     def __post_init__(self) -> None:
         if not 0 <= self.unsure_below <= 1:
             raise ValueError(f"a Dice of {self.unsure_below} is impossible")
+
+    def of(self, x: Sequence[float]) -> float:
+        """Expected Dice, 0..1."""
+        z = sum(weight * float(value) for weight, value in zip(self.weights, x, strict=True))
+        return 1 / (1 + math.exp(-min(max(z, -50.0), 50.0)))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from orthodx.cli import exits
-from orthodx.cli.options import A_JOINT, Debug, Json, further, print_json
+from orthodx.cli.options import A_JOINT, DEVICE, SEED, Debug, Json, further, print_json
 from orthodx.joints import DEFAULT_JOINT
 from orthodx.studies.readable import readable
 
@@ -115,3 +115,25 @@ def pack(
             sources=source or [],
         )
         _say(f"-> {bundle.path}  ({', '.join(map(str, bundle.info.encoders))})")
+
+
+@app.command(epilog=further("models calibrate my-model/ cohort/ --out calibrated/", "models"))
+def calibrate(
+    name: Name,
+    studies: Annotated[list[Path], typer.Argument(metavar="STUDY...", help="Such as it is for, not trained on.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the new bundle.")],
+    labels: Annotated[Path | None, typer.Option(help="Table of the truth; else labels.csv beside the studies.")] = None,
+    ehr: Annotated[Path | None, typer.Option(help="Table of health records.")] = None,
+    specificity: Annotated[float, typer.Option(help="Least specificity of a threshold.")] = 0.9,
+    device: Annotated[str, DEVICE] = "auto",
+    seed: Annotated[int, SEED] = 0,
+    debug: Debug = False,
+) -> None:
+    """Fit a model's flag for strange images, the quality of its masks and its thresholds to known studies."""
+    with exits.handled(debug):
+        from orthodx.trials.calibration import calibrate as fit
+
+        bundle = fit(
+            name, studies, out, labels=labels, ehr=ehr, specificity=specificity, device=device, seed=seed, say=_say
+        )
+        _say(f"-> {bundle.path}  ({', '.join(bundle.info.familiarity)})")

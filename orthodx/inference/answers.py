@@ -19,9 +19,9 @@ RECORD = "health record"
 def answer_rows(study: str, answer: Answer, there: Collection[View], joint: Joint) -> list[dict[str, Any]]:
     """The rows of `<stem>.answers.csv` of one study.
 
-    there: views that were read. positive: blank of a study that is unlike what the model has learned from. by: what spoke
-    most for a positive answer, or against it: a view or the health record. not_seen_in: the views of which one shows
-    it, where none of them is there; else blank.
+    there: views that were read. positive: blank of a study that is unlike what the model has learned from. by: what
+    spoke most for a positive answer, or against it: a view or the health record. not_seen_in: the views of which one
+    shows it, where none of them is there; else blank.
     """
     seen_in = {a.code: a.seen_in for a in joint.abnormalities}
     out = []

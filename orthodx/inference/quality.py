@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.special import expit, logit
+from scipy.special import logit
 from torch import Tensor
 
 from orthodx.bundles.model_json import QualityCurve
@@ -59,5 +59,5 @@ def expected_dice(
     out = {}
     for value, one in firm.items():
         curve = curves.get(joint.names[value])
-        out[value] = one.agreement if curve is None else float(expit(curve.weights @ inputs_of_curve(one, strangeness)))
+        out[value] = one.agreement if curve is None else curve.of(inputs_of_curve(one, strangeness).tolist())
     return out

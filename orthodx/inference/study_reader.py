@@ -15,6 +15,7 @@ from orthodx.errors import BundleError
 from orthodx.grid.region import Region, joint_region
 from orthodx.joints import View
 from orthodx.networks.diagnosis.combinations import stacked, study_rows
+from orthodx.networks.encoders.encoder import ViewEncoder
 from orthodx.networks.familiarity import pooled
 from orthodx.networks.reading import Reader, ask
 from orthodx.studies.records import Record
@@ -114,6 +115,10 @@ class StudyReader:
     def knows(self, view: View) -> bool:
         """Whether the bundle reads series of this view."""
         return view in self.info.encoders
+
+    def encoder(self, view: View) -> ViewEncoder:
+        """The encoder of a view."""
+        return self._read.encoder(view)
 
     @torch.inference_mode()
     def read(

@@ -52,7 +52,7 @@ class Reader:
     @torch.inference_mode()
     def blocks(self, view: View, image: Tensor, head: Head, more: Collection[str] = ()) -> Blocks:
         """The blocks that a head reads of images (B, 1, D, H, W) on the reader's device, and `more` of them."""
-        encoder = self._encoder(view)
+        encoder = self.encoder(view)
         refuse_misfit(head, encoder)
         return blocks_of(encoder, image, {*head.blocks, *more}, detail=head.detail)
 
@@ -62,7 +62,8 @@ class Reader:
         image = image.to(self.device)
         return ask(head, self.blocks(view, image, head), image)
 
-    def _encoder(self, view: View) -> ViewEncoder:
+    def encoder(self, view: View) -> ViewEncoder:
+        """The encoder of a view, on the device."""
         if view not in self._encoders:
             self._encoders[view] = self.load(view).to(self.device)
             channels_last(self._encoders[view])

@@ -37,9 +37,16 @@ def fit_temperature(logits: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def fit_thresholds(
-    probability: np.ndarray, truth: np.ndarray, names: Sequence[str], *, say: Callable[[str], None] = print
+    probability: np.ndarray,
+    truth: np.ndarray,
+    names: Sequence[str],
+    *,
+    say: Callable[[str], None] = print,
+    specificity: float = 0.0,
 ) -> dict[str, float]:
     """Threshold t of each label, 0 < t < 1, so that `probability >= t` has the greatest Youden's J.
+
+    specificity: the least; where no t between two probabilities has so much, t is the highest of these.
 
     probability: (N, L), calibrated as it will be used. truth: (N, L) 1, 0 or NaN. names: L labels. J =
     sensitivity + specificity - 1 (Youden 1950); t lies midway between neighbouring probabilities, of equal ones
@@ -47,7 +54,7 @@ def fit_thresholds(
     """
     out = {}
     for name, p, y in zip(names, probability.T, truth.T, strict=True):
-        threshold, why = _threshold(*_known(p, y))
+        threshold, why = _threshold(*_known(p, y), specificity)
         if why:
             say(f"{name}: threshold {threshold}, not fitted: {why} in validation")
         out[name] = threshold
@@ -76,7 +83,7 @@ def _temperature(logits: np.ndarray, truth: np.ndarray) -> float:
     return float(np.exp(found.x)) if found.fun < loss(0.0) - SAME else 1.0
 
 
-def _threshold(p: np.ndarray, y: np.ndarray) -> tuple[float, str]:
+def _threshold(p: np.ndarray, y: np.ndarray, least: float) -> tuple[float, str]:
     """The threshold of one label's known cases, and why it could not be fitted, if so."""
     if not len(y):
         return UNDECIDED, "none is known"
@@ -91,5 +98,6 @@ def _threshold(p: np.ndarray, y: np.ndarray) -> tuple[float, str]:
     j = sensitivity + specificity - 1
     if not len(j) or j.max() < SAME:
         return UNDECIDED, "no threshold is better than chance"
-    best = middle[j > j.max() - SAME]
+    allowed = specificity >= min(least, specificity.max())
+    best = middle[allowed & (j > j[allowed].max() - SAME)]
     return float(best[np.abs(best - UNDECIDED).argmin()]), ""
