@@ -223,7 +223,7 @@ def _fit_answers(
 def _familiar(
     fitted: _Fitted, task: str, known: Sequence[Known], block: str, seed: int, say: Say
 ) -> tuple[Familiarity, np.ndarray]:
-    """The familiarity of a task, kept among what is fitted, and the strangeness of each known series to the others."""
+    """The familiarity of a task, kept with what is fitted, and the strangeness of each known series to the others."""
     if len(known) < FEWEST_SERIES:
         raise UsageError(
             f"{counted(len(known), 'series')} calibrate nothing", hint="give studies of 30 patients or more"

@@ -83,7 +83,8 @@ def fit_curve(inputs: np.ndarray, dice: np.ndarray, usual: np.ndarray) -> Qualit
         own = np.r_[0.0, weights[1:]]
         return float(np.mean(np.logaddexp(0, z) - dice * z) + SHRINK * own @ own), slope + 2 * SHRINK * own
 
-    weights = minimize(loss, np.array([0.0, 0.5, 0.5, 0.0]), jac=True, method="BFGS").x
+    within = [(None, None), (0, None), (0, None), (None, 0)]  # firmer is never worse, stranger never better
+    weights = minimize(loss, np.array([0.0, 0.5, 0.5, 0.0]), jac=True, method="L-BFGS-B", bounds=within).x
     low = float(np.quantile(expit(inputs[usual] @ weights), 1 - KNOWN))
     a, b, c, d = (round(float(w), 5) for w in weights)
     return QualityCurve(weights=(a, b, c, d), unsure_below=round(low, 4))

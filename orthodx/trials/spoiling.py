@@ -13,10 +13,11 @@ MOST = 2  # ways at once
 def spoiled(data: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A volume (I, J, K) with noise, blur, shading, ringing or another contrast, one or two of these, by MONAI."""
     low, high = np.percentile(data, (1, 99))
-    image = torch.from_numpy(np.clip((data - low) / max(high - low, 1e-6), 0, 1.5).astype(np.float32))[None]
+    scaled = np.clip((data - low) / max(high - low, 1e-6), 0, 1.5)
+    image = torch.from_numpy(np.ascontiguousarray(scaled, np.float32))[None]
     ways = _ways(rng)
     for way in rng.choice(len(ways), int(rng.integers(1, MOST + 1)), replace=False):
-        image = torch.as_tensor(ways[way](image))
+        image = torch.as_tensor(ways[way](image)).contiguous()
     return np.asarray(image[0].clip(0), np.float32) * np.float32(high - low)
 
 

@@ -1,0 +1,178 @@
+"""`orthodx models calibrate`: the copy knows what is familiar, rates its masks and has new thresholds."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from orthodx.bundles.bundle import open_bundle
+from orthodx.cli.app import app
+from orthodx.inference.diagnose import diagnose
+from orthodx.inference.segment import segment
+from orthodx.networks.heads.skip_segment import SkipSegmentHead
+from orthodx.studies.nifti import write_image
+from orthodx.studies.tables import write_table
+from orthodx.training.diagnosis.calibration import fit_thresholds
+from orthodx.trials.spoiling import spoiled
+
+AFFINE = np.array([[0, 0, -3.0, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1.0]])  # sagittal
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def bright_is_femur(self, features, image):
+    """Logits (1, 12, D, H, W): the brighter, the surer a femur."""
+    p = torch.full((1, 12, *image.shape[2:]), 1e-4)
+    p[:, 1] = (0.5 + image[:, 0] / 2).clamp(0.001, 0.999)
+    p[:, 0] = 1 - p[:, 1]
+    return p.log()
+
+
+def series_of(number, *, strange=False):
+    """An image (32, 32, 6) with a bright block on grey noise, and its truth; a strange one is stripes."""
+    rng = np.random.default_rng(number)
+    image, truth = rng.normal(300, 40, (32, 32, 6)), np.zeros((32, 32, 6), np.uint8)
+    if strange:
+        image[::4] = 2000
+        return image.clip(0), truth
+    low = rng.integers(4, 10)
+    image[low : low + 16, 8:26, 1:5] += 700
+    truth[low : low + 16, 8:26, 1:5] = 1
+    return image.clip(0), truth
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory):
+    """14 patients with an image, a truth and a label each."""
+    folder = tmp_path_factory.mktemp("known") / "cohort"
+    (folder / "truth").mkdir(parents=True)
+    rows = []
+    for number in range(14):
+        image, truth = series_of(number)
+        name = f"k{number:02d}"
+        (folder / name).mkdir()
+        write_image(folder / name / f"{name}.nii.gz", image.astype(np.int16), AFFINE)
+        write_image(folder / "truth" / f"{name}.nii.gz", truth, AFFINE)
+        rows.append({"study_id": name, "ACL": int(number % 2), "PCL": "", "MM": int(number == 3)})
+    write_table(folder / "labels.csv", rows, ("study_id", "ACL", "PCL", "MM"))
+    image, _ = series_of(99, strange=True)
+    write_image(folder.parent / "stripes.nii.gz", image.astype(np.int16), AFFINE)
+    return folder
+
+
+def calibrate(*words):
+    return CliRunner().invoke(app, ["models", "calibrate", *map(str, words)])
+
+
+def rows(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def rated(known, bundle, tmp_path, monkeypatch):
+    monkeypatch.setattr(SkipSegmentHead, "forward", bright_is_femur)
+    done = calibrate(bundle.path, known, "--out", tmp_path / "new", "--device", "cpu", "--seed", "3")
+    assert done.exit_code == 0, done.output
+    assert "segment: 14 series are familiar" in done.output
+    return open_bundle(tmp_path / "new")
+
+
+def test_masks_are_rated_and_strange_series_are_named(rated, known, tmp_path):
+    assert set(rated.info.quality) == {"femur"}
+    assert rated.info.training[-1]["stage"] == "calibrate"
+    told = rows(rated.path / "calibration.csv")
+    assert {row["image"] for row in told} == {"as it is", "spoiled"}
+    assert len({row["series_id"] for row in told}) == 14
+    cases = segment([known / "k00", known.parent / "stripes.nii.gz"], tmp_path / "m", model=rated.path, preview=False)
+    status = {row["series_id"]: row for row in rows(tmp_path / "m/status.csv")}
+    assert float(status["k00"]["strangeness"]) < 1 < float(status["stripes"]["strangeness"])
+    assert "unlike what tiny has learned from" in status["stripes"]["reason"]
+    assert "unlike" not in status["k00"]["reason"]
+    quality = {case.series_id: case.volumes[0]["quality"] for case in cases}
+    true = np.mean([float(row["dice"]) for row in told if row["image"] == "as it is" and row["structure"] == "femur"])
+    assert quality["k00"] == pytest.approx(true, abs=0.1)
+
+
+def test_weights_stay_as_they_were(rated, bundle):
+    same = {file: digest for file, digest in bundle.info.sha256.items() if rated.info.sha256[file] == digest}
+    assert same == bundle.info.sha256
+    assert set(rated.info.sha256) - set(same) == {"familiarity_segment.safetensors"}
+
+
+def test_thresholds_are_fitted_and_a_strange_study_gets_no_answer(known, diagnosis, tmp_path):
+    options = ("--labels", known / "labels.csv", "--specificity", "0.8", "--debug")
+    done = calibrate(diagnosis.path, known, "--out", tmp_path / "new", *options)
+    assert done.exit_code == 0, done.output
+    assert "thresholds of 1 labels" in done.output.replace("1 label ", "1 labels ")
+    new, old = open_bundle(tmp_path / "new").info, diagnosis.info
+    assert new.diagnosis.thresholds["ACL"] != old.diagnosis.thresholds["ACL"]
+    assert new.diagnosis.thresholds | {"ACL": 0} == old.diagnosis.thresholds | {"ACL": 0}
+    assert new.training[-1]["positives"] | {"ACL": 7, "MM": 1, "PCL": 0} == new.training[-1]["positives"]
+    out = tmp_path / "p.csv"
+    why = tmp_path / "why"
+    studies = [known / "k00", known.parent / "stripes.nii.gz"]
+    cases = diagnose(studies, out, model=tmp_path / "new", explain=why, device="cpu")
+    answers = {(row["study_id"], row["label"]): row for row in rows(tmp_path / "p.answers.csv")}
+    strange = next(case.study_id for case in cases if "stripes" in case.source)
+    usual = next(case.study_id for case in cases if "stripes" not in case.source)
+    assert answers[strange, "ACL"]["positive"] == ""
+    assert answers[usual, "ACL"]["positive"] in ("0", "1")
+    status = {row["study_id"]: row for row in rows(tmp_path / "p.status.csv")}
+    assert "unlike what tiny has learned from" in status[strange]["reason"]
+    told = json.loads((why / f"{strange}.json").read_text())
+    assert told["strangeness"] > 1
+    assert told["labels"]["PCL"]["positive"] is None
+    assert {row["positive"] for row in rows(why / "explanation.csv") if row["study_id"] == strange} == {""}
+    shown = CliRunner().invoke(
+        app, ["diagnose", str(studies[1]), "--out", str(tmp_path / "q.csv"), "--model", str(tmp_path / "new")]
+    )
+    assert "no answer (" in shown.output
+
+
+def test_health_records_are_read(known, diagnosis, tmp_path):
+    write_table(
+        tmp_path / "ehr.csv", [{"study_id": f"k{n:02d}", "age": 20 + n} for n in range(14)], ("study_id", "age")
+    )
+    done = calibrate(diagnosis.path, known, "--out", tmp_path / "new", "--ehr", tmp_path / "ehr.csv")
+    assert done.exit_code == 0, done.output
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--specificity", "1"), "a specificity of 1 is impossible"),
+        (("--out", "."), "is not empty"),
+    ],
+)
+def test_what_cannot_be_is_refused(known, bundle, tmp_path, words, said):
+    done = calibrate(bundle.path, known, *(("--out", tmp_path / "new") if "--out" not in words else ()), *words)
+    assert done.exit_code == 2
+    assert said in done.output.replace("\n", " ")
+
+
+def test_too_few_calibrate_nothing(known, bundle, tmp_path):
+    one = calibrate(bundle.path, known / "k00", "--out", tmp_path / "a")
+    assert (one.exit_code, "one patient calibrates nothing" in one.output) == (2, True)
+    two = calibrate(bundle.path, known / "k00", known / "k01", "--out", tmp_path / "a")
+    assert (two.exit_code, "2 series calibrate nothing" in two.output) == (2, True)
+
+
+def test_a_least_specificity_moves_a_threshold_up():
+    p = np.linspace(0.05, 0.95, 19)[:, None]
+    truth = (p > 0.32).astype(float)
+    truth[[9, 11, 13]] = 0
+    free, strict = (fit_thresholds(p, truth, ["ACL"], specificity=least)["ACL"] for least in (0.0, 0.95))
+    assert free == pytest.approx(0.325)
+    negatives = p[truth == 0]
+    assert (negatives < strict).mean() >= 0.95 > (negatives < free).mean()
+
+
+def test_spoiled_images_are_images():
+    data = np.asfortranarray(np.random.default_rng(0).gamma(2, 100, (24, 24, 6)))
+    ways = [spoiled(data, np.random.default_rng(seed)) for seed in range(12)]
+    assert all(one.shape == data.shape and np.isfinite(one).all() and one.min() >= 0 for one in ways)
+    assert len({round(float(one.std()), 2) for one in ways}) > 8
+    assert np.array_equal(ways[3], spoiled(data, np.random.default_rng(3)))
