@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 from scipy import ndimage
@@ -111,8 +112,8 @@ def volumes_ml(labels: np.ndarray, voxel_mm3: float, joint: Joint) -> dict[int, 
 def warnings_for(
     volumes: Mapping[int, tuple[int, float]],
     quality: Mapping[int, float],
-    curves: Mapping[str, QualityCurve],
     joint: Joint,
+    curves: Mapping[str, QualityCurve] = MappingProxyType({}),
 ) -> list[str]:
     """What a reader should look at: nothing found, structures always seen, impossible volumes, unsure structures.
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from orthodx.bundles.model_json import QualityCurve
 from orthodx.errors import NoInputError, UsageError
 from orthodx.inference.plausibility import as_anatomy, warnings_for
 from orthodx.inference.predict import Segmenter
@@ -269,3 +270,7 @@ def test_readers_are_warned_of_empty_odd_and_unsure_masks():
     assert "implausible" in notes[0]
     assert "unsure" in notes[1]
     assert warnings_for({1: (0, 0.0), 8: (9, 3.0)}, {8: 0.9}, joint) == ["no femur found"]
+    curves = {"medial_meniscus": QualityCurve(weights=(0.0, 0.0, 1.0, 0.0), unsure_below=0.5)}
+    assert warnings_for({1: (9, 200.0), 8: (9, 3.0)}, {1: 0.99, 8: 0.6}, joint, curves) == []
+    (note,) = warnings_for({1: (9, 200.0), 8: (9, 3.0)}, {1: 0.99, 8: 0.4}, joint, curves)
+    assert note == "medial_meniscus is unsure (expected Dice 0.40, usual from 0.50)"
