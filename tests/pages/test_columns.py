@@ -15,6 +15,7 @@ from orthodx.studies.sidecar import sidecar
 from orthodx.synth.anatomy_bank import AnatomyBank
 from orthodx.synth.knee.procedural import random_knee
 from orthodx.synth.study_writer import write_cohort
+from orthodx.trials.calibration import COLUMNS as CALIBRATION_COLUMNS
 
 PAGE = Path(__file__).parents[2] / "docs/columns.md"
 QUICK = {"workers": 0, "device": "cpu"}
@@ -139,6 +140,7 @@ def written(visits, trained, masks, taught, transferred):
         add("convert", link)
     full = {"FlipAngle": 90, "EchoTrainLength": 8, "PixelBandwidth": 200, "ImagingFrequency": 128, "InversionTime": 150}
     told["convert", "full.json"] = [(Path("full.json"), set(sidecar(full, "magnitude", "a scanner that says all")))]
+    told["models calibrate", "calibration.csv"] = [(Path("calibration.csv"), set(CALIBRATION_COLUMNS))]
     for folder in (taught / "masks", masks / "masks"):
         add("segment", folder)
     for stem in (taught / "own", taught / "shipped", masks / "diagnosed/told"):
