@@ -12,6 +12,7 @@ import pytest
 import orthodx
 from orthodx.networks.encoders.ortho import OrthoConfig, OrthoEncoder
 from orthodx.studies.sidecar import sidecar
+from orthodx.studies.tables import write_table
 from orthodx.synth.anatomy_bank import AnatomyBank
 from orthodx.synth.knee.procedural import random_knee
 from orthodx.synth.study_writer import write_cohort
@@ -113,6 +114,8 @@ def masks(cohort, bundle, diagnosis, taught, tmp_path_factory):
         workers=0, resamples=100,
     )  # fmt: skip
     orthodx.diagnose(cohort, out / "diagnosed/told.csv", model=diagnosis.path, keep_paths=True, **QUICK)
+    rated = [{"image": image} for image in ("as it is", "spoiled")]  # tests/cli/test_calibrate.py makes a real one
+    write_table(out / "calibration.csv", rated, CALIBRATION_COLUMNS)
     orthodx.convert(
         taught / "export new",
         out / "described",
@@ -140,7 +143,7 @@ def written(visits, trained, masks, taught, transferred):
         add("convert", link)
     full = {"FlipAngle": 90, "EchoTrainLength": 8, "PixelBandwidth": 200, "ImagingFrequency": 128, "InversionTime": 150}
     told["convert", "full.json"] = [(Path("full.json"), set(sidecar(full, "magnitude", "a scanner that says all")))]
-    told["models calibrate", "calibration.csv"] = [(Path("calibration.csv"), set(CALIBRATION_COLUMNS))]
+    add("models calibrate", masks / "calibration.csv")
     for folder in (taught / "masks", masks / "masks"):
         add("segment", folder)
     for stem in (taught / "own", taught / "shipped", masks / "diagnosed/told"):
