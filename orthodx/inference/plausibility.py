@@ -9,10 +9,12 @@ import numpy as np
 from scipy import ndimage
 
 from orthodx.bundles.model_json import QualityCurve
-from orthodx.joints import Joint
+from orthodx.joints import Joint, plates_of
 from orthodx.measuring.of_study import LOW_QUALITY
+from orthodx.measuring.sides import members
 
 ISLAND = 0.12  # of the largest piece: smaller ones are dropped
+CRUMB = 0.03  # the same of cartilage and menisci, which slices part into pieces
 CUT = 0.3  # of the largest piece: what the edge of the image leaves of a bone beside its main part
 NECK_MM = 6.0  # a part of a bone that hangs on by less is soft tissue like it: a tongue of the patella in Hoffa's fat
 HANGING = 0.03  # of the bone: smaller parts are its own roughness
@@ -24,13 +26,14 @@ NEAR_MM = 2.0  # a gap that a blurred or dark border layer leaves between a stru
 def as_anatomy(labels: np.ndarray, spacing_mm: np.ndarray, joint: Joint) -> np.ndarray:
     """Drop what cannot be: islands, second pieces of what is one piece, and what lies on none of what it lies on.
 
-    labels: (I, J, K) uint8. spacing_mm: (3,), of these axes. Cartilage may rightly lie in several pieces: those of at
-    least `ISLAND` of the largest stay. What hangs on one piece by a neck under `NECK_MM` goes, too. The edge of the
-    image may cut one bone into pieces: such pieces stay where they reach the edge and have at least `CUT` of the
-    largest.
+    labels: (I, J, K) uint8. spacing_mm: (3,), of these axes. Pieces of at least `ISLAND` of the largest stay; of layers
+    that have plates and of sided pairs, which may rightly lie in several, those of at least `CRUMB`. What hangs on one
+    piece by a neck under `NECK_MM` goes, too. The edge of the image may cut one bone into pieces: such pieces stay where
+    they reach the edge and have at least `CUT` of the largest.
     """
     out = labels.copy()
     value = {name: v for v, name in joint.names.items()}
+    layers = {plate.layer for plate in plates_of(joint)} | {name for pair in joint.pairs for name in members(pair)}
     reach = np.maximum(np.rint(NEAR_MM / spacing_mm).astype(int), 1)
     for s in sorted(joint.structures, key=lambda s: bool(s.lies_on)):  # what others lie on comes first
         box = _box(out == s.value, reach)
@@ -52,7 +55,7 @@ def as_anatomy(labels: np.ndarray, spacing_mm: np.ndarray, joint: Joint) -> np.n
             kept &= (sizes >= CUT * sizes.max()) & _at_the_edge(pieces, box, labels.shape, n)
             kept[sizes.argmax()] = sizes.max() > 0
         else:
-            kept &= sizes >= ISLAND * sizes.max()
+            kept &= sizes >= (CRUMB if s.name in layers else ISLAND) * sizes.max()
         kept[0] = True
         out[box][~kept[pieces]] = 0
     return out

@@ -204,6 +204,15 @@ def test_islands_go_and_large_second_pieces_of_cartilage_stay():
     assert (kept[27:] == 5).sum() == 0
 
 
+@pytest.mark.parametrize(("value", "stays"), [(5, True), (8, True), (10, False)])
+def test_a_small_piece_of_cartilage_or_meniscus_stays_where_one_of_a_ligament_goes(value, stays):
+    labels = np.zeros((30, 30, 10), np.uint8)
+    labels[2:26, 2:12, 1] = 1
+    labels[2:12, 2:12, 2:8] = value
+    labels[20:26, 2:7, 2] = value  # 5 % of it
+    assert (as_anatomy(labels, MM, KNEE)[20:] == value).any() == stays
+
+
 def test_a_bone_is_one_piece_unless_the_edge_of_the_image_cuts_it():
     labels = np.zeros((40, 30, 10), np.uint8)
     labels[5:20, 5:20, 2:8] = 1  # away from every edge
