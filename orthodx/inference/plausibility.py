@@ -28,7 +28,7 @@ def as_anatomy(labels: np.ndarray, spacing_mm: np.ndarray, joint: Joint) -> np.n
 
     labels: (I, J, K) uint8. spacing_mm: (3,), of these axes. Pieces of at least `ISLAND` of the largest stay; of layers
     that have plates and of sided pairs, which may rightly lie in several, those of at least `CRUMB`. What hangs on one
-    piece by a neck under `NECK_MM` goes, too. The edge of the image may cut one bone into pieces: such pieces stay where
+    piece by a neck under `NECK_MM` goes, too. The edge of the image may cut one bone into pieces: these stay where
     they reach the edge and have at least `CUT` of the largest.
     """
     out = labels.copy()

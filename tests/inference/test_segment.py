@@ -204,10 +204,10 @@ def test_islands_go_and_large_second_pieces_of_cartilage_stay():
     assert (kept[27:] == 5).sum() == 0
 
 
-@pytest.mark.parametrize(("value", "stays"), [(5, True), (8, True), (10, False)])
-def test_a_small_piece_of_cartilage_or_meniscus_stays_where_one_of_a_ligament_goes(value, stays):
+@pytest.mark.parametrize(("value", "bone", "stays"), [(5, 1, True), (8, 2, True), (10, 1, False)])
+def test_a_small_piece_of_cartilage_or_meniscus_stays_where_one_of_a_ligament_goes(value, bone, stays):
     labels = np.zeros((30, 30, 10), np.uint8)
-    labels[2:26, 2:12, 1] = 1
+    labels[2:26, 2:12, 1] = bone
     labels[2:12, 2:12, 2:8] = value
     labels[20:26, 2:7, 2] = value  # 5 % of it
     assert (as_anatomy(labels, MM, KNEE)[20:] == value).any() == stays
