@@ -39,7 +39,7 @@ def rows_of(volume: Volume, study: str, series: str, view: str, side: str) -> li
     shown = how_seen(volume.data, volume.affine, volume.spacing_mm)
     counts = np.bincount(volume.data.ravel(), minlength=256)
     ml = float(np.prod(volume.spacing_mm)) / 1000
-    about = {"study_id": study, "series_id": series, "view": view, "laterality": side, "quality": ""}
+    about = {"study_id": study, "series_id": series, "view": view, "laterality": side, "unsure": False}
     return [
         {**about, "structure": name, "voxels": int(counts[v]), "ml": counts[v] * ml, **shown.get(v, {})}
         for v, name in KNEE.names.items()

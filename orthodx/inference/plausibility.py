@@ -10,9 +10,9 @@ from scipy import ndimage
 
 from orthodx.bundles.model_json import QualityCurve
 from orthodx.joints import Joint, plates_of
-from orthodx.measuring.of_study import LOW_QUALITY
 from orthodx.measuring.sides import members
 
+LOW_AGREEMENT = 0.7  # of two looks: a structure below is unsure, where there is no curve
 ISLAND = 0.12  # of the largest piece: smaller ones are dropped
 CRUMB = 0.03  # the same of cartilage and menisci, which slices part into pieces
 CUT = 0.3  # of the largest piece: what the edge of the image leaves of a bone beside its main part
@@ -134,11 +134,15 @@ def warnings_for(
                 notes.append(f"no {s.name} found")
         elif not low <= ml <= high:
             notes.append(f"{s.name} of {ml:.1f} mL is implausible ({low:g}-{high:g})")
-        elif curve is not None and sure < curve.unsure_below:
-            notes.append(f"{s.name} is unsure (expected Dice {sure:.2f}, usual from {curve.unsure_below:.2f})")
-        elif curve is None and sure < LOW_QUALITY:
-            notes.append(f"{s.name} is unsure (agreement {sure:.2f})")
+        elif unsure(sure, curve):
+            usual = "" if curve is None else f", usual from {curve.unsure_below:.2f}"
+            notes.append(f"{s.name} is unsure ({'agreement' if curve is None else 'expected Dice'} {sure:.2f}{usual})")
     return notes
+
+
+def unsure(quality: float, curve: QualityCurve | None) -> bool:
+    """Whether a structure's quality is lower than is usual."""
+    return quality < (LOW_AGREEMENT if curve is None else curve.unsure_below)
 
 
 def strange(strangeness: float | None, bundle: str) -> list[str]:

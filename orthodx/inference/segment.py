@@ -18,7 +18,7 @@ from orthodx.errors import NoInputError, OrthodxError, StudyError, UsageError
 from orthodx.grid.canonical import from_grid, to_grid
 from orthodx.inference.dicom_seg import require_highdicom, write_dicom_seg
 from orthodx.inference.model_choice import chosen_bundle, other_joint
-from orthodx.inference.plausibility import as_anatomy, strange, volumes_ml, warnings_for
+from orthodx.inference.plausibility import as_anatomy, strange, unsure, volumes_ml, warnings_for
 from orthodx.inference.predict import Segmenter
 from orthodx.inference.sided_pairs import settle_pairs
 from orthodx.inference.study_measures import STUDIES, StudyMeasurer, measures_table
@@ -312,6 +312,7 @@ class Job:
                     "voxels": sizes[value][0],
                     "ml": round(sizes[value][1], 3),
                     "quality": round(quality[value], 3) if value in quality else "",
+                    "unsure": value in quality and unsure(quality[value], info.quality.get(name)),
                     **shown.get(value, {}),
                     **facts,
                 }

@@ -18,7 +18,6 @@ from orthodx.measuring.thickness import Thickness
 from orthodx.studies.volume import Volume, turned_to_ras
 
 WIDEST_MM = 130.0  # no layer of a joint reaches farther; what does is no layer, and would take long
-LOW_QUALITY = 0.7  # a structure below is unsure
 MEASURES_FILE = "measures.csv"
 FACTS = ("laterality", "center", "field_strength")  # of the manifest
 COLUMNS = ("study_id", "structure", "plate", "measure", "value", "series_id", "view", "cut", "voxel_mm", *FACTS, "note")
@@ -66,15 +65,14 @@ def best(rows: Iterable[Row]) -> Row | None:
 
 
 def _rank(row: Row) -> tuple[bool, bool, float]:
-    unsure = row["quality"] != "" and float(row["quality"]) < LOW_QUALITY
-    return bool(row["cut"]), unsure, float(row["voxel_mm"])
+    return bool(row["cut"]), bool(row["unsure"]), float(row["voxel_mm"])
 
 
 def measure_study(volumes: Sequence[Row], labels_of: Callable[[str], Volume | None], joint: Joint) -> StudyMeasures:
     """Everything that is measured of one study.
 
-    volumes: its rows of volumes.csv, with what `how_seen` adds. labels_of: series -> label map of the joint, None where
-    there is none any more.
+    volumes: its rows of volumes.csv, with what `how_seen` adds and whether it is `unsure`. labels_of: series -> label map
+    of the joint, None where there is none any more.
     """
     out = StudyMeasures()
     of = {name: [row for row in volumes if row["structure"] == name] for name in joint.names.values()}

@@ -58,7 +58,7 @@ def rows_of(volume: Volume, series_id="one", view="sagittal", **told):
         n = int((volume.data == value).sum())
         row = {"study_id": "study", "series_id": series_id, "view": view, "structure": name, "voxels": n}
         size = round(n * float(np.prod(volume.spacing_mm)) / 1000, 3)
-        out.append({**row, "ml": size, "quality": 0.9, **shown.get(value, {}), **told})
+        out.append({**row, "ml": size, "unsure": False, **shown.get(value, {}), **told})
     return out
 
 

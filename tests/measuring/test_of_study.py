@@ -137,8 +137,10 @@ def test_slices_across_a_structure_show_it_better_than_slices_along_it(boxes, as
 
 def test_a_sure_mask_counts_before_an_unsure_finer_one():
     row = {"structure": "acl", "voxels": 9, "cut": 0}
-    rows = [{**row, "quality": q, "voxel_mm": mm, "series_id": q} for q, mm in ((0.6, 0.5), (0.8, 1.0), ("", 1.5))]
-    assert best(rows)["series_id"] == 0.8
+    rows = [
+        {**row, "unsure": q, "voxel_mm": mm, "series_id": mm} for q, mm in ((True, 0.5), (False, 1.0), (False, 1.5))
+    ]
+    assert best(rows)["series_id"] == 1.0
     assert best([{**row, "voxels": 0}]) is None
 
 
