@@ -71,8 +71,8 @@ def _rank(row: Row) -> tuple[bool, bool, float]:
 def measure_study(volumes: Sequence[Row], labels_of: Callable[[str], Volume | None], joint: Joint) -> StudyMeasures:
     """Everything that is measured of one study.
 
-    volumes: its rows of volumes.csv, with what `how_seen` adds and whether it is `unsure`. labels_of: series -> label map
-    of the joint, None where there is none any more.
+    volumes: its rows of volumes.csv, with what `how_seen` adds and if it is `unsure`. labels_of: series -> label map of
+    the joint, None where there is none any more.
     """
     out = StudyMeasures()
     of = {name: [row for row in volumes if row["structure"] == name] for name in joint.names.values()}
