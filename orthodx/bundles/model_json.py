@@ -20,6 +20,7 @@ from orthodx.networks import ENCODERS, HEADS
 from orthodx.networks.diagnosis.diagnoser import DiagnoserConfig
 from orthodx.networks.diagnosis.record_coding import RecordCoding
 from orthodx.networks.familiarity import FamiliarityConfig
+from orthodx.networks.reading import CLEAN, Noising
 from orthodx.studies.run_record import write_json
 
 SCHEMA = 2
@@ -44,7 +45,7 @@ class DiagnosisInfo:
     diagnoser: heads, fusion and record branch, whose weights are in `file`. encoders: those it reads, the bundle's own
     or others. temperatures: label -> what its logit is divided by. thresholds: label -> probability from which it is
     positive. label_fraction: share of the training labels used. from_scratch: whether the encoders started from noise.
-    synthetic_only: whether every lesion it learned from is one of orthodx synth.
+    synthetic_only: whether every lesion it learned from is one of orthodx synth. noising: of the images that are read.
     """
 
     diagnoser: DiagnoserConfig
@@ -56,6 +57,7 @@ class DiagnosisInfo:
     label_fraction: float = 1.0
     from_scratch: bool = False
     synthetic_only: bool = False
+    noising: Noising = CLEAN
 
     def __post_init__(self) -> None:
         if not all(0 < t <= MOST_NUMBER and math.isfinite(t) for t in self.temperatures.values()):
@@ -220,6 +222,7 @@ def _diagnosis(raw: Mapping[str, Any] | None) -> DiagnosisInfo | None:
         label_fraction=_value(raw["label_fraction"], float, "label_fraction"),
         from_scratch=_value(raw["from_scratch"], bool, "from_scratch"),
         synthetic_only=_value(raw.get("synthetic_only", False), bool, "synthetic_only"),
+        noising=config_of(Noising, raw.get("noising", {})),
         **numbers,
     )
 

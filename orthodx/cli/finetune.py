@@ -88,6 +88,9 @@ WORDS = {
     "epochs": typer.Option(min=1, help="Passes over the studies, unless --probe.", **LABELS),
     "region": typer.Option(help="Slices, rows and columns read in the middle of a series.", **LABELS),
     "cache": typer.Option(help="Folder for regions and frozen features.", show_default=False, **LABELS),
+    "block": typer.Option(help="Of the encoder, that the head pools (default: the deepest).", **LABELS),
+    "timestep": typer.Option(min=0, help="Noise of the images that are read (default: 0; published: 100).", **LABELS),
+    "noise": typer.Option(help="With --timestep: one noise for all images, or a fresh one each time.", **LABELS),
 }
 
 

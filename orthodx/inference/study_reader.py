@@ -94,7 +94,7 @@ class StudyReader:
         self.labels = self.diagnoser.config.labels
         temperatures = [self.info.temperatures.get(label, 1.0) for label in self.labels]
         self._temperature = torch.tensor(temperatures, device=device)
-        self._read = Reader(lambda view: bundle.encoder(view, "diagnose"), device)
+        self._read = Reader(lambda view: bundle.encoder(view, "diagnose"), device, self.info.noising)
         self.familiar = bundle.familiarity("diagnose")
 
     @property

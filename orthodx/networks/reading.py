@@ -7,11 +7,14 @@ is asked for is computed.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from orthodx.errors import UsageError
 from orthodx.joints import View
+from orthodx.networks.diffusion import T, cosine_abar, q_sample
 from orthodx.networks.encoders.encoder import ViewEncoder
 from orthodx.networks.heads.head import Head, refuse_misfit
 from orthodx.networks.layout import channels_last, coarse, image_channels_last
@@ -20,20 +23,53 @@ from orthodx.networks.precision import autocast
 Blocks = dict[str, Tensor]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Noising:
+    """How noisy an image is when it is read: x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) noise, as published.
+
+    timestep: t, 0 for the image as it is. fresh: noise drawn anew at each reading, as published, so that no two
+    readings are alike; else `seed` draws one noise for all images of a shape.
+    """
+
+    timestep: int = 0
+    fresh: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.timestep < T:
+            raise UsageError(f"no timestep {self.timestep}", hint=f"give 0 to {T - 1}; 0 reads the image as it is")
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"a seed of {self.seed} is impossible")
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """x_t of images (B, 1, D, H, W)."""
+        if not self.timestep:
+            return image
+        source = None if self.fresh else torch.Generator().manual_seed(self.seed)
+        shape = image.shape if self.fresh else (1, *image.shape[1:])
+        noise = torch.randn(shape, generator=source).to(image)
+        t = torch.full((len(image),), self.timestep, device=image.device)
+        return q_sample(image, t, noise, cosine_abar())
+
+
+CLEAN = Noising()
+
+
 def blocks_of(
     encoder: ViewEncoder,
     image: Tensor,
     blocks: Collection[str] | None = None,
     *,
     detail: int = 1,
-    timestep: int = 0,
+    noising: Noising = CLEAN,
 ) -> Blocks:
     """Blocks {name: (B, C, D', H', W')} of images (B, 1, D, H, W) in [-1, 1] on the encoder's device.
 
     blocks: those wanted, all without it. detail: pixels of the image along each side of one that the encoder sees.
+    noising: of what the encoder sees.
     """
     with autocast(image.device):
-        return encoder.features(image_channels_last(coarse(image, detail)), timestep, blocks)
+        return encoder.features(image_channels_last(noising(coarse(image, detail))), noising.timestep, blocks)
 
 
 def ask(question: Callable[[Mapping[str, Tensor], Tensor], Tensor], blocks: Blocks, image: Tensor) -> Tensor:
@@ -45,8 +81,8 @@ def ask(question: Callable[[Mapping[str, Tensor], Tensor], Tensor], blocks: Bloc
 class Reader:
     """A model's encoders on one device, each loaded by `load` when its view first comes; no gradient is kept."""
 
-    def __init__(self, load: Callable[[View], ViewEncoder], device: torch.device) -> None:
-        self.load, self.device = load, device
+    def __init__(self, load: Callable[[View], ViewEncoder], device: torch.device, noising: Noising = CLEAN) -> None:
+        self.load, self.device, self.noising = load, device, noising
         self._encoders: dict[View, ViewEncoder] = {}
 
     @torch.inference_mode()
@@ -54,7 +90,7 @@ class Reader:
         """The blocks that a head reads of images (B, 1, D, H, W) on the reader's device, and `more` of them."""
         encoder = self.encoder(view)
         refuse_misfit(head, encoder)
-        return blocks_of(encoder, image, {*head.blocks, *more}, detail=head.detail)
+        return blocks_of(encoder, image, {*head.blocks, *more}, detail=head.detail, noising=self.noising)
 
     @torch.inference_mode()
     def __call__(self, view: View, image: Tensor, head: Head) -> Tensor:

@@ -11,6 +11,16 @@ from orthodx.requests.grouping import GroupBy
 from orthodx.requests.request import Request
 
 
+class Noise(str, Enum):
+    """Noise of images that are read at a timestep above 0."""
+
+    KEPT = "kept"
+    FRESH = "fresh"
+
+    def __str__(self) -> str:
+        return self.value
+
+
 class Task(str, Enum):
     """What to fine-tune for."""
 
@@ -88,7 +98,9 @@ class FinetuneRequest(Request):
     studies in a hospital's words. label_fraction: share of the training patients used (of
     masks too). fusion: of the views. hold_out_center: centers left out. validation_share: of the patients, who
     calibrate. into: bundle to add the diagnosis to. epochs: passes over the studies. region: slices, rows and columns
-    read in the middle of a series. cache: folder for regions and frozen features.
+    read in the middle of a series. cache: folder for regions and frozen features. block: of the encoder, which the
+    head pools, if not its own choice. timestep: how noisy the images are when they are read; without it 0, the images
+    as they are, and 100 of the published encoder. noise: "kept", one for all by the seed, or "fresh" at each reading.
 
     device: "auto", "cpu", "cuda", "cuda:N" or "mps". workers: processes that prepare samples. seed: of everything
     random. resume: go on. keep_paths: name inputs in the record by their paths.
@@ -136,6 +148,9 @@ class FinetuneRequest(Request):
     epochs: int = 5
     region: tuple[int, int, int] = (28, 128, 128)
     cache: Path | None = None
+    block: str | None = None
+    timestep: int | None = None
+    noise: Noise = Noise.KEPT
     device: str = "auto"
     workers: int = 1
     seed: int = 0

@@ -145,6 +145,7 @@ def bundle_diagnosis(
             label_fraction=config.fraction,
             from_scratch=start.folder is None,
             synthetic_only=fitted.synthetic_only,
+            noising=config.noising,
         ),
         familiarity=kept,
         quality=base.info.quality if base else {},

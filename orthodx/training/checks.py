@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from orthodx.errors import UsageError
 from orthodx.joints import DEFAULT_JOINT, Joint, View, open_joint
 from orthodx.networks.device import pick_device
-from orthodx.requests import FinetuneRequest, Task
+from orthodx.networks.reading import Noising
+from orthodx.requests import FinetuneRequest, Noise, Task, TransferRequest
 from orthodx.synth.anatomy_bank import AnatomyBank
 from orthodx.training.distributed import Team, join, processes
 from orthodx.training.sources import joint_of_data
@@ -22,13 +23,18 @@ FROM_MASKS = (
 )
 FROM_LABELS = (
     *("labels", "link", "ehr", "fusion", "hold_out_center", "validation_share", "into", "epochs", "region"),
-    "cache",
+    *("cache", "block", "timestep", "noise"),
 )
+PUBLISHED = "published"  # the encoder that is read as its authors do, where nothing else is asked for:
+PUBLISHED_HEAD, PUBLISHED_REGION, PUBLISHED_TIMESTEP = "sap", (16, 256, 256), 100
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A checked request, and what it resolves to. dense: from voxel-wise truth, not from labels."""
+    """A checked request, and what it resolves to. dense: from voxel-wise truth, not from labels.
+
+    encoder, preset: of the bundle it starts from, where none is asked for. region, noising: of what a diagnosis reads.
+    """
 
     request: FinetuneRequest
     start: Start
@@ -36,7 +42,11 @@ class Run:
     views: tuple[View, ...]
     dense: bool
     share: float
+    encoder: str
+    preset: str
     head: str
+    region: tuple[int, int, int]
+    noising: Noising
     detail: int
     team: Team
     say: Callable[[str], None]
@@ -64,11 +74,26 @@ def checked(request: FinetuneRequest, say: Callable[[str], None]) -> Run:
     team = join(pick_device(request.device))
     share = request.encoder_share
     share = (1.0 if dense or request.from_scratch else AS_PUBLISHED) if share is None else share
-    head = request.head or start.default_head()
+    encoder, preset = request.encoder, request.preset
+    if start.kind is not None and not request.given & {"encoder", "preset"}:
+        encoder, preset = start.kind
+    published = encoder == PUBLISHED and not dense
+    head = request.head or (PUBLISHED_HEAD if published and not start.diagnoser else start.default_head())
+    region = request.region if dense else region_of(encoder, request)
+    timestep = (PUBLISHED_TIMESTEP if published else 0) if request.timestep is None else request.timestep
+    if not timestep:
+        request.refuse(("noise",), "needs --timestep")
+    noising = Noising(timestep=timestep, fresh=request.noise is Noise.FRESH, seed=request.seed if timestep else 0)
     detail = request.detail or (1 if request.task is Task.SEGMENT else start.detail_of(head))
     share = 0.0 if request.probe else share
     quiet: Callable[[str], None] = say if team.chief else lambda line: None
-    return Run(request, start, _joint(request, start), views, dense, share, head, detail, team, quiet)
+    own = (encoder, preset, head, region, noising, detail)
+    return Run(request, start, _joint(request, start), views, dense, share, *own, team, quiet)
+
+
+def region_of(encoder: str, request: FinetuneRequest | TransferRequest) -> tuple[int, int, int]:
+    """Slices, rows and columns that a diagnosis by an encoder reads: those asked for, else as its authors do."""
+    return PUBLISHED_REGION if encoder == PUBLISHED and "region" not in request.given else request.region
 
 
 def _refuse_idle(request: FinetuneRequest, dense: bool) -> None:

@@ -136,8 +136,8 @@ def _masks_config(run: Run, source: Source, focus: tuple[float, tuple[str, ...]]
     request = run.request
     return MasksConfig(
         views=run.views,
-        encoder=request.encoder,
-        preset=request.preset,
+        encoder=run.encoder,
+        preset=run.preset,
         head=request.head,
         steps=request.steps,
         stop_at=request.stop_at,
@@ -172,13 +172,15 @@ def _from_labels(run: Run, note: Leave) -> tuple[Bundle, dict[str, Any]]:
             f"{base.info.name} is a model of the {base.info.joint.name}, not of the {joint.name}",
             hint="train without this bundle, or leave --joint out",
         )
-    grid.require_readable("region", request.region)
-    slices, rows, columns = request.region
+    grid.require_readable("region", run.region)
+    slices, rows, columns = run.region
     config = DiagnosisConfig(
         joint=joint,
-        encoder=request.encoder,
-        preset=request.preset,
+        encoder=run.encoder,
+        preset=run.preset,
         head=run.head,
+        block=request.block,
+        noising=run.noising,
         fusion=request.fusion,
         epochs=request.epochs,
         batch=request.batch,

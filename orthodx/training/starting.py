@@ -10,7 +10,7 @@ from orthodx.bundles.bundle import INFO, Bundle, open_bundle, shipped_names
 from orthodx.errors import UsageError
 from orthodx.grid.spec import GridSpec
 from orthodx.joints import Joint, View
-from orthodx.networks import HEADS
+from orthodx.networks import ENCODERS, HEADS
 from orthodx.networks.diagnosis.diagnoser import DiagnoserConfig
 from orthodx.training import checkpoint
 from orthodx.training.checkpoint import HeadStart
@@ -42,6 +42,17 @@ class Start:
         return {str(view): path for view, path in self.encoders.items()} | {
             f"head {part}": path for part, path in self.heads.items()
         }
+
+    @property
+    def kind(self) -> tuple[str, str] | None:
+        """Registered name and preset of the bundle's encoders, where all are of one."""
+        parts = self.bundle.info.encoders.values() if self.bundle else ()
+        kinds = {(part.name, part.config) for part in parts}
+        if len(kinds) != 1:
+            return None
+        ((name, config),) = kinds
+        presets = [preset for preset, known in ENCODERS.get(name).presets.items() if known == config]
+        return (name, presets[0]) if presets else None
 
     def default_head(self) -> str:
         """The head of the bundle's diagnosis, or evidence maps."""

@@ -12,6 +12,7 @@ from orthodx.errors import UsageError
 from orthodx.joints import View
 from orthodx.networks import ENCODERS
 from orthodx.requests import FinetuneRequest, Task, TransferRequest
+from orthodx.training.checks import region_of
 from orthodx.trials.parts import Parts
 
 TRANSFERRED, SCRATCH = "transferred", "scratch"
@@ -93,7 +94,7 @@ class Plan:
             words |= {
                 "labels": parts.labels,
                 "link": request.link,
-                "region": request.region,
+                "region": region_of(self.encoder, request),
                 "cache": request.cache or request.out / "cache",
             }
         else:

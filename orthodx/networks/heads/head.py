@@ -22,7 +22,7 @@ class Wanted:
 
     classes: of a mask, background included. labels: of a diagnosis. harmed: class of the structure that each label is
     an injury of, 0 for none. detail: pixels of the head's image along each side of one of the encoder's. pixel_mm: the
-    encoder's.
+    encoder's. block: the one that is read, if not the head's own choice.
     """
 
     classes: int = 2
@@ -30,9 +30,18 @@ class Wanted:
     harmed: tuple[int, ...] = (0,)
     detail: int = 1
     pixel_mm: float = 1.0
+    block: str | None = None
 
     @classmethod
-    def of(cls, joint: Joint, labels: Sequence[str] | None = None, *, detail: int = 1, pixel_mm: float = 1.0) -> Wanted:
+    def of(
+        cls,
+        joint: Joint,
+        labels: Sequence[str] | None = None,
+        *,
+        detail: int = 1,
+        pixel_mm: float = 1.0,
+        block: str | None = None,
+    ) -> Wanted:
         """The structures of a joint, and some of its abnormalities (all without `labels`)."""
         labels = joint.codes if labels is None else labels
         return cls(
@@ -41,6 +50,7 @@ class Wanted:
             harmed=joint.harmed(labels),
             detail=detail,
             pixel_mm=pixel_mm,
+            block=block,
         )
 
 
@@ -51,7 +61,8 @@ class Head(nn.Module, ABC):
     to what is wanted. blocks: those it reads. detail: the image it is given has so many pixels along each side of one
     of the encoder's; details: those it can. parts: prefix of weights -> the part of a fine-tuning from voxel-wise truth
     that a diagnosis by this head can start from. fitted: its parts that are fitted to studies' labels; the rest may be
-    kept from other labels. per_label: tensors whose first axis is the labels.
+    kept from other labels. any_block: whether it can read any one block. per_label: tensors whose first axis is
+    the labels.
     """
 
     Config: ClassVar[type]
@@ -60,6 +71,7 @@ class Head(nn.Module, ABC):
     parts: ClassVar[Mapping[str, str]] = MappingProxyType({})
     fitted: ClassVar[frozenset[str]] = frozenset()
     per_label: ClassVar[tuple[str, ...]] = ()
+    any_block: ClassVar[bool] = False
     blocks: tuple[str, ...]
     detail: int = 1
 
@@ -99,6 +111,12 @@ def head_config(name: str, encoder: ViewEncoder, wanted: Wanted) -> Any:
     if wanted.detail not in cls.details:
         known = " or ".join(map(str, cls.details))
         raise UsageError(f"the head '{name}' cannot look {wanted.detail} times closer", hint=f"give --detail {known}")
+    if wanted.block is not None and not cls.any_block:
+        able = ", ".join(known for known in HEADS.names() if HEADS.get(known).any_block)
+        raise UsageError(f"the head '{name}' chooses its blocks itself", hint=f"leave --block out, or use {able}")
+    if wanted.block is not None and wanted.block not in encoder.block_channels:
+        known = ", ".join(encoder.block_channels)
+        raise UsageError(f"{type(encoder).__name__} has no block '{wanted.block}'", hint=f"give one of {known}")
     return cls.config_for(encoder, wanted)
 
 

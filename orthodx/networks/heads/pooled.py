@@ -124,6 +124,7 @@ class _Pooled(DiagnoseHead):
     """The block averaged to `TOKENS`, pooled, classified."""
 
     Config = PooledConfig
+    any_block = True
     pooling: ClassVar[str]
 
     def __init__(self, config: PooledConfig) -> None:
@@ -136,8 +137,8 @@ class _Pooled(DiagnoseHead):
 
     @classmethod
     def config_for(cls, encoder: ViewEncoder, wanted: Wanted) -> PooledConfig:
-        """The encoder's deepest block."""
-        block = encoder.deepest
+        """The block asked for, else the encoder's deepest."""
+        block = wanted.block or encoder.deepest
         return PooledConfig(labels=wanted.labels, block=block, block_channels=encoder.block_channels[block])
 
     def summary(self, features: Mapping[str, Tensor], image: Tensor) -> Tensor:

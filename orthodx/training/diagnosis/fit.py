@@ -127,7 +127,8 @@ def _plain_diagnoser(config: DiagnosisConfig, start: Start) -> Any:
     """The diagnosis' configuration; weights that do not fit are refused before anything is read."""
     cls = ENCODERS.get(config.encoder)
     encoder = cls(cls.preset(config.preset))
-    wanted = Wanted.of(config.joint, config.labels, detail=config.region.detail, pixel_mm=config.grid.pixel_mm)
+    fine, mm = config.region.detail, config.grid.pixel_mm
+    wanted = Wanted.of(config.joint, config.labels, detail=fine, pixel_mm=mm, block=config.block)
     own = Diagnoser.config_for(encoder, config.labels, wanted, head=config.head, fusion=config.fusion)
     for path in start.encoders.values():
         checkpoint.start_from(encoder, path)

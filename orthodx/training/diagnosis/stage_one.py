@@ -20,6 +20,7 @@ from orthodx.joints import DEFAULT_JOINT, Joint, View
 from orthodx.networks import ENCODERS
 from orthodx.networks.diagnosis.diagnoser import Diagnoser
 from orthodx.networks.encoders.encoder import ViewEncoder
+from orthodx.networks.reading import CLEAN, Noising
 from orthodx.studies.writing import atomic
 from orthodx.training import checkpoint
 from orthodx.training.diagnosis import fusion_stage, view_stage
@@ -39,7 +40,7 @@ class DiagnosisConfig:
     encoder_share: learning rate of the encoders relative to the heads': 0 a linear probe, 0.05 the published partial
     fine-tuning, 1 full. fraction: share of the training labels used. validation: share of the patients that
     calibrates, unless studies are given for it. views: read; a model of one view has one encoder. region: what is
-    read of a series. hold_out: centers left out.
+    read of a series. hold_out: centers left out. block: of the encoder, if not the head's choice. noising: of images.
     """
 
     encoder: str = "ortho"
@@ -59,6 +60,8 @@ class DiagnosisConfig:
     seed: int = 0
     grid: GridSpec = field(default_factory=GridSpec)
     region: RegionSpec = field(default_factory=RegionSpec)
+    block: str | None = None
+    noising: Noising = CLEAN
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +111,7 @@ def fit_view(run: ViewRuns, view: View) -> tuple[Path, ViewResult]:
     balance = torch.from_numpy(positive_weights(np.stack(once)))
     path = _fit_encoder(run, view, encoder, samples, balance)
     run.say(f"{view}: features of {sum(len(c.views.get(view, ())) for c in (*run.train, *run.held))} series")
-    read = Summaries(run.features, encoder, head.eval(), device)
+    read = Summaries(run.features, encoder, head.eval(), device, config.noising)
     summaries = [read(c.views.get(view, ())) for c in (*run.train, *run.held)]
     head.to("cpu")
     return path, _fit_head(run, view, summaries, studies, samples, balance)
@@ -122,7 +125,8 @@ def _fit_encoder(
     if config.encoder_share > 0:
         if view in run.start.encoders:  # one that begins from noise soon gives nothing like what it gives now
             sample = samples.regions[:: max(1, len(samples.regions) // 48)]
-            head.fit_scale(torch.stack(Summaries(run.features, encoder, head, run.device)(sample)).to(run.device))
+            read = Summaries(run.features, encoder, head, run.device, config.noising)
+            head.fit_scale(torch.stack(read(sample)).to(run.device))
         losses = view_stage.fit_end_to_end(
             view_stage.ViewConfig(
                 view=view,
@@ -130,6 +134,7 @@ def _fit_encoder(
                 batch=config.batch,
                 peak_rate=config.peak_rate,
                 encoder_share=config.encoder_share,
+                noising=config.noising,
                 seed=config.seed,
             ),
             encoder.train(),

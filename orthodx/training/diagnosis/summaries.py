@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from orthodx.networks.encoders.encoder import ViewEncoder
 from orthodx.networks.heads.pooled import DiagnoseHead
-from orthodx.networks.reading import ask, blocks_of
+from orthodx.networks.reading import CLEAN, Noising, ask, blocks_of
 from orthodx.networks.weights import load_file
 from orthodx.studies.writing import atomic
 from orthodx.training.diagnosis.study_cases import SeriesRegion
@@ -35,11 +35,15 @@ def weights_hash(*modules: nn.Module) -> str:
 class Summaries:
     """Summaries of regions by one frozen encoder and head, in `folder` as one safetensors file a series."""
 
-    def __init__(self, folder: Path, encoder: ViewEncoder, head: DiagnoseHead, device: torch.device) -> None:
+    def __init__(
+        self, folder: Path, encoder: ViewEncoder, head: DiagnoseHead, device: torch.device, noising: Noising = CLEAN
+    ) -> None:
         self.folder, self.encoder, self.head, self.device = folder, encoder.eval(), head, device
+        self.noising = noising
         summary = type(head).summary  # two heads without weights may still differ in what they make of a block
         how = (type(encoder).__name__, getattr(encoder, "config", None), summary.__module__, summary.__qualname__)
-        self.weights = f"{weights_hash(encoder, head)} {how} {head.blocks}"
+        noisy = f" {noising}" if noising.timestep else ""
+        self.weights = f"{weights_hash(encoder, head)} {how} {head.blocks}{noisy}"
 
     @torch.inference_mode()
     def __call__(self, regions: Iterable[SeriesRegion]) -> list[Tensor]:
@@ -54,7 +58,7 @@ class Summaries:
         except (OSError, SafetensorError, KeyError):
             pass
         image = torch.from_numpy(region.load().astype("float32"))[None, None].to(self.device)
-        blocks = blocks_of(self.encoder, image, self.head.blocks, detail=self.head.detail)
+        blocks = blocks_of(self.encoder, image, self.head.blocks, detail=self.head.detail, noising=self.noising)
         summary = ask(self.head.summary, blocks, image)[0].float().cpu()
         kept = summary.half() if summary.numel() > LARGE else summary
         with atomic(path) as temporary:

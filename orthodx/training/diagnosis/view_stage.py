@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from orthodx.joints import View
 from orthodx.networks.encoders.encoder import ViewEncoder
 from orthodx.networks.heads.pooled import DiagnoseHead, masked_bce
-from orthodx.networks.reading import ask, blocks_of
+from orthodx.networks.reading import CLEAN, Noising, ask, blocks_of
 from orthodx.training import checkpoint
 from orthodx.training.diagnosis.linear import Folds
 from orthodx.training.diagnosis.study_cases import SeriesRegion
@@ -45,6 +45,7 @@ class ViewConfig:
     peak_rate: float
     encoder_share: float
     seed: int
+    noising: Noising = CLEAN
     save_every: int = 50
 
 
@@ -111,7 +112,7 @@ class Answers(Lesson):
         regions = [self.samples.regions[i] for i in chosen]
         images = torch.stack([augmented(r, config.view, key) for r, key in zip(regions, keys, strict=True)])
         images = images[:, None].to(device)
-        blocks = blocks_of(self.encoder, images, self.head.blocks, detail=self.head.detail)
+        blocks = blocks_of(self.encoder, images, self.head.blocks, detail=self.head.detail, noising=self.config.noising)
         logits = ask(self.head, blocks, images)
         truth, weight = self.truth[chosen].to(device), self.weight[chosen][:, None].to(device)
         loss = masked_bce(logits, truth, self.balance, weight)
