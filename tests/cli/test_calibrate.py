@@ -154,7 +154,7 @@ def test_what_cannot_be_is_refused(known, bundle, tmp_path, words, said):
 
 
 def test_too_few_calibrate_nothing(known, bundle, tmp_path):
-    one = calibrate(bundle.path, known / "k00", "--out", tmp_path / "a")
+    one = calibrate(bundle.path, known / "k00", "-o", tmp_path / "a")
     assert (one.exit_code, "one patient calibrates nothing" in one.output) == (2, True)
     two = calibrate(bundle.path, known / "k00", known / "k01", "--out", tmp_path / "a")
     assert (two.exit_code, "2 series calibrate nothing" in two.output) == (2, True)
@@ -176,3 +176,11 @@ def test_spoiled_images_are_images():
     assert all(one.shape == data.shape and np.isfinite(one).all() and one.min() >= 0 for one in ways)
     assert len({round(float(one.std()), 2) for one in ways}) > 8
     assert np.array_equal(ways[3], spoiled(data, np.random.default_rng(3)))
+
+
+def test_help_has_an_example():
+    long = CliRunner().invoke(app, ["models", "calibrate", "--help"])
+    short = CliRunner().invoke(app, ["models", "calibrate", "-h"])
+    assert long.exit_code == 0
+    assert long.output == short.output
+    assert "orthodx models calibrate my-model/" in long.output
