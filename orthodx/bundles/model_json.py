@@ -78,7 +78,7 @@ class QualityCurve:
     """How well masks of one structure are expected to be: Dice = sigmoid(weights . x).
 
     weights: of x = 1, the logit of the agreement of two looks, the logit of the Dice that the probabilities promise,
-    the log of the strangeness (`inference.quality`). unsure_below: where one in twenty known series lies below.
+    the log of the strangeness (`inference.quality`). unsure_below: expected Dice that is worth a warning.
     """
 
     weights: tuple[float, float, float, float]

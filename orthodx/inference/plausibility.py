@@ -135,8 +135,8 @@ def warnings_for(
         elif not low <= ml <= high:
             notes.append(f"{s.name} of {ml:.1f} mL is implausible ({low:g}-{high:g})")
         elif unsure(sure, curve):
-            usual = "" if curve is None else f", usual from {curve.unsure_below:.2f}"
-            notes.append(f"{s.name} is unsure ({'agreement' if curve is None else 'expected Dice'} {sure:.2f}{usual})")
+            limit = "" if curve is None else f", limit {curve.unsure_below:.2f}"
+            notes.append(f"{s.name} is unsure ({'agreement' if curve is None else 'expected Dice'} {sure:.2f}{limit})")
     return notes
 
 

@@ -21,6 +21,7 @@ FOLDS = 5
 KNOWN = 0.95  # share of held-out known series that the limit calls known
 LEAST_VARIANCE = 1e-4  # of the largest: what series hardly differ in would tell rounding
 SHRINK = 1e-3  # weight of the squared slopes beside the mean cross-entropy
+SLACK = 0.85  # of the expected Dice that all but one in twenty usual series have: less is worth a warning
 FEWEST_RATED = 20  # series that show a structure, below which its quality stays an agreement
 
 
@@ -85,6 +86,6 @@ def fit_curve(inputs: np.ndarray, dice: np.ndarray, usual: np.ndarray) -> Qualit
 
     within = [(None, None), (0, None), (0, None), (None, 0)]  # firmer is never worse, stranger never better
     weights = minimize(loss, np.array([0.0, 0.5, 0.5, 0.0]), jac=True, method="L-BFGS-B", bounds=within).x
-    low = float(np.quantile(expit(inputs[usual] @ weights), 1 - KNOWN))
+    low = SLACK * float(np.quantile(expit(inputs[usual] @ weights), 1 - KNOWN))
     a, b, c, d = (round(float(w), 5) for w in weights)
     return QualityCurve(weights=(a, b, c, d), unsure_below=round(low, 4))

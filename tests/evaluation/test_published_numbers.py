@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from orthodx.bundles.bundle import open_bundle
 from orthodx.evaluation.evaluate import evaluate
 from orthodx.studies.tables import read_table
 
@@ -29,3 +30,18 @@ def test_the_macro_auroc_of_the_transfer_page_is_that_of_its_tables(share, studi
         found.append(float(row["value"].iloc[0]))
     (line,) = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith(f"| {studies} |")]
     assert float(line.split("|")[6].split()[0]) == pytest.approx(sum(found) / 3, abs=6e-4)
+
+
+def test_the_false_calls_of_the_card_are_those_of_its_table():
+    folder, free = RESULTS / "knee_thresholds", "-4221-"  # the seed of the patients without any lesion
+    bundle = open_bundle("knee-small")
+    chances, truth = (read_table(folder / f"{name}.csv").set_index("study_id") for name in ("predictions", "labels"))
+    card = (bundle.path / "MODEL_CARD.md").read_text(encoding="utf-8").split("What it knows of itself (0.4.1)")[1]
+    for label, threshold in bundle.info.diagnosis.thresholds.items():
+        called = chances[label].astype(float) >= threshold
+        there = truth[label].reindex(chances.index) == "1"
+        healthy = chances.index.str.contains(free) & ~there
+        (line,) = [line.split("|") for line in card.splitlines() if line.startswith(f"| {label} | ") and "->" in line]
+        assert line[3].split("->")[1].split() == [str((called & healthy).sum()), "of", str(healthy.sum())]
+        assert float(line[6].split()[0]) == pytest.approx(called[there].mean(), abs=6e-4)
+        assert float(line[7].split()[0]) == pytest.approx((~called)[~there].mean(), abs=6e-4)

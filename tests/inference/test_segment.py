@@ -282,4 +282,4 @@ def test_readers_are_warned_of_empty_odd_and_unsure_masks():
     curves = {"medial_meniscus": QualityCurve(weights=(0.0, 0.0, 1.0, 0.0), unsure_below=0.5)}
     assert warnings_for({1: (9, 200.0), 8: (9, 3.0)}, {1: 0.99, 8: 0.6}, joint, curves) == []
     (note,) = warnings_for({1: (9, 200.0), 8: (9, 3.0)}, {1: 0.99, 8: 0.4}, joint, curves)
-    assert note == "medial_meniscus is unsure (expected Dice 0.40, usual from 0.50)"
+    assert note == "medial_meniscus is unsure (expected Dice 0.40, limit 0.50)"
