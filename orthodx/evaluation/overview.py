@@ -157,16 +157,21 @@ def differences_told(rows: Sequence[Row]) -> str:
 
 
 def by_group(rows: Sequence[Row], task: str, grouping: str, metric: str) -> Sheet:
-    """A line a target and group: its metric, its difference from the rest, the adjusted p."""
+    """A line a target and group: its metric, its difference from the rest, the adjusted p.
+
+    Where every group is too small, alike ones are one line.
+    """
     found = find(rows, task=task, grouping=grouping, metric=metric)
     rest = {(r.target, r.group): r for r in found if r.against == REST}
+    groups = [r for r in found if not r.against]
+    none = all(math.isnan(r.value) for r in groups)
     lines = []
-    for r in found:
-        if not r.against:
-            other = rest.get((r.target, r.group))
-            count = f"{r.n}" if r.positives is None else f"{r.n} ({r.positives})"
-            p = p_text(other.p_holm) if other else "–"
-            lines.append((_words(r.target), r.group, count, with_interval(r), with_interval(other), p))
+    for r in groups:
+        other = rest.get((r.target, r.group))
+        count = f"{r.n}" if r.positives is None else f"{r.n} ({r.positives})"
+        p = p_text(other.p_holm) if other else "–"
+        lines.append(("any" if none else _words(r.target), r.group, count, with_interval(r), with_interval(other), p))
+    lines = list(dict.fromkeys(lines))
     columns = ("target", grouping, "n (positive)" if task == DIAGNOSIS else "patients", COLUMN_NAMES[metric])
     title = _marked(f"{COLUMN_NAMES[metric]} by {grouping}", lines)
     return Sheet(title, (*columns, "minus the rest", "Holm p"), tuple(lines))

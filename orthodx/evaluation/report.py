@@ -97,7 +97,7 @@ def _page(e: Evaluation, sections: Sequence[Section]) -> str:
     )
     record = {
         "inputs": "; ".join(f"{k}: {v.get('name', k)} ({v['sha256'][:12]})" for k, v in e.summary["inputs"].items()),
-        "settings": "; ".join(f"{k} {v}" for k, v in e.summary["settings"].items()),
+        "settings": "; ".join(_setting(k, v) for k, v in e.summary["settings"].items() if v not in (None, [], False)),
         "versions": ", ".join(f"{k} {v}" for k, v in versions().items()),
         "schema": "{name} {version}".format(**e.summary["schema"]),
     }
@@ -106,6 +106,10 @@ def _page(e: Evaluation, sections: Sequence[Section]) -> str:
         version=version("orthodx"), sections=sections, cards=_cards(e), refused=e.notices.refused,
         notes=e.notices.notes, methods=methods(e), checklist=checklist(e), record=record,
     )  # fmt: skip
+
+
+def _setting(name: str, value: object) -> str:
+    return f"{name} {', '.join(map(str, value)) if isinstance(value, list) else value}".removesuffix(" True")
 
 
 def _cards(e: Evaluation) -> list[Card]:

@@ -70,3 +70,13 @@ def test_groups_are_among_the_tables():
 )  # fmt: skip
 def test_one_is_no_plural(number, things, text):
     assert counted(number, things) == text
+
+
+def test_groups_that_are_all_too_small_are_one_line_each():
+    few = [
+        row(grouping="center", group=name, target=target, n=3, note="n too small")
+        for target in ("ACL", "PCL")
+        for name in ("A", "B")
+    ]
+    (sheet,) = (one for one in overview([row(value=0.8), *few]) if "by center" in one.title)
+    assert [line[:4] for line in sheet.lines] == [("any", "A", "3", "n too small"), ("any", "B", "3", "n too small")]

@@ -81,6 +81,16 @@ def test_the_page_is_one_file_without_scripts_or_links_out(full):
     assert page.count("data:image/png;base64,") == 8
 
 
+def test_tables_scroll_intervals_stay_whole_and_settings_are_told_as_words(full):
+    page = (full[1] / "report.html").read_text(encoding="utf-8")
+    assert page.count('<div class="scroll"') == page.count("<table")
+    assert re.search(r"<td>0\.\d{3} <span>\(0\.\d{3}–[01]\.\d{3}\)</span></td>", page)
+    assert '<td class="words">default: not frozen on validation data</td>' in page
+    settings = re.search(r"<td>settings</td><td>(.*?)</td>", page).group(1)
+    assert "tolerance_mm 1.0" in settings
+    assert not re.search(r"\[|None|False", settings)
+
+
 def test_thresholds_say_where_they_come_from(full):
     e, out = full
     assert (e.thresholds["ACL"].value, e.thresholds["MM"].value) == (0.31, 0.5)
