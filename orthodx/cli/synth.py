@@ -7,6 +7,7 @@ import typer
 from orthodx.cli.command import Given, command
 from orthodx.cli.options import RESUME, SEED, WORKERS, comma_separated, print_json
 from orthodx.requests import SynthRequest
+from orthodx.studies.readable import counted
 
 WORDS = {
     "out": typer.Argument(metavar="OUT", help="Folder to write.", show_default=False),
@@ -35,9 +36,10 @@ WORDS = {
 @command(SynthRequest, WORDS)
 def run(given: Given) -> None:
     """Make synthetic studies with their truth: sagittal, coronal and axial series of each patient's joint."""
+    request = given.request
+    given.voice.say(f"making {counted(request.studies, 'anatomies' if request.bank else 'patients')}")
     from orthodx.synth.make import synth
 
-    request = given.request
     with given.voice.progress() as tell:
         result = synth(request, tell=tell)
     given.voice.say(f"-> {result}")

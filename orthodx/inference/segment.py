@@ -36,6 +36,7 @@ from orthodx.studies.mask_files import VOLUMES
 from orthodx.studies.nameless import nameless, nameless_command
 from orthodx.studies.nifti import write_mask
 from orthodx.studies.read_ahead import read_ahead
+from orthodx.studies.readable import counted
 from orthodx.studies.receipts import Receipts
 from orthodx.studies.run_record import RUN, content_of, inputs_of, write_run
 from orthodx.studies.series import Series, ids_note
@@ -94,7 +95,8 @@ def segment(
     everything = among(find_series(request.studies, request.view, request.group_by), request.only)
     require_any(everything, request.studies)
     found = of_shard(everything, shard)
-    for line in (*found.notes, ids_note(found.series)):
+    there = f"{counted(len(found.series), 'series')} of {counted(len(found.studies), 'studies')}"
+    for line in (*found.notes, ids_note(found.series), there):
         if line:
             note(line)
     bundle = chosen_bundle(request.model, request.joint, everything.series, note)
@@ -110,7 +112,7 @@ def segment(
         if "nifti" in request.formats:
             write_label_tables(out, bundle.info.joint)
         cases = job.all(found, tell)
-        counted = [case.status for case in cases] if shard is None else [row["status"] for row in job.together([])]
+        states = [case.status for case in cases] if shard is None else [row["status"] for row in job.together([])]
         facts = {
             "model": {
                 "name": bundle.info.name,
@@ -121,7 +123,7 @@ def segment(
             "joint": bundle.info.joint.to_json(),
             "device": str(segmenter.device),
             "inputs": [*inputs_of(found.series), *job.earlier_inputs(found.series)],
-            "counts": {status: counted.count(status) for status in ("ok", "warned", "failed")},
+            "counts": {status: states.count(status) for status in ("ok", "warned", "failed")},
         }
         words = nameless_command(command, request, keep_paths=request.keep_paths)
         with turn(place, shard):

@@ -63,6 +63,7 @@ def _pretrained(
     spec, joint = GridSpec(pixel_mm=request.pixel_mm), joint_of_data(request.studies) or DEFAULT_JOINT
     team = join(pick_device(request.device))
     told = say if team.chief else lambda line: None
+    told(f"the {request.view} encoder learns for {request.steps} steps on {team.device}")
     source = open_source(
         request.studies,
         spec,

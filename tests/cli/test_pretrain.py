@@ -65,6 +65,7 @@ def test_a_pipeline_gets_json_and_a_quiet_run_says_nothing(pretrain, tmp_path):
     done = pretrain("-o", tmp_path / "a", "--json", "--batch", 1)
     told = json.loads(done.stdout)
     assert told == {"weights": str(tmp_path / "a" / WEIGHTS), "metrics": str(tmp_path / "a/metrics.csv")}
+    assert done.stderr.startswith("the axial encoder learns for 2 steps on cpu\n")
     assert "step 2/2" in done.stderr
     assert pretrain("-o", tmp_path / "b", "-q", "--batch", 1).output == ""
 

@@ -62,7 +62,7 @@ def test_a_named_view_is_read_whatever_the_image_says(segment, image, tmp_path):
 
 
 def test_workers_read_ahead_and_change_nothing(segment, image, tmp_path, pools):
-    segment(image, "--out", tmp_path / "none", "--workers", 0)
+    assert "note: 1 series of 1 study\n" in segment(image, "--out", tmp_path / "none", "--workers", 0).stdout
     assert pools == []
     segment(image, "--out", tmp_path / "three", "--workers", 3)
     assert pools == [3]
