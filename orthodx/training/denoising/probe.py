@@ -12,8 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.linear_model import RidgeClassifier
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from orthodx.joints import View
@@ -63,6 +61,9 @@ def fit_and_count(fitted: Sequence[Known], scored: Sequence[Known]) -> np.ndarra
     sites named so, sites that are so.
     """
     x, y = (np.concatenate([one[i] for one in fitted]) for i in (0, 1))
+    from sklearn.linear_model import RidgeClassifier  # slow to import, and seldom needed
+    from sklearn.preprocessing import StandardScaler
+
     scale = StandardScaler().fit(x)
     classifier = RidgeClassifier(alpha=10.0, class_weight="balanced").fit(scale.transform(x), y)
     counts = []

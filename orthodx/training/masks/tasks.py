@@ -8,7 +8,6 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
-from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from orthodx.joints import Joint, View
@@ -115,6 +114,8 @@ class LesionTask:
         return head.map_loss(maps, lesions) + 0.2 * head.loss(strongest, answer)
 
     def validate(self, heads: Heads, blocks: Blocks, samples: Samples) -> dict[str, float]:
+        from sklearn.metrics import roc_auc_score  # slow to import
+
         head = heads["evidence"]
         found: dict[View, list[np.ndarray]] = {}
         true: dict[View, list[np.ndarray]] = {}
