@@ -209,6 +209,7 @@ def _diagnosis(raw: Mapping[str, Any] | None) -> DiagnosisInfo | None:
     own = dict(raw["diagnoser"])
     own["head_config"] = config_of(HEADS.get(_value(own["head"], str, "head")).Config, own["head_config"])
     own["coding"] = None if own.get("coding") is None else config_of(RecordCoding, own["coding"])
+    own["blocks"] = _value(own.get("blocks", []), tuple[str, ...], "blocks")
     own["labels"] = tuple(_value(label, str, "labels") for label in own["labels"])
     numbers = {
         name: {_value(k, str, name): _value(v, float, f"{name} of {k}") for k, v in raw[name].items()}

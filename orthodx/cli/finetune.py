@@ -25,6 +25,7 @@ from orthodx.cli.options import (
     SEED,
     STUDIES,
     WORKERS,
+    in_order,
     out,
     print_json,
 )
@@ -53,8 +54,12 @@ WORDS = {
     "preset": PRESET,
     "head": typer.Option(help="Registered head; else skip_segment, the bundle's, or evidence.", show_default=False),
     "batch": typer.Option(min=1, help="Volumes per step."),
-    "learning_rate": LEARNING_RATE,
-    "pixel_mm": PIXEL_MM,
+    "learning_rate": typer.Option(
+        min=1e-7, max=1.0, help=f"{LEARNING_RATE.help} (default: 6e-4; published: 5e-4)", show_default=False
+    ),
+    "pixel_mm": typer.Option(
+        min=0.1, max=20, help=f"{PIXEL_MM.help} (default: that of --encoders, or 1)", show_default=False
+    ),
     "detail": typer.Option(
         min=1, max=2, help="diagnose: pixels that maps see along one of the encoders' (default: as --encoders, or 1)."
     ),
@@ -85,11 +90,33 @@ WORDS = {
     "hold_out_center": typer.Option(help="Leave this center out (repeatable).", show_default=False, **LABELS),
     "validation_share": typer.Option(help="Share of the patients that calibrates, without --validation.", **LABELS),
     "into": typer.Option(help="Add the diagnosis to this bundle, whose masks stay.", show_default=False, **LABELS),
-    "epochs": typer.Option(min=1, help="Passes over the studies, unless --probe.", **LABELS),
-    "region": typer.Option(help="Slices, rows and columns read in the middle of a series.", **LABELS),
+    "recipe": typer.Option(
+        help="How to read and fit where no other option says: ours, or published (default: that of the encoder).",
+        show_default=False,
+        **LABELS,
+    ),
+    "epochs": typer.Option(
+        min=1, help="Passes over the studies (default: 5; of heads by --probe, published: 10).", **LABELS
+    ),
+    "region": typer.Option(
+        help="Slices, rows and columns read in the middle of a series (default: 28 128 128; published: 16 256 256).",
+        **LABELS,
+    ),
     "cache": typer.Option(help="Folder for regions and frozen features.", show_default=False, **LABELS),
-    "block": typer.Option(help="Of the encoder, that the head pools (default: the deepest).", **LABELS),
-    "timestep": typer.Option(min=0, help="Noise of the images that are read (default: 0; published: 100).", **LABELS),
+    "block": typer.Option(
+        metavar="BLOCKS",
+        help="Of the encoder, that the head pools: one, or one a view, as mid_0,mid_0,mid_2 (default: the deepest).",
+        callback=in_order,
+        show_default=False,
+        **LABELS,
+    ),
+    "timestep": typer.Option(
+        metavar="TIMESTEPS",
+        help="Noise of the images that are read: one, or one a view, as 200,150,50 (default: 0; published: 100).",
+        callback=in_order,
+        show_default=False,
+        **LABELS,
+    ),
     "noise": typer.Option(help="With --timestep: one noise for all images, or a fresh one each time.", **LABELS),
 }
 

@@ -63,6 +63,11 @@ def comma_separated(values: list[str] | None) -> list[str] | None:
     return list(dict.fromkeys(item.strip() for value in values for item in value.split(",") if item.strip()))
 
 
+def in_order(values: list[str] | None) -> list[str] | None:
+    """As `comma_separated`, but what is given twice stays twice."""
+    return values and [item.strip() for value in values for item in value.split(",") if item.strip()]
+
+
 class Voice:
     """Where text for people goes: stdout, or stderr when stdout carries JSON; nowhere when quiet."""
 

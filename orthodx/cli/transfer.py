@@ -53,7 +53,9 @@ WORDS = {
     "name": typer.Option(help="Name of the new model."),
     "views": typer.Option("--view", help="Only these views (repeatable).", show_default=False),
     "head": typer.Option(help="Registered head; else global_local or skip_segment.", show_default=False),
-    "learning_rate": LEARNING_RATE,
+    "learning_rate": typer.Option(
+        min=1e-7, max=1.0, help=f"{LEARNING_RATE.help} (default: 6e-4; published: 5e-4)", show_default=False
+    ),
     "batch": typer.Option(min=1, help="Volumes per step."),
     "device": DEVICE,
     "workers": WORKERS,
@@ -65,8 +67,11 @@ WORDS = {
     "test_share": typer.Option(
         help="Share of the patients who test, without either.", **{**TEST, "show_default": True}
     ),
-    "epochs": typer.Option(min=1, help="Passes over the studies, where encoders are trained.", **LABELS),
-    "region": typer.Option(help="Slices, rows and columns read in the middle of a series.", **LABELS),
+    "epochs": typer.Option(min=1, help="Passes over the studies, where encoders are trained (default: 5).", **LABELS),
+    "region": typer.Option(
+        help="Slices, rows and columns read in the middle of a series (default: 28 128 128; published: 16 256 256).",
+        **LABELS,
+    ),
     "cache": typer.Option(help="Folder for regions and frozen features; else in --out.", show_default=False, **LABELS),
     "steps": typer.Option(min=1, help="Optimiser steps of each arm.", **MASKS),
     "crop": typer.Option(help="Slices, rows and columns of a sample.", **MASKS),

@@ -6,6 +6,7 @@ ever cropped; thick slices pass one to one, thin ones are averaged in groups.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from orthodx.grid.intensity import normalise
+from orthodx.grid.intensity import normalise, stretch
 from orthodx.grid.spec import AXES, GridSpec
 from orthodx.joints import View
 from orthodx.studies.view import axis_of_view, slice_axis
@@ -66,21 +67,52 @@ def to_grid(volume: Volume, spec: GridSpec, view: View) -> GridImage:
     `spec.min_slice_mm` are averaged to about that. Grid samples stay centred on the volume's own centre.
     """
     axes, flips = canonical_axes(volume.affine, volume.shape, view)
-    data = np.transpose(volume.data, axes)
-    data = data[tuple(slice(None, None, -1 if f else 1) for f in flips)]
-    spacing = volume.spacing_mm[list(axes)]
+    spacing, shape = volume.spacing_mm[list(axes)], np.array(volume.shape)[list(axes)]
     target = np.array([max(spacing[0], spec.min_slice_mm), spec.pixel_mm, spec.pixel_mm])
-    size = np.maximum(1, np.rint(np.array(data.shape) * spacing / target).astype(int))
+    size = np.maximum(1, np.rint(shape * spacing / target).astype(int))
     if spacing[0] >= spec.min_slice_mm:
-        size[0] = data.shape[0]
-    step = np.array(data.shape) / size  # input voxels a grid sample
-    image = torch.from_numpy(np.ascontiguousarray(data, dtype=np.float32))
-    for axis in range(3):
-        image = _resample(image, axis, int(size[axis]), float(step[axis]))
-    image = normalise(image)
+        size[0] = shape[0]
+    image = normalise(_resampled(volume, axes, flips, size))
     padding = [(-n) % spec.multiple for n in size[1:]]
     before = [p // 2 for p in padding]
     image = functional.pad(image, (before[1], padding[1] - before[1], before[0], padding[0] - before[0]), value=-1.0)
+    return _grid_image(volume, view, image, axes, flips, size, before)
+
+
+def whole_slices(volume: Volume, view: View, shape: tuple[int, int, int]) -> GridImage:
+    """The slices of a volume as they are, each resized to rows and columns whatever its field of view, as published.
+
+    shape: of the middle D slices, H, W. The least and the greatest value of the middle slices become -1 and 1; all
+    slices are returned.
+    """
+    axes, flips = canonical_axes(volume.affine, volume.shape, view)
+    size = np.array([volume.shape[axes[0]], *shape[1:]])
+    image = _resampled(volume, axes, flips, size)
+    first = max(0, (len(image) - shape[0]) // 2)
+    return _grid_image(volume, view, stretch(image, image[first : first + shape[0]]), axes, flips, size, [0, 0])
+
+
+def _resampled(volume: Volume, axes: Sequence[int], flips: Sequence[bool], size: np.ndarray) -> Tensor:
+    """(D, H, W) float32 of that size, in the volume's unit."""
+    data = np.transpose(volume.data, axes)
+    data = data[tuple(slice(None, None, -1 if f else 1) for f in flips)]
+    image = torch.from_numpy(np.ascontiguousarray(data, dtype=np.float32))
+    for axis in range(3):
+        image = _resample(image, axis, int(size[axis]), data.shape[axis] / float(size[axis]))
+    return image
+
+
+def _grid_image(
+    volume: Volume,
+    view: View,
+    image: Tensor,
+    axes: tuple[int, int, int],
+    flips: tuple[bool, bool, bool],
+    size: np.ndarray,
+    before: Sequence[int],
+) -> GridImage:
+    """An image with its way back. size: (D, H, W) before padding. before: rows and columns padded in front."""
+    step = np.array(volume.shape)[list(axes)] / size  # input voxels a grid sample
     to_input = np.zeros((4, 4))  # grid index (d, h, w) -> input voxel index (i, j, k)
     to_input[3, 3] = 1
     for g, (array, flip) in enumerate(zip(axes, flips, strict=True)):

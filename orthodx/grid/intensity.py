@@ -26,3 +26,14 @@ def normalise(image: Tensor) -> Tensor:
         if high <= low:
             out[i] = -1
     return out.view(image.shape)
+
+
+def stretch(image: Tensor, among: Tensor) -> Tensor:
+    """Map the least and the greatest value of `among` to -1 and 1 and clamp, as published; a constant becomes -1.
+
+    image: (...) float, any unit. among: (...), of the same image.
+    """
+    low, high = among.min(), among.max()
+    if high <= low:
+        return torch.full_like(image, -1)
+    return ((image - low) / (high - low) * 2 - 1).clamp(-1, 1)

@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 from torch.nn import functional
 
-from orthodx.grid.canonical import to_grid
+from orthodx.grid.canonical import to_grid, whole_slices
 from orthodx.grid.spec import GridSpec
 from orthodx.joints import View
 from orthodx.studies.volume import Volume
@@ -19,7 +19,8 @@ class RegionSpec:
     """Size of the region on the model's grid: slices, rows, columns.
 
     min_slice_mm: thinner slices are averaged. detail: pixels of the region along each side of one of the grid's,
-    for a head that looks closer than the encoder.
+    for a head that looks closer than the encoder. whole: each slice is read whole, resized to rows and columns whatever
+    its pixels, and thin ones are not averaged, as published.
     """
 
     slices: int = 28
@@ -27,6 +28,7 @@ class RegionSpec:
     columns: int = 128
     min_slice_mm: float = 3.0
     detail: int = 1
+    whole: bool = False
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -53,9 +55,12 @@ class Region:
 
 
 def joint_region(volume: Volume, grid: GridSpec, view: View, spec: RegionSpec) -> Region:
-    """The middle `spec.shape` of a volume on the model's grid, or one `spec.detail` times finer, padded if smaller."""
+    """The middle `spec.shape` of a volume on the model's grid, or one `spec.detail` times finer, padded if smaller.
+
+    With `spec.whole` the grid's pixel is of no matter: all of the middle slices is read.
+    """
     finer = replace(grid, min_slice_mm=max(grid.min_slice_mm, spec.min_slice_mm), pixel_mm=grid.pixel_mm / spec.detail)
-    on_grid = to_grid(volume, finer, view)
+    on_grid = whole_slices(volume, view, spec.shape) if spec.whole else to_grid(volume, finer, view)
     image, origin, inside = on_grid.image, np.zeros(3), []
     for axis, want in enumerate(spec.shape):
         have = image.shape[axis]

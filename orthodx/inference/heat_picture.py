@@ -25,7 +25,7 @@ _COLOURS = [(0.0, "#4a3a10"), (0.25, "#ffd23f"), (0.6, "#ff7a2f"), (1.0, "#e8243
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """One view. plane: (H, W), square pixels. heat: (H, W) >= 0. affine: (4, 4) index (d, h, w) -> RAS mm."""
+    """One view. plane: (H, W). heat: (H, W) >= 0. affine: (4, 4) index (d, h, w) -> RAS mm."""
 
     plane: np.ndarray
     heat: np.ndarray
@@ -46,11 +46,13 @@ def write_heat_picture(path: Path, panels: Sequence[Panel], title: str, model: s
     for ax, panel in zip(axs, panels, strict=True):
         ax.set_axis_off()
         low, high = np.percentile(panel.plane, [1, 99.7])
-        ax.imshow(panel.plane, cmap="gray", vmin=low, vmax=max(high, low + 1e-3), interpolation="bicubic")
+        _, row_mm, column_mm = np.linalg.norm(panel.affine[:3, :3], axis=0)
+        shape = {"aspect": row_mm / column_mm}
+        ax.imshow(panel.plane, cmap="gray", vmin=low, vmax=max(high, low + 1e-3), interpolation="bicubic", **shape)
         part = scale(panel.heat)
         over = colours(part)
         over[..., 3] = MOST_OPAQUE * np.clip(2 * part, 0, 1)
-        ax.imshow(over, interpolation="bilinear")
+        ax.imshow(over, interpolation="bilinear", **shape)
         _letters(ax, panel.affine)
         ax.set_title(panel.title, color="white", fontsize=11)
     bar = figure.colorbar(ScalarMappable(scale, colours), ax=list(axs), fraction=0.03, pad=0.01, aspect=30)

@@ -7,7 +7,7 @@ is asked for is computed.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -27,22 +27,31 @@ Blocks = dict[str, Tensor]
 class Noising:
     """How noisy an image is when it is read: x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) noise, as published.
 
-    timestep: t, 0 for the image as it is. fresh: noise drawn anew at each reading, as published, so that no two
-    readings are alike; else `seed` draws one noise for all images of a shape.
+    timestep: t, 0 for the image as it is. by_view: t of sagittal, coronal and axial images, where it is not one for
+    all. fresh: noise drawn anew at each reading, as published, so that no two readings are alike; else `seed` draws one
+    noise for all images of a shape.
     """
 
     timestep: int = 0
+    by_view: tuple[int, ...] = ()
     fresh: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.timestep < T:
-            raise UsageError(f"no timestep {self.timestep}", hint=f"give 0 to {T - 1}; 0 reads the image as it is")
+        for t in (self.timestep, *self.by_view):
+            if not 0 <= t < T:
+                raise UsageError(f"no timestep {t}", hint=f"give 0 to {T - 1}; 0 reads the image as it is")
+        if self.by_view and len(self.by_view) != len(View):
+            raise ValueError(f"timesteps {self.by_view} are not one a view")
         if not 0 <= self.seed < 2**63:
             raise ValueError(f"a seed of {self.seed} is impossible")
 
+    def of(self, view: View) -> Noising:
+        """That of the images of one view."""
+        return replace(self, timestep=self.by_view[list(View).index(view)], by_view=()) if self.by_view else self
+
     def __call__(self, image: Tensor) -> Tensor:
-        """x_t of images (B, 1, D, H, W)."""
+        """x_t of images (B, 1, D, H, W), of one timestep."""
         if not self.timestep:
             return image
         source = None if self.fresh else torch.Generator().manual_seed(self.seed)
@@ -90,7 +99,7 @@ class Reader:
         """The blocks that a head reads of images (B, 1, D, H, W) on the reader's device, and `more` of them."""
         encoder = self.encoder(view)
         refuse_misfit(head, encoder)
-        return blocks_of(encoder, image, {*head.blocks, *more}, detail=head.detail, noising=self.noising)
+        return blocks_of(encoder, image, {*head.blocks, *more}, detail=head.detail, noising=self.noising.of(view))
 
     @torch.inference_mode()
     def __call__(self, view: View, image: Tensor, head: Head) -> Tensor:

@@ -7,7 +7,7 @@ from orthodx.requests.grouping import GroupBy
 from orthodx.requests.inference import DiagnoseRequest, SegmentRequest
 from orthodx.requests.request import Request, takes
 from orthodx.requests.synthesis import SynthRequest
-from orthodx.requests.training import FinetuneRequest, Noise, PretrainRequest, Task
+from orthodx.requests.training import FinetuneRequest, Noise, PretrainRequest, RecipeName, Task
 from orthodx.requests.transfer import TransferRequest
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "GroupBy",
     "Noise",
     "PretrainRequest",
+    "RecipeName",
     "Request",
     "SegmentRequest",
     "Settings",

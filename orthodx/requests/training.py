@@ -21,6 +21,16 @@ class Noise(str, Enum):
         return self.value
 
 
+class RecipeName(str, Enum):
+    """How a diagnosis is fitted to labels."""
+
+    OURS = "ours"
+    PUBLISHED = "published"
+
+    def __str__(self) -> str:
+        return self.value
+
+
 class Task(str, Enum):
     """What to fine-tune for."""
 
@@ -84,8 +94,9 @@ class FinetuneRequest(Request):
     data. encoders: folder or bundle to start from. from_scratch: start every encoder from noise instead. probe: leave
     the encoders as they are. encoder_share: their learning rate relative to the head's. views: only these. only: table
     of the study_id that are learned from, of all there. group_by: what makes NIfTI files without a manifest one study.
-    name: of the new model. encoder, preset, head: registered names. batch: volumes a step. learning_rate: its peak.
-    pixel_mm: in-plane pixel of the model's grid. detail: pixels that evidence maps see along one of the encoders'.
+    name: of the new model. encoder, preset: registered names, else those of the bundle. head: registered name. batch:
+    volumes a step. learning_rate: its peak, 6e-4 if the recipe says nothing else. pixel_mm: in-plane pixel of the
+    model's grid, else that of the bundle or 1 mm. detail: pixels that evidence maps see along one of the encoders'.
     validation: held-out bank or studies.
 
     From masks or a bank: steps, and stop_at to end a part of them. crop: slices, rows and columns of a sample.
@@ -97,10 +108,12 @@ class FinetuneRequest(Request):
     From labels: labels, ehr: tables, if not beside the studies. link: what `convert --link` wrote, where these name
     studies in a hospital's words. label_fraction: share of the training patients used (of
     masks too). fusion: of the views. hold_out_center: centers left out. validation_share: of the patients, who
-    calibrate. into: bundle to add the diagnosis to. epochs: passes over the studies. region: slices, rows and columns
-    read in the middle of a series. cache: folder for regions and frozen features. block: of the encoder, which the
-    head pools, if not its own choice. timestep: how noisy the images are when they are read; without it 0, the images
-    as they are, and 100 of the published encoder. noise: "kept", one for all by the seed, or "fresh" at each reading.
+    calibrate. into: bundle to add the diagnosis to. cache: folder for regions and frozen features. recipe: "ours" or
+    "published" (that of the published encoder), which decide what is not asked for: head, epochs (passes over the
+    studies), region (slices, rows and columns read in the middle of a series), timestep (noise of the images that are
+    read, 0 for none), and how stage I is fitted. block: of the encoder, which the head pools, if not its own choice.
+    Timesteps and blocks are one for all views or one a view. noise: "kept", one for all by the seed, or "fresh" at each
+    reading.
 
     device: "auto", "cpu", "cuda", "cuda:N" or "mps". workers: processes that prepare samples. seed: of everything
     random. resume: go on. keep_paths: name inputs in the record by their paths.
@@ -123,8 +136,8 @@ class FinetuneRequest(Request):
     preset: str = "small"
     head: str | None = None
     batch: int = 2
-    learning_rate: float = 6e-4
-    pixel_mm: float = 1.0
+    learning_rate: float | None = None
+    pixel_mm: float | None = None
     detail: int | None = None
     validation: Path | None = None
     steps: int = 10_000
@@ -145,11 +158,12 @@ class FinetuneRequest(Request):
     hold_out_center: tuple[str, ...] = ()
     validation_share: float = 0.2
     into: Path | None = None
-    epochs: int = 5
-    region: tuple[int, int, int] = (28, 128, 128)
     cache: Path | None = None
-    block: str | None = None
-    timestep: int | None = None
+    recipe: RecipeName | None = None
+    epochs: int | None = None
+    region: tuple[int, int, int] | None = None
+    block: tuple[str, ...] = ()
+    timestep: tuple[int, ...] = ()
     noise: Noise = Noise.KEPT
     device: str = "auto"
     workers: int = 1

@@ -27,8 +27,9 @@ class TransferRequest(Request):
     Who tests: test: other studies, hold_out_center: those of these centers, or test_share: of the patients.
 
     learning_rate: its peak. batch: volumes a step. To diagnose: epochs, region (slices, rows, columns), cache (folder
-    for regions and features). To segment: steps, crop (slices, rows, columns). device: "auto", "cpu", "cuda", "cuda:N"
-    or "mps". workers: processes that prepare data. seed: of everything random. resume: keep finished arms.
+    for regions and features). To segment: steps, crop (slices, rows, columns). Rate, epochs and region that are not
+    given are those of `finetune`. device: "auto", "cpu", "cuda", "cuda:N" or "mps". workers: processes that prepare
+    data. seed: of everything random. resume: keep finished arms.
     keep_paths: name inputs in the record by their paths.
     """
 
@@ -53,10 +54,10 @@ class TransferRequest(Request):
     views: tuple[View, ...] = ()
     name: str = "my-model"
     head: str | None = None
-    learning_rate: float = 6e-4
+    learning_rate: float | None = None
     batch: int = 2
-    epochs: int = 5
-    region: tuple[int, int, int] = (28, 128, 128)
+    epochs: int | None = None
+    region: tuple[int, int, int] | None = None
     cache: Path | None = None
     steps: int = 1000
     crop: tuple[int, int, int] = (16, 112, 112)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from orthodx.errors import UsageError
+from orthodx.grid.region import RegionSpec
+from orthodx.grid.spec import GridSpec
 from orthodx.joints import DEFAULT_JOINT, Joint, View, open_joint
 from orthodx.networks.device import pick_device
 from orthodx.networks.reading import Noising
-from orthodx.requests import FinetuneRequest, Noise, Task, TransferRequest
+from orthodx.requests import FinetuneRequest, Noise, Task
 from orthodx.synth.anatomy_bank import AnatomyBank
+from orthodx.training.diagnosis.recipe import OURS, StageOne, recipe_of
 from orthodx.training.distributed import Team, join, processes
 from orthodx.training.sources import joint_of_data
 from orthodx.training.starting import Start, start_of
@@ -23,17 +27,17 @@ FROM_MASKS = (
 )
 FROM_LABELS = (
     *("labels", "link", "ehr", "fusion", "hold_out_center", "validation_share", "into", "epochs", "region"),
-    *("cache", "block", "timestep", "noise"),
+    *("cache", "recipe", "block", "timestep", "noise"),
 )
-PUBLISHED = "published"  # the encoder that is read as its authors do, where nothing else is asked for:
-PUBLISHED_HEAD, PUBLISHED_REGION, PUBLISHED_TIMESTEP = "sap", (16, 256, 256), 100
+RATE, PIXEL_MM = 6e-4, 1.0  # where neither person nor recipe nor bundle says
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
     """A checked request, and what it resolves to. dense: from voxel-wise truth, not from labels.
 
-    encoder, preset: of the bundle it starts from, where none is asked for. region, noising: of what a diagnosis reads.
+    encoder, preset, pixel_mm: of the bundle it starts from, where none is asked for. The rest is what the recipe says
+    where nothing is asked for: region, noising and blocks of what a diagnosis reads.
     """
 
     request: FinetuneRequest
@@ -44,10 +48,15 @@ class Run:
     share: float
     encoder: str
     preset: str
+    pixel_mm: float
     head: str
-    region: tuple[int, int, int]
-    noising: Noising
     detail: int
+    region: RegionSpec
+    noising: Noising
+    blocks: tuple[str, ...]
+    epochs: int
+    learning_rate: float
+    stage_one: StageOne
     team: Team
     say: Callable[[str], None]
 
@@ -74,26 +83,79 @@ def checked(request: FinetuneRequest, say: Callable[[str], None]) -> Run:
     team = join(pick_device(request.device))
     share = request.encoder_share
     share = (1.0 if dense or request.from_scratch else AS_PUBLISHED) if share is None else share
+    quiet: Callable[[str], None] = say if team.chief else lambda line: None
+    return Run(
+        request=request,
+        start=start,
+        joint=_joint(request, start),
+        views=views,
+        dense=dense,
+        share=0.0 if request.probe else share,
+        team=team,
+        say=quiet,
+        **_resolved(request, start, views, dense),
+    )
+
+
+def _resolved(request: FinetuneRequest, start: Start, views: Sequence[View], dense: bool) -> dict[str, Any]:
+    """What was not asked for, by the bundle, the recipe, or what is usual."""
     encoder, preset = request.encoder, request.preset
     if start.kind is not None and not request.given & {"encoder", "preset"}:
         encoder, preset = start.kind
-    published = encoder == PUBLISHED and not dense
-    head = request.head or (PUBLISHED_HEAD if published and not start.diagnoser else start.default_head())
-    region = request.region if dense else region_of(encoder, request)
-    timestep = (PUBLISHED_TIMESTEP if published else 0) if request.timestep is None else request.timestep
-    if not timestep:
-        request.refuse(("noise",), "needs --timestep")
-    noising = Noising(timestep=timestep, fresh=request.noise is Noise.FRESH, seed=request.seed if timestep else 0)
+    recipe = OURS if dense else recipe_of(request.recipe, encoder)
+    before = start.bundle.info.diagnosis if start.bundle and request.recipe is None and not dense else None
+    head = request.head or (before.diagnoser.head if before else None) or recipe.head or start.default_head()
     detail = request.detail or (1 if request.task is Task.SEGMENT else start.detail_of(head))
-    share = 0.0 if request.probe else share
-    quiet: Callable[[str], None] = say if team.chief else lambda line: None
-    own = (encoder, preset, head, region, noising, detail)
-    return Run(request, start, _joint(request, start), views, dense, share, *own, team, quiet)
+    pixel_mm = request.pixel_mm or (start.bundle.info.grid.pixel_mm if start.bundle else PIXEL_MM)
+    slices, rows, columns = shape = request.region or recipe.region
+    GridSpec(pixel_mm=pixel_mm).require_readable("region", shape)
+    same = before is not None and before.diagnoser.head == head
+    timesteps = _a_view("timestep", request.timestep, views)
+    if before is not None and same and not timesteps:
+        noising = before.noising
+    else:
+        one = timesteps[0] if timesteps else recipe.timestep
+        noising = Noising(timestep=one, by_view=timesteps if len(set(timesteps)) > 1 else ())
+    blocks = _a_view("block", request.block, views)
+    if before is not None and same and not blocks:
+        blocks = before.diagnoser.blocks
+    if not any((noising.timestep, *noising.by_view)):
+        request.refuse(("noise",), "needs --timestep")
+        fresh, seed = False, 0
+    else:
+        fresh, seed = request.noise is Noise.FRESH, request.seed
+    stage_one = recipe.stage_one
+    if request.probe and not dense:
+        if not stage_one.descent:
+            request.refuse(
+                ("epochs", "learning_rate"), "does nothing with --probe", "leave it out, or --recipe published"
+            )
+        stage_one = replace(
+            stage_one, descent=request.epochs or stage_one.descent, rate=request.learning_rate or stage_one.rate
+        )
+    return {
+        "encoder": encoder,
+        "preset": preset,
+        "pixel_mm": pixel_mm,
+        "head": head,
+        "detail": detail,
+        "region": RegionSpec(slices=slices, rows=rows, columns=columns, detail=detail, whole=recipe.whole),
+        "noising": replace(noising, fresh=fresh, seed=seed),
+        "blocks": blocks,
+        "epochs": request.epochs or recipe.epochs,
+        "learning_rate": request.learning_rate or (RATE if dense else recipe.learning_rate),
+        "stage_one": stage_one,
+    }
 
 
-def region_of(encoder: str, request: FinetuneRequest | TransferRequest) -> tuple[int, int, int]:
-    """Slices, rows and columns that a diagnosis by an encoder reads: those asked for, else as its authors do."""
-    return PUBLISHED_REGION if encoder == PUBLISHED and "region" not in request.given else request.region
+def _a_view(option: str, given: tuple[Any, ...], views: Sequence[View]) -> tuple[Any, ...]:
+    """One value for all views as it is; else one of each view that there is, of one that is not read the first."""
+    if len(given) < 2:
+        return given
+    if len(given) != len(views):
+        raise UsageError(f"--{option}: {len(given)} values for {len(views)} views", hint="give one, or one a view")
+    named = dict(zip(views, given, strict=True))
+    return tuple(named.get(view, given[0]) for view in View)
 
 
 def _refuse_idle(request: FinetuneRequest, dense: bool) -> None:
@@ -109,7 +171,7 @@ def _refuse_idle(request: FinetuneRequest, dense: bool) -> None:
     if request.workers:
         request.refuse(("workers",), "does nothing when a diagnosis is trained from studies")
     if request.probe:
-        request.refuse(("epochs", "batch", "learning_rate"), "does nothing with --probe")
+        request.refuse(("batch",), "does nothing with --probe")
     if request.validation is not None:
         request.refuse(("validation_share",), "does nothing with --validation")
 

@@ -10,7 +10,6 @@ from typing import Any
 
 from orthodx.bundles.bundle import Bundle
 from orthodx.errors import UsageError
-from orthodx.grid.region import RegionSpec
 from orthodx.grid.spec import GridSpec
 from orthodx.requests import FinetuneRequest, takes
 from orthodx.studies.nameless import nameless_command
@@ -84,8 +83,8 @@ def _from_truth(run: Run, note: Leave) -> tuple[Bundle, dict[str, Any]]:
     """Masks, lesions, or both: sources opened -> encoders and heads trained -> bundle."""
     request, start, closer = run.request, run.start, run.detail
     run.say(f"learns for {request.steps} steps on {run.team.device}")
-    spec, task = GridSpec(pixel_mm=request.pixel_mm), dense_task(str(request.task), request.probe, run.joint)
-    seen = GridSpec(pixel_mm=request.pixel_mm / closer)
+    spec, task = GridSpec(pixel_mm=run.pixel_mm), dense_task(str(request.task), request.probe, run.joint)
+    seen = GridSpec(pixel_mm=run.pixel_mm / closer)
     crop = (request.crop[0], request.crop[1] * closer, request.crop[2] * closer)
     spec.require_readable("crop", request.crop)
     aim = (request.focus, request.focus_label or ()) if request.focus else None
@@ -144,7 +143,7 @@ def _masks_config(run: Run, source: Source, focus: tuple[float, tuple[str, ...]]
         stop_at=request.stop_at,
         batch=request.batch,
         seed=request.seed,
-        peak_rate=request.learning_rate,
+        peak_rate=run.learning_rate,
         shared_encoder=request.shared_encoder,
         validate_every=request.validate_every,
         validation_samples=request.validation_samples,
@@ -152,7 +151,7 @@ def _masks_config(run: Run, source: Source, focus: tuple[float, tuple[str, ...]]
         encoder_share=run.share,
         detail=run.detail,
         crop=request.crop,
-        pixel_mm=request.pixel_mm,
+        pixel_mm=run.pixel_mm,
         focus=focus,
         bank_share=request.bank_share,
         label_fraction=None if request.label_fraction == 1 else request.label_fraction,
@@ -163,7 +162,7 @@ def _masks_config(run: Run, source: Source, focus: tuple[float, tuple[str, ...]]
 def _from_labels(run: Run, note: Leave) -> tuple[Bundle, dict[str, Any]]:
     """Studies with labels: stage I a view, fusion, calibration -> bundle, added to another one where asked."""
     request, start = run.request, run.start
-    grid = GridSpec(pixel_mm=request.pixel_mm)
+    grid = GridSpec(pixel_mm=run.pixel_mm)
     base = base_of(request.into, start, run.joint, probe=request.probe)
     if base is not None:
         refuse_other_grid(base, grid)
@@ -173,27 +172,26 @@ def _from_labels(run: Run, note: Leave) -> tuple[Bundle, dict[str, Any]]:
             f"{base.info.name} is a model of the {base.info.joint.name}, not of the {joint.name}",
             hint="train without this bundle, or leave --joint out",
         )
-    grid.require_readable("region", run.region)
-    slices, rows, columns = run.region
     config = DiagnosisConfig(
         joint=joint,
         encoder=run.encoder,
         preset=run.preset,
         head=run.head,
-        block=request.block,
+        blocks=run.blocks,
         noising=run.noising,
+        stage_one=run.stage_one,
         fusion=request.fusion,
-        epochs=request.epochs,
+        epochs=run.epochs,
         batch=request.batch,
         views=run.views,
-        peak_rate=request.learning_rate,
+        peak_rate=run.learning_rate,
         fraction=request.label_fraction,
         validation=request.validation_share,
         encoder_share=run.share,
         hold_out=request.hold_out_center,
         seed=request.seed,
         grid=grid,
-        region=RegionSpec(slices=slices, rows=rows, columns=columns, detail=run.detail),
+        region=run.region,
     )
     cohort = Cohort(
         studies=request.studies,

@@ -12,7 +12,7 @@ from orthodx.errors import UsageError
 from orthodx.joints import View
 from orthodx.networks import ENCODERS
 from orthodx.requests import FinetuneRequest, Task, TransferRequest
-from orthodx.training.checks import region_of
+from orthodx.training.diagnosis.recipe import recipe_of
 from orthodx.trials.parts import Parts
 
 TRANSFERRED, SCRATCH = "transferred", "scratch"
@@ -20,7 +20,7 @@ BASELINES = {  # encoder -> what it does, and the head that completes it
     "resnet18": (Task.DIAGNOSE, "mean"),
     "dynunet": (Task.SEGMENT, "linear_segment"),
 }
-HEADS_OF = {Task.DIAGNOSE: "global_local", Task.SEGMENT: "skip_segment"}  # where none is asked for
+HEADS_OF = {Task.DIAGNOSE: "global_local", Task.SEGMENT: "skip_segment"}  # where neither person nor recipe asks
 LIGHTLY = 0.05  # encoders' learning rate relative to the head's, as published
 
 
@@ -74,7 +74,8 @@ class Plan:
 
     def asked(self, arm: Arm, parts: Parts, out: Path) -> FinetuneRequest:
         """What fine-tuning is asked for an arm."""
-        request = self.request
+        request, recipe = self.request, recipe_of(None, self.encoder)
+        diagnoses = request.task is Task.DIAGNOSE
         words: dict[str, Any] = {
             "task": request.task,
             "joint": request.joint,
@@ -83,24 +84,24 @@ class Plan:
             "name": arm.name,
             "encoder": self.encoder,
             "preset": self.preset,
-            "head": request.head or HEADS_OF[request.task],
+            "head": request.head or (recipe.head if diagnoses else None) or HEADS_OF[request.task],
             "pixel_mm": self.bundle.info.grid.pixel_mm,
             "label_fraction": arm.share,
             "device": request.device,
             "seed": arm.seed,
             "resume": True,
         }
-        if request.task is Task.DIAGNOSE:
+        if diagnoses:
             words |= {
                 "labels": parts.labels,
                 "link": request.link,
-                "region": region_of(self.encoder, request),
+                "region": request.region or recipe.region,
                 "cache": request.cache or request.out / "cache",
             }
         else:
             words |= {"steps": request.steps, "crop": request.crop, "workers": request.workers}
         learned: dict[str, Any] = {"learning_rate": request.learning_rate, "batch": request.batch}
-        learned |= {"epochs": request.epochs} if request.task is Task.DIAGNOSE else {}
+        learned |= {"epochs": request.epochs} if diagnoses else {}
         if arm.kind == TRANSFERRED:
             words |= {"encoders": self.bundle.path}
             words |= {"probe": True} if request.probe else {"encoder_share": 1.0 if request.full else LIGHTLY}
@@ -109,7 +110,7 @@ class Plan:
         if arm.kind in BASELINES:
             encoder = ENCODERS.get(arm.kind)
             words |= {"encoder": arm.kind, "preset": next(iter(encoder.presets)), "head": BASELINES[arm.kind][1]}
-        probed = request.probe and arm.kind == TRANSFERRED and request.task is Task.DIAGNOSE
+        probed = request.probe and arm.kind == TRANSFERRED and diagnoses
         return FinetuneRequest(request.studies, out, **words, **({} if probed else learned))
 
 

@@ -108,3 +108,29 @@ def test_thick_slices_are_never_mixed():
     assert bright.sum() == 1
     where = region.affine[:3, :3] @ (int(bright.nonzero()), 0, 0) + region.affine[:3, 3]
     assert where[1] == pytest.approx((source.affine @ (12, 0, 0, 1))[1])
+
+
+@pytest.mark.parametrize("view", list(View))
+@pytest.mark.parametrize("shape", [SMALLER, LARGER])
+def test_whole_slices_are_resized_and_still_known_in_the_world(view, shape):
+    source = volume(view, shape, slice_mm=1.0)
+    source.data[(0, -1), :, :] = 1e6 if shape is LARGER else source.data[(0, -1), :, :]  # not among the middle slices
+    region = joint_region(source, GRID, view, replace(SPEC, whole=True))
+    assert region.image.shape == SPEC.shape
+    assert [part.stop - part.start for part in region.inside] == [min(shape[0], 10), 32, 48]
+    pixel = [n * 2.0 / new for n, new in zip(shape[1:], SPEC.shape[1:], strict=True)]
+    np.testing.assert_allclose(np.linalg.norm(region.affine[:3, :3], axis=0), [1.0, *pixel])
+    shown = region.image[region.inside]
+    assert (float(shown.min()), float(shown.max())) == (-1, 1)
+    inner = np.zeros(SPEC.shape, bool)
+    inner[region.inside[0], 2:-2, 2:-2] = True  # edges repeat what is beyond them
+    expected, found = intensity(world_of(region.affine, inner)), region.image[torch.from_numpy(inner)].numpy()
+    gain, offset = np.polyfit(found, expected, 1)
+    assert gain > 0
+    assert np.abs(gain * found + offset - expected).max() < 0.02 * np.ptp(expected)
+
+
+def test_a_constant_image_is_dark_when_whole():
+    source = volume(View.AXIAL, SMALLER)
+    source.data[:] = 7
+    assert (joint_region(source, GRID, View.AXIAL, replace(SPEC, whole=True)).image == -1).all()

@@ -3,12 +3,14 @@
 import json
 import math
 import zlib
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from orthodx.networks import reading
 from orthodx.networks.diffusion import cosine_abar, q_sample
 from orthodx.networks.encoders.published import PublishedConfig, PublishedEncoder
 
@@ -76,6 +78,20 @@ def test_every_block_and_the_output(encoder, t):
         for name in ("mid_0", "mid_1", "mid_2"):
             np.testing.assert_allclose(blocks[name].numpy(), golden[f"t100/{name}/full"], rtol=1e-4, atol=1e-4)
         np.testing.assert_allclose(blocks["final"][0, 0, 8].numpy(), golden["t100/final/crop"], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("t", [50, 200])
+def test_a_noisy_image_is_read_as_published(encoder, t, monkeypatch):
+    shape, golden = (1, 1, 16, 64, 64), golden_values()
+    monkeypatch.setattr(reading, "autocast", lambda device: nullcontext())  # in float32, as the golden values are
+    monkeypatch.setattr(torch, "randn", lambda size, **more: grid(size, 1.7, 0.9))  # their noise
+    names = [name for name in golden["blocks"].tolist() if name.startswith("mid_")]
+    with torch.no_grad():
+        found = reading.blocks_of(encoder, grid(shape, 0.013, 0.3), names, noising=reading.Noising(timestep=t))
+    for name in names:
+        flat, samples = found[name].flatten(), golden[f"t{t}/samples"][golden["blocks"].tolist().index(name)]
+        at = np.linspace(0, flat.numel() - 1, 64).astype(int)
+        np.testing.assert_allclose(flat.numpy()[at], samples, atol=1e-4 * np.abs(samples).max(), err_msg=name)
 
 
 def test_fewer_slices_than_sixteen_are_padded_and_cut_again(encoder):

@@ -10,6 +10,8 @@ import torch
 from orthodx.networks.diagnosis.fusion import FUSIONS, GatedLogits
 from orthodx.networks.diagnosis.pooling import POOLINGS, GlobalLocalPooling
 from orthodx.networks.diagnosis.tabular import LateFusion
+from orthodx.networks.encoders.published import PublishedConfig, PublishedEncoder
+from orthodx.networks.heads.head import HEADS, Wanted
 from orthodx.networks.heads.published_segment import PublishedSegmentConfig, PublishedSegmentHead
 
 spec = importlib.util.spec_from_file_location("published_rule", Path(__file__).parent / "test_published.py")
@@ -35,6 +37,22 @@ def check(found, name):
 def test_poolings(name, golden):
     found = filled(POOLINGS.get(name)(256))(grid((2, 256, 1, 16, 16), 0.011, 0.2))
     check(found, golden)
+
+
+@pytest.mark.parametrize(("name", "golden"), [("sap", "SelfAttnPooling3D"), ("global_local", "GlobalLocalPooling3D")])
+def test_heads_pool_every_position_of_the_published_bottleneck(name, golden):
+    encoder, cls = PublishedEncoder(PublishedConfig()), HEADS.get(name)
+    head = cls(cls.config_for(encoder, Wanted(shape=(16, 256, 256)))).eval()
+    filled(head.pool)
+    feature = grid((2, 256, 1, 16, 16), 0.011, 0.2)
+    check(head.vector(head.summary({"mid_2": feature}, torch.zeros(2, 1, 16, 256, 256))), golden)
+
+
+def test_heads_average_what_is_larger():
+    encoder = PublishedEncoder(PublishedConfig())
+    config = HEADS.get("sap").config_for(encoder, Wanted(shape=(28, 128, 256), block="in_0"))
+    assert (config.tokens, config.block, config.block_channels) == ((7, 16, 16), "in_0", 64)
+    assert HEADS.get("sap").config_for(encoder, Wanted()).tokens == (7, 8, 8)
 
 
 def vectors():

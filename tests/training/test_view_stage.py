@@ -10,8 +10,9 @@ from orthodx.grid.spec import GridSpec
 from orthodx.joints import View
 from orthodx.networks.heads.pooled import PooledConfig, SelfAttentionHead
 from orthodx.studies.volume import Volume
-from orthodx.training.diagnosis import view_stage
+from orthodx.training.diagnosis import head_stage, view_stage
 from orthodx.training.diagnosis.fusion_stage import folds_of
+from orthodx.training.diagnosis.recipe import StageOne
 from orthodx.training.diagnosis.study_cases import SeriesRegion
 from orthodx.training.diagnosis.summaries import Summaries
 
@@ -82,13 +83,44 @@ def test_out_of_fold_vectors_do_not_depend_on_the_labels_kept_apart():
 
     def apart(truth):
         samples = view_stage.ViewSamples([None] * n, truth, np.ones(n), np.arange(n))
-        return view_stage.vectors_apart(head, summaries, samples, folds, seed=0, positive_weight=torch.ones(1))
+        return head_stage.vectors_apart(head, summaries, samples, folds, seed=0, positive_weight=torch.ones(1))
 
     other = truth.copy()
     other[folds[0][1]] = 1 - other[folds[0][1]]
     before, after = apart(truth), apart(other)
     np.testing.assert_array_equal(before[0], after[0])
     assert not np.array_equal(before[1], after[1])
+
+
+def test_a_head_fitted_by_descent_learns_and_answers_out_of_fold():
+    torch.manual_seed(0)
+    n, way = 40, StageOne(descent=30, rate=1e-2)
+    truth = np.arange(n)[:, None] % 2 * 1.0
+    summaries = torch.randn(n, 16, 1, 2, 2) + 1.5 * torch.from_numpy(truth).float()[:, :, None, None, None]
+    folds = folds_of(np.arange(n), 0)
+
+    def fitted(truth, trained=False):
+        torch.manual_seed(1)
+        head = SelfAttentionHead(PooledConfig(labels=1, block_channels=16, tokens=(1, 2, 2)))
+        before = {k: v.clone() for k, v in head.state_dict().items()}
+        samples = view_stage.ViewSamples([None] * n, truth, np.ones(n), np.arange(n))
+        same = {"seed": 0, "positive_weight": torch.ones(1), "way": way, "trained": trained}
+        outside = head_stage.by_descent(head, summaries, samples, folds, **same)
+        changed = {k for k, v in head.state_dict().items() if not torch.equal(v, before[k])}
+        return outside, changed
+
+    outside, changed = fitted(truth)
+    assert ((outside > 0) == (truth == 1)).mean() > 0.9
+    assert {"classifier.weight", "pool.q_proj.weight", "pool.out_proj.bias"} <= changed
+    assert not {"mean", "sd"} & changed
+    other = truth.copy()
+    other[folds[0][1]] = 1 - other[folds[0][1]]
+    again, _ = fitted(other)
+    np.testing.assert_array_equal(outside[folds[0][1]], again[folds[0][1]])  # they were not seen
+    assert not np.array_equal(outside[folds[1][1]], again[folds[1][1]])
+    kept, untouched = fitted(truth, trained=True)
+    np.testing.assert_array_equal(kept, outside)
+    assert not untouched
 
 
 class Reader(nn.Module):

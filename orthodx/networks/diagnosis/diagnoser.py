@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -26,7 +26,7 @@ class DiagnoserConfig:
 
     head: registered head of task "diagnose"; head_config: its own configuration. fusion: a registered fusion. labels:
     abnormality codes in the order of the logits. stacking: of the gating. coding: of the health record; without it the
-    record is not read.
+    record is not read. blocks: what the heads of sagittal, coronal and axial read, where it is not one for all.
     """
 
     head: str
@@ -35,12 +35,19 @@ class DiagnoserConfig:
     labels: tuple[str, ...]
     stacking: bool = False
     coding: RecordCoding | None = None
+    blocks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.labels or len(set(self.labels)) < len(self.labels):
             raise ValueError(f"a diagnosis needs labels, each once, not {self.labels}")
         if self.head_config.labels != len(self.labels):
             raise ValueError(f"a head of {self.head_config.labels} labels cannot answer {len(self.labels)}")
+        if self.blocks and (len(self.blocks) != VIEWS or not hasattr(self.head_config, "block")):
+            raise ValueError(f"blocks {self.blocks} are not one a view, or the head chooses its own")
+
+    def head_of(self, view: View) -> Any:
+        """The configuration of one view's head."""
+        return replace(self.head_config, block=self.blocks[list(View).index(view)]) if self.blocks else self.head_config
 
 
 class Diagnoser(nn.Module):
@@ -55,7 +62,7 @@ class Diagnoser(nn.Module):
         super().__init__()
         self.config = config
         cls = HEADS.get(config.head)
-        self.heads = nn.ModuleDict({str(view): cls(config.head_config) for view in View})
+        self.heads = nn.ModuleDict({str(view): cls(config.head_of(view)) for view in View})
         labels = len(config.labels)
         self.fusion = FUSIONS.get(config.fusion).build(self.head(View.SAGITTAL).width, labels, config.stacking)
         self.coding = config.coding
@@ -71,15 +78,23 @@ class Diagnoser(nn.Module):
         fusion: str,
         coding: RecordCoding | None = None,
         stacking: bool = False,
+        blocks: Sequence[str] = (),
     ) -> DiagnoserConfig:
-        """The configuration that fits an encoder; raises `UsageError` where the head cannot read it, or not so fine."""
+        """The configuration that fits an encoder; raises `UsageError` where the head cannot read it, or not so fine.
+
+        blocks: that which the heads pool, one for all or one a view, if not their own choice.
+        """
         if HEADS.get(head).task != DiagnoseHead.task:
             known = ", ".join(name for name in HEADS.names() if HEADS.get(name).task == DiagnoseHead.task)
             raise UsageError(f"'{head}' is a head to {HEADS.get(head).task}, not to diagnose", hint=f"use {known}")
         wanted = wanted or Wanted(labels=len(labels), harmed=(0,) * len(labels))
+        each = [head_config(head, encoder, replace(wanted, block=block)) for block in blocks or (None,)]
+        if any(replace(one, block=each[0].block) != each[0] for one in each[1:]):
+            raise UsageError(f"the blocks {', '.join(blocks)} differ in size", hint="give --block of one size")
         return DiagnoserConfig(
             head=head,
-            head_config=head_config(head, encoder, wanted),
+            head_config=each[0],
+            blocks=tuple(blocks) if len(set(blocks)) > 1 else (),
             fusion=fusion,
             labels=tuple(labels),
             stacking=stacking,

@@ -22,7 +22,8 @@ class Wanted:
 
     classes: of a mask, background included. labels: of a diagnosis. harmed: class of the structure that each label is
     an injury of, 0 for none. detail: pixels of the head's image along each side of one of the encoder's. pixel_mm: the
-    encoder's. block: the one that is read, if not the head's own choice.
+    encoder's. block: the one that is read, if not the head's own choice. shape: (D, H, W) of the image that the encoder
+    sees, where it is known.
     """
 
     classes: int = 2
@@ -31,6 +32,7 @@ class Wanted:
     detail: int = 1
     pixel_mm: float = 1.0
     block: str | None = None
+    shape: tuple[int, int, int] | None = None
 
     @classmethod
     def of(
@@ -40,7 +42,7 @@ class Wanted:
         *,
         detail: int = 1,
         pixel_mm: float = 1.0,
-        block: str | None = None,
+        shape: tuple[int, int, int] | None = None,
     ) -> Wanted:
         """The structures of a joint, and some of its abnormalities (all without `labels`)."""
         labels = joint.codes if labels is None else labels
@@ -50,7 +52,7 @@ class Wanted:
             harmed=joint.harmed(labels),
             detail=detail,
             pixel_mm=pixel_mm,
-            block=block,
+            shape=shape,
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -16,7 +16,7 @@ from orthodx.networks.diagnosis.pooling import POOLINGS
 from orthodx.networks.encoders.encoder import ViewEncoder
 from orthodx.networks.heads.head import Head, Wanted, register_head
 
-TOKENS = (7, 8, 8)  # positions a block is averaged to: those of the deepest block in a usual region
+TOKENS = (7, 16, 16)  # positions to which a larger block is averaged
 
 
 def masked_bce(
@@ -109,19 +109,20 @@ class DiagnoseHead(Head):
 
 @dataclass(frozen=True, kw_only=True)
 class PooledConfig:
-    """labels: abnormalities. block and block_channels: what is pooled."""
+    """labels: abnormalities. block and block_channels: what is pooled. tokens: positions that it is averaged to."""
 
     labels: int = 8
     block: str = "mid"
     block_channels: int = 160
+    tokens: tuple[int, int, int] = (7, 8, 8)
 
     def __post_init__(self) -> None:
-        if self.labels < 1 or self.block_channels < 1:
+        if self.labels < 1 or self.block_channels < 1 or not all(1 <= n <= 512 for n in self.tokens):
             raise ValueError(f"impossible pooled head: {self}")
 
 
 class _Pooled(DiagnoseHead):
-    """The block averaged to `TOKENS`, pooled, classified."""
+    """The block, averaged to `TOKENS` where it is larger, pooled, classified."""
 
     Config = PooledConfig
     any_block = True
@@ -137,12 +138,17 @@ class _Pooled(DiagnoseHead):
 
     @classmethod
     def config_for(cls, encoder: ViewEncoder, wanted: Wanted) -> PooledConfig:
-        """The block asked for, else the encoder's deepest."""
+        """The block asked for, else the encoder's deepest; as many positions as it has, up to `TOKENS`."""
         block = wanted.block or encoder.deepest
-        return PooledConfig(labels=wanted.labels, block=block, block_channels=encoder.block_channels[block])
+        own = PooledConfig(labels=wanted.labels, block=block, block_channels=encoder.block_channels[block])
+        if wanted.shape is None:
+            return own
+        has = (-(-n // stride) for n, stride in zip(wanted.shape, encoder.block_strides[block], strict=True))
+        d, h, w = (min(n, most) for n, most in zip(has, TOKENS, strict=True))
+        return replace(own, tokens=(d, h, w))
 
     def summary(self, features: Mapping[str, Tensor], image: Tensor) -> Tensor:
-        return functional.adaptive_avg_pool3d(features[self.config.block].float(), TOKENS)
+        return functional.adaptive_avg_pool3d(features[self.config.block].float(), self.config.tokens)
 
     def vector(self, summary: Tensor) -> Tensor:
         return self.pool(self.standardised(summary))

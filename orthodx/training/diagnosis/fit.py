@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -18,17 +18,18 @@ from torch import Tensor
 
 from orthodx.errors import UsageError
 from orthodx.joints import View
-from orthodx.networks import ENCODERS, Wanted
+from orthodx.networks import ENCODERS, HEADS, Wanted
 from orthodx.networks.diagnosis.combinations import StudyRows, by_study, stacked, study_rows
 from orthodx.networks.diagnosis.diagnoser import Diagnoser
 from orthodx.networks.diagnosis.record_coding import RecordCoding
+from orthodx.networks.heads.pooled import DiagnoseHead
 from orthodx.requests import GroupBy
 from orthodx.studies.labels import LABELS_FILE, RECORDS_FILE
 from orthodx.studies.readable import counted
 from orthodx.studies.run_record import sha256, write_json
 from orthodx.studies.tables import write_table
 from orthodx.training import checkpoint
-from orthodx.training.diagnosis import fusion_stage
+from orthodx.training.diagnosis import fusion_stage, head_stage
 from orthodx.training.diagnosis.calibration import fit_temperature, fit_thresholds
 from orthodx.training.diagnosis.splits import Split, label_fraction, person_index, refuse_leakage, split
 from orthodx.training.diagnosis.stage_one import DiagnosisConfig, ViewResult, ViewRuns, fit_view, scores
@@ -127,9 +128,13 @@ def _plain_diagnoser(config: DiagnosisConfig, start: Start) -> Any:
     """The diagnosis' configuration; weights that do not fit are refused before anything is read."""
     cls = ENCODERS.get(config.encoder)
     encoder = cls(cls.preset(config.preset))
-    fine, mm = config.region.detail, config.grid.pixel_mm
-    wanted = Wanted.of(config.joint, config.labels, detail=fine, pixel_mm=mm, block=config.block)
-    own = Diagnoser.config_for(encoder, config.labels, wanted, head=config.head, fusion=config.fusion)
+    fine, mm, region = config.region.detail, config.grid.pixel_mm, config.region
+    seen = (region.slices, region.rows, region.columns)
+    wanted = Wanted.of(config.joint, config.labels, detail=fine, pixel_mm=mm, shape=seen)
+    own = Diagnoser.config_for(
+        encoder, config.labels, wanted, head=config.head, fusion=config.fusion, blocks=config.blocks
+    )
+    head_stage.refuse_unfit(cast(DiagnoseHead, HEADS.get(own.head)(own.head_config)), config.stage_one)
     for path in start.encoders.values():
         checkpoint.start_from(encoder, path)
     for view in start.encoders:

@@ -23,9 +23,9 @@ from orthodx.networks.encoders.encoder import ViewEncoder
 from orthodx.networks.reading import CLEAN, Noising
 from orthodx.studies.writing import atomic
 from orthodx.training import checkpoint
-from orthodx.training.diagnosis import fusion_stage, view_stage
+from orthodx.training.diagnosis import fusion_stage, head_stage, view_stage
 from orthodx.training.diagnosis.calibration import positive_weights
-from orthodx.training.diagnosis.linear import fit_linear
+from orthodx.training.diagnosis.recipe import StageOne
 from orthodx.training.diagnosis.splits import person_index
 from orthodx.training.diagnosis.study_cases import StudyCase
 from orthodx.training.diagnosis.summaries import Summaries
@@ -40,7 +40,8 @@ class DiagnosisConfig:
     encoder_share: learning rate of the encoders relative to the heads': 0 a linear probe, 0.05 the published partial
     fine-tuning, 1 full. fraction: share of the training labels used. validation: share of the patients that
     calibrates, unless studies are given for it. views: read; a model of one view has one encoder. region: what is
-    read of a series. hold_out: centers left out. block: of the encoder, if not the head's choice. noising: of images.
+    read of a series. hold_out: centers left out. blocks: of the encoder, that the heads pool, one for all or one a
+    view, if not their own choice. noising: of images. stage_one: how encoders and heads are fitted.
     """
 
     encoder: str = "ortho"
@@ -60,8 +61,9 @@ class DiagnosisConfig:
     seed: int = 0
     grid: GridSpec = field(default_factory=GridSpec)
     region: RegionSpec = field(default_factory=RegionSpec)
-    block: str | None = None
+    blocks: tuple[str, ...] = ()
     noising: Noising = CLEAN
+    stage_one: StageOne = field(default_factory=StageOne)
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,9 +111,11 @@ def fit_view(run: ViewRuns, view: View) -> tuple[Path, ViewResult]:
     )
     once = [c.labels for c in run.train if c.views.get(view)]  # however many series a study has, it counts once
     balance = torch.from_numpy(positive_weights(np.stack(once)))
+    if not config.stage_one.balance:
+        balance = torch.ones_like(balance)
     path = _fit_encoder(run, view, encoder, samples, balance)
     run.say(f"{view}: features of {sum(len(c.views.get(view, ())) for c in (*run.train, *run.held))} series")
-    read = Summaries(run.features, encoder, head.eval(), device, config.noising)
+    read = Summaries(run.features, encoder, head.eval(), device, config.noising.of(view))
     summaries = [read(c.views.get(view, ())) for c in (*run.train, *run.held)]
     head.to("cpu")
     return path, _fit_head(run, view, summaries, studies, samples, balance)
@@ -123,9 +127,11 @@ def _fit_encoder(
     """Train encoder and head end to end, unless the encoder is left alone; the file that has the encoder's weights."""
     config, head = run.config, run.model.head(view)
     if config.encoder_share > 0:
-        if view in run.start.encoders:  # one that begins from noise soon gives nothing like what it gives now
+        if (
+            view in run.start.encoders and config.stage_one.standardise
+        ):  # one that begins from noise soon gives nothing like what it gives now
             sample = samples.regions[:: max(1, len(samples.regions) // 48)]
-            read = Summaries(run.features, encoder, head, run.device, config.noising)
+            read = Summaries(run.features, encoder, head, run.device, config.noising.of(view))
             head.fit_scale(torch.stack(read(sample)).to(run.device))
         losses = view_stage.fit_end_to_end(
             view_stage.ViewConfig(
@@ -134,7 +140,8 @@ def _fit_encoder(
                 batch=config.batch,
                 peak_rate=config.peak_rate,
                 encoder_share=config.encoder_share,
-                noising=config.noising,
+                noising=config.noising.of(view),
+                augment=config.stage_one.augment,
                 seed=config.seed,
             ),
             encoder.train(),
@@ -170,17 +177,26 @@ def _fit_head(
 
     studies: the training study of each sample.
     """
-    config, head, train = run.config, run.model.head(view), run.train
+    config, head, train, way = run.config, run.model.head(view), run.train, run.config.stage_one
     known = torch.stack([s for one in summaries[: len(train)] for s in one])
-    head.fit_scale(known)
+    if way.standardise:
+        head.fit_scale(known)
     folds = fusion_stage.folds_of(samples.patient, config.seed)
-    apart = view_stage.vectors_apart(head, known, samples, folds, seed=config.seed, positive_weight=balance)
-    view_stage.fit_pooling(head, known, samples, seed=config.seed, positive_weight=balance)
+    if way.descent:
+        outside = head_stage.by_descent(
+            head,
+            known,
+            samples,
+            folds,
+            seed=config.seed,
+            positive_weight=balance,
+            way=way,
+            trained=config.encoder_share > 0,
+        )
+    else:
+        outside = head_stage.by_regression(head, known, samples, folds, seed=config.seed, positive_weight=balance)
     with torch.inference_mode():
         vectors = [[head.vector(s[None])[0] for s in one] for one in summaries]
-    flat = torch.stack([v for one in vectors[: len(train)] for v in one]).numpy()
-    coefficients, intercepts, outside = fit_linear(flat, samples.truth, samples.weight, folds, apart, head.evidence())
-    view_stage.set_classifier(head, coefficients, intercepts)
     by_study: list[list[Tensor]] = [[] for _ in train]
     for i, logits in zip(studies, outside, strict=True):
         by_study[i].append(torch.from_numpy(logits).float())

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from orthodx.joints import View
 from orthodx.networks.encoders.encoder import ViewEncoder
 from orthodx.networks.heads.pooled import DiagnoseHead, masked_bce
 from orthodx.networks.reading import CLEAN, Noising, ask, blocks_of
 from orthodx.training import checkpoint
-from orthodx.training.diagnosis.linear import Folds
 from orthodx.training.diagnosis.study_cases import SeriesRegion
 from orthodx.training.distributed import Team
 from orthodx.training.ema import Ema
 from orthodx.training.loop import Lesson, Schedule, train
-from orthodx.training.optimise import guarded_step, learning_rate
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +33,11 @@ class ViewSamples:
 
 @dataclass(frozen=True, kw_only=True)
 class ViewConfig:
-    """One end-to-end stage I. encoder_share: the encoder's learning rate relative to the head's `peak_rate`."""
+    """One end-to-end stage I.
+
+    encoder_share: the encoder's learning rate relative to the head's `peak_rate`. augment: images are changed as
+    another scanner or patient might.
+    """
 
     view: View
     epochs: int
@@ -46,6 +46,7 @@ class ViewConfig:
     encoder_share: float
     seed: int
     noising: Noising = CLEAN
+    augment: bool = True
     save_every: int = 50
 
 
@@ -110,7 +111,10 @@ class Answers(Lesson):
         chosen = order[place * config.batch : (place + 1) * config.batch]
         keys = [[config.seed, step, int(i)] for i in chosen]
         regions = [self.samples.regions[i] for i in chosen]
-        images = torch.stack([augmented(r, config.view, key) for r, key in zip(regions, keys, strict=True)])
+        if config.augment:
+            images = torch.stack([augmented(r, config.view, key) for r, key in zip(regions, keys, strict=True)])
+        else:
+            images = torch.stack([torch.from_numpy(r.load().astype(np.float32)) for r in regions])
         images = images[:, None].to(device)
         blocks = blocks_of(self.encoder, images, self.head.blocks, detail=self.head.detail, noising=self.config.noising)
         logits = ask(self.head, blocks, images)
@@ -148,68 +152,3 @@ def _shifted(image: Tensor, rows: int, columns: int) -> Tensor:
     for axis, n in ((1, rows), (2, columns)):
         out.narrow(axis, 0 if n > 0 else out.shape[axis] + n, abs(n)).fill_(-1)
     return out
-
-
-def attends(head: DiagnoseHead) -> bool:
-    """Whether the head's pooling has weights to fit."""
-    return any(True for _ in getattr(head, "pool", nn.Identity()).parameters())
-
-
-def fit_pooling(
-    head: DiagnoseHead,
-    summaries: Tensor,
-    samples: ViewSamples,
-    *,
-    seed: int,
-    positive_weight: Tensor,
-    epochs: int = 20,
-    batch: int = 16,
-    peak_rate: float = 1e-3,
-) -> None:
-    """Train a head's attention, if its pooling has any, on summaries (M, ...); its classifier comes along."""
-    if not attends(head):
-        return
-    torch.manual_seed(seed)
-    parameters = [*cast(nn.Module, head.pool).parameters(), *head.classifier.parameters()]
-    optimizer = torch.optim.AdamW(parameters, weight_decay=0.01)
-    truth, weight = torch.from_numpy(samples.truth).float(), torch.from_numpy(samples.weight).float()
-    steps = epochs * -(-len(summaries) // batch)
-    for step in range(steps):
-        chosen = torch.randperm(len(summaries))[:batch]
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, steps, peak_rate, steps // 10 + 1)
-        logits = head.classifier(head.vector(summaries[chosen]))
-        loss = masked_bce(logits, truth[chosen], positive_weight, weight[chosen][:, None])
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        guarded_step(optimizer, float(loss.detach()))
-
-
-def vectors_apart(
-    head: DiagnoseHead, summaries: Tensor, samples: ViewSamples, folds: Folds, *, seed: int, positive_weight: Tensor
-) -> list[np.ndarray]:
-    """Vectors (M, W) as each fold sees them: pooled by an attention that was not fitted to its test patients.
-
-    head: before `fit_pooling`. Without attention the vectors are the same in every fold.
-    """
-    out = []
-    for rows_in, _ in folds if attends(head) else folds[:1]:
-        own = copy.deepcopy(head)
-        rows = ViewSamples(
-            [samples.regions[i] for i in rows_in],
-            samples.truth[rows_in],
-            samples.weight[rows_in],
-            samples.patient[rows_in],
-        )
-        fit_pooling(own, summaries[rows_in], rows, seed=seed, positive_weight=positive_weight)
-        with torch.inference_mode():
-            out.append(own.vector(summaries).numpy())
-    return out if attends(head) else out * len(folds)
-
-
-def set_classifier(head: DiagnoseHead, coefficients: np.ndarray, intercepts: np.ndarray) -> None:
-    """Make a fitted linear layer the head's classifier."""
-    layer = next(m for m in head.classifier.modules() if isinstance(m, nn.Linear))
-    with torch.no_grad():
-        layer.weight.copy_(torch.from_numpy(coefficients))
-        layer.bias.copy_(torch.from_numpy(intercepts))
