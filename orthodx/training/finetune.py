@@ -82,7 +82,6 @@ def _record(run: Run, bundle: Bundle, facts: dict[str, Any], started: datetime, 
 def _from_truth(run: Run, note: Leave) -> tuple[Bundle, dict[str, Any]]:
     """Masks, lesions, or both: sources opened -> encoders and heads trained -> bundle."""
     request, start, closer = run.request, run.start, run.detail
-    run.say(f"learns for {request.steps} steps on {run.team.device}")
     spec, task = GridSpec(pixel_mm=run.pixel_mm), dense_task(str(request.task), request.probe, run.joint)
     seen = GridSpec(pixel_mm=run.pixel_mm / closer)
     crop = (request.crop[0], request.crop[1] * closer, request.crop[2] * closer)
