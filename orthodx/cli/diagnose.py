@@ -53,7 +53,7 @@ def _answered(case: StudyCase) -> str:
     Of a study that is unlike what the model has learned from, that there is no answer.
     """
     if any(a["positive"] == "" for a in case.answers):
-        return f"no answer ({', '.join(case.positive) or 'none'} would be positive)"
+        return f"no answer ({', '.join(case.above) or 'none'} would be positive)"
     found = [f"{a['label']} {a['probability']:.2f} (from {a['threshold']:.2f}, {a['by']})"
              for a in case.answers if a["positive"]]  # fmt: skip
     unseen: dict[str, list[str]] = {}

@@ -56,7 +56,8 @@ class StudyCase:
     views: str
     seconds: float
     probabilities: dict[str, float] = field(default_factory=dict)
-    positive: list[str] = field(default_factory=list)
+    positive: list[str] = field(default_factory=list)  # none of a strange study
+    above: list[str] = field(default_factory=list)  # labels at or above their threshold, whatever the study
     answers: list[dict[str, Any]] = field(default_factory=list)
     explanation: list[dict[str, Any]] = field(default_factory=list)
     strangeness: float | None = None  # above 1: unlike what the model has learned from, and no answer
@@ -82,10 +83,10 @@ def diagnose(
     """Diagnose every one of some studies; one `StudyCase` a study.
 
     Writes the table `out`, and beside it `<stem>.answers.csv`, `<stem>.status.csv` and `<stem>.run.json`; with
-    `explain` a folder of `explanation.csv`, `<study>.json` and a picture for each positive label. tell: called after
-    each study with (case, done, total). note: told facts worth knowing. Raises `NoInputError` when there was nothing to
-    read, `BundleError` for a model that cannot diagnose, `UsageError` for options that cannot be followed, `StudyError`
-    for a damaged table of records.
+    `explain` a folder of `explanation.csv`, `<study>.json` and a picture for each label from its threshold on. tell:
+    called after each study with (case, done, total). note: told facts worth knowing. Raises `NoInputError` when there
+    was nothing to read, `BundleError` for a model that cannot diagnose, `UsageError` for options that cannot be
+    followed, `StudyError` for a damaged table of records.
 
     >>> cases = orthodx.diagnose("cohort", "predictions.csv", ehr="cohort/ehr.csv")
     >>> 0 <= cases[0].probabilities["ACL"] <= 1
@@ -247,7 +248,8 @@ class Job:
         case.answers = answer_rows(study.study_id, answer, {r.view for r in readings}, self.reader.bundle.info.joint)
         case.strangeness = None if answer.strangeness is None else round(answer.strangeness, 3)
         notes += strange(case.strangeness, self.reader.bundle.info.name)
-        case.positive = [name for name, there in zip(answer.labels, answer.positive, strict=True) if there]
+        case.above = [name for name, there in zip(answer.labels, answer.positive, strict=True) if there]
+        case.positive = [] if answer.strange else case.above
         if self.explain is not None:
             explanation.explain(self.explain, study, answer, readings, self.reader)
             case.explanation = explanation.rows(study.study_id, answer)
@@ -279,12 +281,12 @@ class Job:
             self._made_from(study),
             needs=lambda case: self._files(StudyCase(**_known(case), source="")),
         )
-        if kept is None or "answers" not in kept:  # of a version that told less
+        if kept is None or "above" not in kept:  # of a version that told less
             return None
         return StudyCase(**_known(kept), source=study.source)
 
     def _files(self, case: StudyCase) -> list[Path]:
-        return [] if self.explain is None else explanation.files(self.explain, case.study_id, case.positive)
+        return [] if self.explain is None else explanation.files(self.explain, case.study_id, case.above)
 
     def _made_from(self, study: Study) -> dict[str, Any]:
         record = self.records.get(study_key(study.study_id))

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from orthodx.inference.answers import SYNTHETIC_ONLY
 from orthodx.inference.heat_picture import Panel, write_heat_picture
-from orthodx.inference.plausibility import UNLIKE
+from orthodx.inference.plausibility import unlike
 from orthodx.inference.study_reader import Answer, Reading, StudyReader
 from orthodx.joints import View
 from orthodx.studies.keys import file_name
@@ -95,7 +95,7 @@ def explain(folder: Path, study: Study, answer: Answer, readings: Sequence[Readi
         if answer.positive[i]:
             title = f"{study.study_id}\n{': '.join(filter(None, (label, meanings.get(label))))}"
             verdict = f"probability {answer.probability[i]:.2f}, positive from {answer.threshold[i]:.2f}"
-            verdict += f"\nno answer: the study is {UNLIKE} {info.name} has learned from" if answer.strange else ""
+            verdict += f"\nno answer: the study is {unlike(info.name)}" if answer.strange else ""
             panels = [place.panel(float(answer.weights[i, v])) for v, place in places.items()]
             note = f"{title}\n{verdict}{_record_note(answer, i)}"
             write_heat_picture(picture, panels, note, model, reader.heat_is)

@@ -19,7 +19,6 @@ CUT = 0.3  # of the largest piece: what the edge of the image leaves of a bone b
 NECK_MM = 6.0  # a part of a bone that hangs on by less is soft tissue like it: a tongue of the patella in Hoffa's fat
 HANGING = 0.03  # of the bone: smaller parts are its own roughness
 COARSE_MM = 1.0  # fine enough to find necks
-UNLIKE = "unlike what"
 NEAR_MM = 2.0  # a gap that a blurred or dark border layer leaves between a structure and what it lies on
 
 
@@ -149,4 +148,9 @@ def strange(strangeness: float | None, bundle: str) -> list[str]:
     """A warning where a series is unlike those that a bundle has learned from."""
     if strangeness is None or strangeness <= 1:
         return []
-    return [f"{UNLIKE} {bundle} has learned from ({strangeness:.1f} times the limit)"]
+    return [f"{unlike(bundle)} ({strangeness:.1f} times the limit)"]
+
+
+def unlike(bundle: str) -> str:
+    """What is said of a strange series or study."""
+    return f"unlike what {bundle} has learned from"

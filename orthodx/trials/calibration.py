@@ -118,6 +118,8 @@ def calibrate(
         raise UsageError(f"a specificity of {specificity:g} is impossible", hint="give one between 0 and 1, like 0.9")
     found = find_series(studies)
     require_any(found, list(studies))
+    for bad in found.refused:
+        say(f"{bad.source} left out: {bad.reason}")
     if len(set(map(_patient, found.studies))) < 2:
         raise UsageError("one patient calibrates nothing", hint="give studies of 30 patients or more")
     fitted, where = _Fitted(), pick_device(device)

@@ -129,7 +129,10 @@ def test_thresholds_are_fitted_and_a_strange_study_gets_no_answer(known, diagnos
     shown = CliRunner().invoke(
         app, ["diagnose", str(studies[1]), "--out", str(tmp_path / "q.csv"), "--model", str(tmp_path / "new")]
     )
-    assert "no answer (" in shown.output
+    case = next(case for case in cases if case.study_id == strange)
+    assert case.positive == []
+    assert {"PCL", "LCL"} <= set(case.above)
+    assert f"no answer ({', '.join(case.above)} would be positive)" in shown.output
 
 
 def test_health_records_are_read(known, diagnosis, tmp_path):
@@ -151,6 +154,15 @@ def test_what_cannot_be_is_refused(known, bundle, tmp_path, words, said):
     done = calibrate(bundle.path, known, *(("--out", tmp_path / "new") if "--out" not in words else ()), *words)
     assert done.exit_code == 2
     assert said in done.output.replace("\n", " ")
+
+
+def test_an_image_that_cannot_be_used_is_named(known, diagnosis, tmp_path):
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more/broken.nii.gz").write_bytes(b"no image")
+    done = calibrate(diagnosis.path, known, tmp_path / "more", tmp_path / "nowhere", "--out", tmp_path / "new")
+    assert done.exit_code == 0, done.output
+    assert "broken left out: " in done.output
+    assert "nowhere left out: no such file or folder" in done.output
 
 
 def test_too_few_calibrate_nothing(known, bundle, tmp_path):

@@ -153,6 +153,21 @@ def test_heads_without_weights_do_not_read_each_others_summaries(tmp_path):
     assert strong.item() > 0 > weak.item()
 
 
+class Averaged(Strong):
+    def __init__(self, rows):
+        super().__init__()
+        self.config = PooledConfig(block_channels=1, tokens=(1, rows, rows))
+
+    def summary(self, features, image):
+        return torch.nn.functional.adaptive_avg_pool3d(features["mid"], self.config.tokens)
+
+
+def test_summaries_of_other_positions_are_not_read(tmp_path):
+    region = kept(tmp_path, np.random.default_rng(0).normal(0, 1, (4, 8, 8)))
+    (coarse,), (fine,) = (Summaries(tmp_path, Reader(), Averaged(rows), CPU)([region]) for rows in (2, 4))
+    assert (coarse.shape[-1], fine.shape[-1]) == (2, 4)
+
+
 def test_a_large_summary_is_the_same_when_it_is_read_again(tmp_path):
     region = kept(tmp_path, np.random.default_rng(0).normal(0, 1, (4, 40, 40)) * 1.0001)
     one, two = (Summaries(tmp_path, Reader(), SimpleWhole(), CPU)([region])[0] for _ in range(2))

@@ -127,9 +127,8 @@ def _fit_encoder(
     """Train encoder and head end to end, unless the encoder is left alone; the file that has the encoder's weights."""
     config, head = run.config, run.model.head(view)
     if config.encoder_share > 0:
-        if (
-            view in run.start.encoders and config.stage_one.standardise
-        ):  # one that begins from noise soon gives nothing like what it gives now
+        # an encoder that begins from noise soon gives nothing like what it gives now
+        if view in run.start.encoders and config.stage_one.standardise:
             sample = samples.regions[:: max(1, len(samples.regions) // 48)]
             read = Summaries(run.features, encoder, head, run.device, config.noising.of(view))
             head.fit_scale(torch.stack(read(sample)).to(run.device))

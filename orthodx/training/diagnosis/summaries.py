@@ -43,7 +43,8 @@ class Summaries:
         summary = type(head).summary  # two heads without weights may still differ in what they make of a block
         how = (type(encoder).__name__, getattr(encoder, "config", None), summary.__module__, summary.__qualname__)
         noisy = f" {noising}" if noising.timestep else ""
-        self.weights = f"{weights_hash(encoder, head)} {how} {head.blocks}{noisy}"
+        tokens = getattr(getattr(head, "config", None), "tokens", "")  # positions a pooled block is averaged to
+        self.weights = f"{weights_hash(encoder, head)} {how} {head.blocks} {tokens}{noisy}"
 
     @torch.inference_mode()
     def __call__(self, regions: Iterable[SeriesRegion]) -> list[Tensor]:
