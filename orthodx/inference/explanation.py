@@ -11,7 +11,6 @@ import numpy as np
 from torch.nn import functional
 
 from orthodx.inference.answers import SYNTHETIC_ONLY
-from orthodx.inference.heat_picture import Panel, write_heat_picture
 from orthodx.inference.plausibility import unlike
 from orthodx.inference.study_reader import Answer, Reading, StudyReader
 from orthodx.joints import View
@@ -25,6 +24,16 @@ COLUMNS = (
     "study_id", "label", "probability", "threshold", "positive", *(f"weight_{view}" for view in View),
     "image_logit", "record_logit", "record_share",
 )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """One view of a picture. plane: (H, W). heat: (H, W) >= 0. affine: (4, 4) index (d, h, w) -> RAS mm."""
+
+    plane: np.ndarray
+    heat: np.ndarray
+    affine: np.ndarray
+    title: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +107,8 @@ def explain(folder: Path, study: Study, answer: Answer, readings: Sequence[Readi
             verdict += f"\nno answer: the study is {unlike(info.name)}" if answer.strange else ""
             panels = [place.panel(float(answer.weights[i, v])) for v, place in places.items()]
             note = f"{title}\n{verdict}{_record_note(answer, i)}"
+            from orthodx.inference.heat_picture import write_heat_picture  # matplotlib takes long to load
+
             write_heat_picture(picture, panels, note, model, reader.heat_is)
         else:
             picture.unlink(missing_ok=True)

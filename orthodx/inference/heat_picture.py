@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import nibabel as nib
 import numpy as np
@@ -18,19 +18,12 @@ from matplotlib.patheffects import withStroke
 from orthodx.inference.lettering import plain_lettering
 from orthodx.studies.writing import atomic
 
+if TYPE_CHECKING:
+    from orthodx.inference.explanation import Panel
+
 MOST_OPAQUE = 0.4  # the anatomy below must stay readable
 _OPPOSITE = {"L": "R", "R": "L", "P": "A", "A": "P", "I": "S", "S": "I"}
 _COLOURS = [(0.0, "#4a3a10"), (0.25, "#ffd23f"), (0.6, "#ff7a2f"), (1.0, "#e8243c")]
-
-
-@dataclass(frozen=True, eq=False)
-class Panel:
-    """One view. plane: (H, W). heat: (H, W) >= 0. affine: (4, 4) index (d, h, w) -> RAS mm."""
-
-    plane: np.ndarray
-    heat: np.ndarray
-    affine: np.ndarray
-    title: str
 
 
 @plain_lettering()

@@ -56,14 +56,25 @@ def base_of(into: Path | None, start: Start, joint: Joint, *, probe: bool) -> Bu
     return own if alike else None
 
 
+def grid_of(base: Bundle | None, pixel_mm: float) -> GridSpec:
+    """How a diagnosis reads images: as the bundle that it is added to. Raises what `refuse_other_grid` does."""
+    if base is None:
+        return GridSpec(pixel_mm=pixel_mm)
+    grid = replace(base.info.grid, pixel_mm=pixel_mm)
+    refuse_other_grid(base, grid)
+    return grid
+
+
 def refuse_other_grid(base: Bundle, grid: GridSpec) -> None:
     """Raises `UsageError` where the bundle reads images on another grid; windows of slices may differ."""
     own = base.info.grid
-    if replace(grid, slices=own.slices, overlap=own.overlap) != own:
+    if own.pixel_mm != grid.pixel_mm:
         raise UsageError(
-            f"{base.info.name} reads pixels of {own.pixel_mm:g} mm, not {grid.pixel_mm:g} mm, or other slices",
+            f"{base.info.name} reads pixels of {own.pixel_mm:g} mm, not {grid.pixel_mm:g} mm",
             hint=f"give --pixel-mm {own.pixel_mm:g}, or train without this bundle",
         )
+    if replace(grid, slices=own.slices, overlap=own.overlap) != own:
+        raise UsageError(f"{base.info.name} reads {own}, not {grid}", hint="train without this bundle")
 
 
 def bundle_masks(

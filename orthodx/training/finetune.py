@@ -14,7 +14,7 @@ from orthodx.grid.spec import GridSpec
 from orthodx.requests import FinetuneRequest, takes
 from orthodx.studies.nameless import nameless_command
 from orthodx.studies.run_record import RUN, sha256, told_of, write_run
-from orthodx.training.bundling import Card, base_of, bundle_diagnosis, bundle_masks, refuse_other_grid
+from orthodx.training.bundling import Card, base_of, bundle_diagnosis, bundle_masks, grid_of
 from orthodx.training.checkpoint import trained_in
 from orthodx.training.checks import Run, checked
 from orthodx.training.diagnosis.fit import Cohort, fit_diagnosis
@@ -112,6 +112,8 @@ def _from_truth(run: Run, note: Leave) -> tuple[Bundle, dict[str, Any]]:
         note(one)
     for line in dense_notes(start, spec, task.heads, begin):
         run.say(f"note: {line}")
+    what, views = " and ".join(task.heads), ", ".join(run.views)
+    run.say(f"{what}: learns for {request.steps} steps from {views} series on {run.team.device}")
     parts = fit_masks(
         config,
         source,
@@ -161,10 +163,8 @@ def _masks_config(run: Run, source: Source, focus: tuple[float, tuple[str, ...]]
 def _from_labels(run: Run, note: Leave) -> tuple[Bundle, dict[str, Any]]:
     """Studies with labels: stage I a view, fusion, calibration -> bundle, added to another one where asked."""
     request, start = run.request, run.start
-    grid = GridSpec(pixel_mm=run.pixel_mm)
     base = base_of(request.into, start, run.joint, probe=request.probe)
-    if base is not None:
-        refuse_other_grid(base, grid)
+    grid = grid_of(base, run.pixel_mm)
     joint = base.info.joint if base is not None and request.joint is None else run.joint
     if base is not None and base.info.joint.names != joint.names:
         raise UsageError(

@@ -8,11 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orthodx.bundles.bundle import Bundle, open_bundle, save_bundle
 from orthodx.errors import UsageError
-from orthodx.evaluation.evaluate import Evaluation, evaluate
 from orthodx.inference.diagnose import PREDICTIONS, diagnose
 from orthodx.inference.segment import segment
 from orthodx.joints import Joint, open_joint
@@ -30,6 +29,9 @@ from orthodx.training.sources import joint_of_data
 from orthodx.trials.arms import Arm, Plan, planned, rank
 from orthodx.trials.parts import Parts, part
 from orthodx.trials.remaining import Remaining, in_words
+
+if TYPE_CHECKING:
+    from orthodx.evaluation.evaluate import Evaluation
 
 ARMS, MASKS, REPORT, TABLE, VALIDATION = "arms", "masks", "report", "arms.csv", "validation.csv"
 ABOUT_ARMS = ("arm", "kind", "label_fraction", "seed", "train", "validation", "test", "failed", "seconds", "folder")
@@ -232,6 +234,8 @@ def _handed_out(made: Path, folder: Path, name: str) -> Bundle:
 
 def _compared(trial: Trial, arms: Sequence[Arm], chosen: Arm, joint: Joint) -> Evaluation:
     """The chosen arm against all others on the test studies."""
+    from orthodx.evaluation.evaluate import evaluate  # pandas and the statistics take long to load
+
     request, parts = trial.plan.request, trial.parts
     others = [trial.results(arm) for arm in arms if arm != chosen]
     ours: dict[str, Any] = (

@@ -104,6 +104,15 @@ def test_a_probe_becomes_a_model_and_its_record_says_from_what(finetune, studies
     refused(again, "already holds a run", "--resume")
 
 
+def test_a_probe_of_a_shipped_model_on_its_own_joint_joins_it(finetune, tmp_path):
+    line = ("--task", "diagnose", "--probe", "--encoders", "knee-small", "--head", "mean", "--region", 4, 32, 32)
+    done = finetune(*line, "--view", "sagittal", "--device", "cpu", "--out", tmp_path / "fit")
+    assert done.exit_code == 0, done.output
+    made = json.loads((tmp_path / "fit/my-model/model.json").read_text())
+    assert made["grid"]["min_slice_mm"] == 2.4
+    assert "segment" in made["heads"]
+
+
 def test_a_diagnosis_is_added_to_a_bundle_whose_masks_stay(finetune, weights, bundle, tmp_path):
     line = ("--task", "diagnose", "--probe", "--encoders", weights, "--into", bundle.path, *SMALL)
     refused(finetune(*line, "--out", tmp_path / "a"), "tiny reads pixels of 1 mm, not 2 mm", "--pixel-mm 1")

@@ -18,7 +18,7 @@ from orthodx.errors import BundleError, NoInputError, StudyError, UsageError
 from orthodx.evaluation.evaluate import evaluate
 from orthodx.evaluation.notices import Notices
 from orthodx.evaluation.run_facts import read_facts
-from orthodx.inference import explanation
+from orthodx.inference import heat_picture
 from orthodx.inference.answers import answer_rows
 from orthodx.inference.diagnose import diagnose
 from orthodx.inference.study_reader import Answer, StudyReader
@@ -150,7 +150,7 @@ def test_a_model_that_never_saw_a_real_lesion_says_so_once_and_in_every_picture(
         path.write_text("")
         drawn.append(model)
 
-    monkeypatch.setattr(explanation, "write_heat_picture", draw)
+    monkeypatch.setattr(heat_picture, "write_heat_picture", draw)
     (tmp_path / "why").mkdir()
     run(study("a", *VIEWS), study("b", *VIEWS), model=model, explain=tmp_path / "why", note=notes.append)
     words = "trained on synthetic lesions only"

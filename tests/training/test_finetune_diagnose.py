@@ -19,7 +19,7 @@ from orthodx.networks.heads import pooled
 from orthodx.studies.discover import find_series
 from orthodx.studies.nifti import write_image
 from orthodx.studies.tables import write_table
-from orthodx.training.bundling import bundle_diagnosis, refuse_other_grid
+from orthodx.training.bundling import bundle_diagnosis, grid_of, refuse_other_grid
 from orthodx.training.diagnosis.fit import Cohort, fit_diagnosis
 from orthodx.training.diagnosis.stage_one import DiagnosisConfig
 from orthodx.training.diagnosis.summaries import Summaries
@@ -297,10 +297,15 @@ def test_a_diagnosis_that_looks_closer_reads_back_and_reads_a_study(tmp_path, st
         StudyReader(open_bundle(bundle.path), CPU)
 
 
-def test_a_bundle_of_another_pixel_takes_no_diagnosis(tmp_path, bundle):
-    refuse_other_grid(bundle, GridSpec(slices=20))
+def test_a_diagnosis_reads_as_the_bundle_it_is_added_to(bundle):
+    assert grid_of(None, 2.0) == GridSpec(pixel_mm=2.0)
+    info = replace(bundle.info, grid=GridSpec(slices=20, min_slice_mm=2.4))  # knee-small averages thin slices too
+    assert grid_of(replace(bundle, info=info), 1.0) == info.grid
     with pytest.raises(UsageError, match="reads pixels of 1 mm, not 2 mm"):
-        refuse_other_grid(bundle, GridSpec(pixel_mm=2.0))
+        grid_of(bundle, 2.0)
+    refuse_other_grid(bundle, GridSpec(slices=20))
+    with pytest.raises(UsageError, match="min_slice_mm=3"):
+        refuse_other_grid(bundle, GridSpec(min_slice_mm=3.0))
 
 
 def test_records_heads_and_centers_that_do_not_fit_are_refused(tmp_path, studies):

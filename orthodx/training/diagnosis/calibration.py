@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 MOST_WEIGHT = 10.0
 COOLEST, HOTTEST = 0.1, 10.0
@@ -68,6 +67,8 @@ def _known(values: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 def _temperature(logits: np.ndarray, truth: np.ndarray) -> float:
+    from scipy.optimize import minimize_scalar
+
     z, y = _known(logits, truth)
     positives, negatives = int(y.sum()), int((~y).sum())
     if len(y) < ENOUGH or not positives or not negatives:

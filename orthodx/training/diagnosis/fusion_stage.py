@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from sklearn.model_selection import GroupKFold
 from torch import Tensor, nn
 
 from orthodx.networks.diagnosis.combinations import StudyRows
@@ -27,6 +26,8 @@ def folds_of(patient: np.ndarray, seed: int) -> list[tuple[np.ndarray, np.ndarra
     count = min(FOLDS, len(np.unique(patient)))
     if count < 2:
         return [(np.arange(len(patient)), np.arange(len(patient)))]
+    from sklearn.model_selection import GroupKFold  # takes a second to load
+
     return list(GroupKFold(count, shuffle=True, random_state=seed).split(patient, groups=patient))
 
 

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
-from scipy.optimize import minimize
-from sklearn.linear_model import LogisticRegression
 
 STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # inverse regularisation tried
 Folds = Sequence[tuple[np.ndarray, np.ndarray]]  # rows that train, rows that are kept apart
@@ -57,6 +55,8 @@ def _logistic(
         share = (positive + 1) / (float(weight.sum()) + 2)
         return np.zeros(vectors.shape[1]), float(np.log(share / (1 - share)))
     if evidence is None:
+        from sklearn.linear_model import LogisticRegression  # takes a second to load
+
         model = LogisticRegression(C=strength, max_iter=2000).fit(vectors[rows], y, sample_weight=weight)
         return model.coef_[0], float(model.intercept_[0])
     coefficients = np.zeros(vectors.shape[1])
@@ -66,6 +66,7 @@ def _logistic(
 
 def _not_negative(x: np.ndarray, y: np.ndarray, weight: np.ndarray, strength: float) -> tuple[np.ndarray, float]:
     """The same logistic regression, with coefficients of at least 0."""
+    from scipy.optimize import minimize
 
     def loss(p: np.ndarray) -> tuple[float, np.ndarray]:
         z = x @ p[:-1] + p[-1]

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import save_file
-from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from orthodx.grid.region import RegionSpec
@@ -209,6 +208,8 @@ def _fit_head(
 
 def scores(stage: str, view: str, logits: np.ndarray, truth: np.ndarray, labels: Sequence[str]) -> list[dict[str, Any]]:
     """AUROC of every label on the validation studies that know it; blank where there is one class."""
+    from sklearn.metrics import roc_auc_score  # takes a second to load
+
     out = []
     for i, label in enumerate(labels):
         known = ~np.isnan(truth[:, i])
