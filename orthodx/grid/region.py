@@ -65,9 +65,9 @@ def joint_region(volume: Volume, grid: GridSpec, view: View, spec: RegionSpec) -
     for axis, want in enumerate(spec.shape):
         have = image.shape[axis]
         start = (have - want) // 2  # negative: so much is padded in front
-        if start > 0:
+        if have > want:
             image = image.narrow(axis, start, want)
-        elif start < 0 or have < want:
+        elif have < want:
             pad = [0] * 6
             pad[4 - 2 * axis : 6 - 2 * axis] = [-start, want - have + start]
             image = functional.pad(image, pad, value=-1.0)

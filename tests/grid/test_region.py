@@ -13,7 +13,7 @@ from orthodx.studies.volume import Volume
 
 GRID = GridSpec(pixel_mm=2.0)
 SPEC = RegionSpec(slices=10, rows=32, columns=48, min_slice_mm=3.0)
-SMALLER, LARGER = (6, 24, 20), (25, 60, 70)
+SMALLER, LARGER, ONE_LESS, ONE_MORE = (6, 24, 20), (25, 60, 70), (9, 31, 47), (11, 33, 49)
 
 
 def volume(view, shape, slice_mm=4.0, tilt=0.0, flipped=False):
@@ -40,7 +40,7 @@ def intensity(world):
 
 @pytest.mark.parametrize("flipped", [False, True])
 @pytest.mark.parametrize("tilt", [0.0, 18.0])
-@pytest.mark.parametrize("shape", [SMALLER, LARGER])
+@pytest.mark.parametrize("shape", [SMALLER, LARGER, ONE_LESS, ONE_MORE])
 @pytest.mark.parametrize("view", list(View))
 def test_every_cell_shows_its_own_place_in_the_world(view, shape, tilt, flipped):
     source = volume(view, shape, tilt=tilt, flipped=flipped)
@@ -56,7 +56,7 @@ def test_every_cell_shows_its_own_place_in_the_world(view, shape, tilt, flipped)
 
 
 @pytest.mark.parametrize("view", list(View))
-@pytest.mark.parametrize("shape", [SMALLER, LARGER])
+@pytest.mark.parametrize("shape", [SMALLER, LARGER, ONE_LESS, ONE_MORE])
 def test_the_region_is_the_middle_of_the_series(view, shape):
     source = volume(view, shape)
     region = joint_region(source, GRID, view, SPEC)
@@ -71,7 +71,7 @@ def test_the_region_is_the_middle_of_the_series(view, shape):
 
 
 @pytest.mark.parametrize("view", list(View))
-@pytest.mark.parametrize("shape", [SMALLER, LARGER])
+@pytest.mark.parametrize("shape", [SMALLER, LARGER, ONE_LESS, ONE_MORE])
 def test_a_closer_look_is_at_the_same_places(view, shape):
     source = volume(view, shape)
     plain, closer = (joint_region(source, GRID, view, replace(SPEC, detail=n)) for n in (1, 2))
@@ -111,7 +111,7 @@ def test_thick_slices_are_never_mixed():
 
 
 @pytest.mark.parametrize("view", list(View))
-@pytest.mark.parametrize("shape", [SMALLER, LARGER])
+@pytest.mark.parametrize("shape", [SMALLER, LARGER, ONE_LESS, ONE_MORE])
 def test_whole_slices_are_resized_and_still_known_in_the_world(view, shape):
     source = volume(view, shape, slice_mm=1.0)
     source.data[(0, -1), :, :] = 1e6 if shape is LARGER else source.data[(0, -1), :, :]  # not among the middle slices
