@@ -36,12 +36,12 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(self.objective.parameters(), lr=4e-4, weight_decay=0.01)
 
     def __call__(self) -> None:
-        t, noise = draw(0, self.done, self.images.cpu())
+        t, noise = draw(0, self.done, self.images)
         self.optimizer.zero_grad(set_to_none=True)
         with autocast(self.images.device):
-            loss = self.objective(self.images, [(t.to(self.images.device), noise.to(self.images.device))])["loss"]
+            loss = self.objective(self.images, [(t.to(self.images.device, non_blocking=True), noise)])["loss"]
         loss.mean().backward()
-        guarded_step(self.optimizer, float(loss.detach().mean()))
+        guarded_step(self.optimizer, {"loss": loss})
         self.ema.update(self.done)
         self.done += 1
 

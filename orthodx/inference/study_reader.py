@@ -187,7 +187,7 @@ def _combined(readings: Sequence[Reading]) -> tuple[Tensor, Tensor]:
 
 def _mean(values: Tensor) -> np.ndarray:
     """Mean over the combinations, the first axis."""
-    return values.double().mean(0).cpu().numpy()
+    return values.cpu().double().mean(0).numpy()
 
 
 def _slice_numbers(volume: Volume, region: Region) -> tuple[np.ndarray, int]:

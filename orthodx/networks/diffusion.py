@@ -22,7 +22,7 @@ def cosine_abar(steps: int = T, s: float = 0.008) -> Tensor:
 
 
 def _at(abar: Tensor, t: Tensor, x: Tensor) -> Tensor:
-    return abar.to(x.device, torch.float32)[t].view(-1, *[1] * (x.ndim - 1))
+    return abar.float().to(x.device)[t].view(-1, *[1] * (x.ndim - 1))
 
 
 def q_sample(x0: Tensor, t: Tensor, noise: Tensor, abar: Tensor) -> Tensor:

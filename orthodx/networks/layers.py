@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from orthodx.networks.precision import full_precision
+
 
 class PlaneConv(nn.Conv2d):
     """3 x 3 convolution within each slice: (B, C, D, H, W) -> (B, C', D, H/stride, W/stride)."""
@@ -34,6 +36,34 @@ class VolumeConv(nn.Conv3d):
         return super().forward(functional.pad(x, (0, 0, 0, 0, 0, 1)))[:, :, :2]
 
 
+class GroupNorm(nn.GroupNorm):
+    """Group normalisation of a map (B, C, D, H, W) that leaves it in its layout and precision on every device.
+
+    But on the CPU torch's own copies a channels-last map to channels-first, and under autocast to float32; each
+    convolution behind it would copy it back.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) if x.device.type == "cpu" else self.by_moments(x)
+
+    def by_moments(self, x: Tensor) -> Tensor:
+        """The same up to rounding: x times a scale and plus a shift for each channel, from float32 moments."""
+        with full_precision(x.device):
+            groups = x.unflatten(1, (self.num_groups, -1))
+            across = tuple(range(2, groups.ndim))
+            mean = groups.mean(across, dtype=torch.float32)
+            norm = torch.linalg.vector_norm(groups, 2, across, dtype=torch.float32)
+            variance = (norm.square() / math.prod(groups.shape[2:]) - mean.square()).clamp_min(0)
+            scale = (variance + self.eps).rsqrt()[..., None].expand(*groups.shape[:3])  # (B, G, C / G)
+            if self.affine:
+                scale = scale * self.weight.view(self.num_groups, -1)
+            shift = -mean[..., None] * scale
+            if self.affine:
+                shift = shift + self.bias.view(self.num_groups, -1)
+            shape = (*x.shape[:2], *[1] * (x.ndim - 2))
+            return torch.addcmul(shift.reshape(shape).to(x.dtype), x, scale.reshape(shape).to(x.dtype))
+
+
 def zero(module: nn.Module) -> None:
     """Start a residual branch at nothing."""
     for parameter in module.parameters():
@@ -52,11 +82,16 @@ def groups_of(channels: int, most: int = 8) -> int:
     return math.gcd(channels, most)
 
 
+def mean_where(chosen: Tensor, values: Tensor) -> Tensor:
+    """Mean of the chosen values, 0 where none is; which ones are is never asked of the device."""
+    return torch.where(chosen, values, 0.0).sum() / chosen.sum().clamp(min=1)
+
+
 def unshuffle(x: Tensor, s: int) -> Tensor:
-    """(B, 1, D, H, W) -> (B, s * s, D, H/s, W/s): the pixels of each cell as channels."""
+    """(B, 1, D, H, W) -> (B, s * s, D, H/s, W/s): the pixels of each cell as channels, which lie last in memory."""
     b, _, d, h, w = x.shape
-    y = x.view(b, d, h // s, s, w // s, s).permute(0, 3, 5, 1, 2, 4).reshape(b, s * s, d, h // s, w // s)
-    return y.contiguous(memory_format=torch.channels_last_3d)
+    y = x.view(b, d, h // s, s, w // s, s).permute(0, 1, 2, 4, 3, 5).reshape(b, d, h // s, w // s, s * s)
+    return y.permute(0, 4, 1, 2, 3)
 
 
 def shuffle(x: Tensor, s: int) -> Tensor:

@@ -6,6 +6,7 @@ import contextlib
 import gc
 import os
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -32,6 +33,9 @@ class Team:
         """The module, with its gradients averaged over all processes in every backward pass."""
         if self.size == 1:
             return module
+        for parameter in module.parameters():
+            if parameter.requires_grad and 1 in parameter.shape:
+                parameter.register_hook(partial(_laid_out_as, parameter))
         return DistributedDataParallel(module, device_ids=None if self.device.type == "cpu" else [self.device])
 
     def average_gradients(self, module: nn.Module) -> None:
@@ -48,12 +52,12 @@ class Team:
             gradient.copy_(part.view_as(gradient))
 
     def sum(self, value: Tensor) -> Tensor:
-        """The sum of every process's `value`, in each of them; `value` stays as it is."""
+        """The sum of every process's `value`, in each of them; on the CPU the device is not waited for."""
         if self.size == 1:
             return value
-        total = value.to(self.device, copy=True)
+        total = value.clone()
         distributed.all_reduce(total)
-        return total.to(value.device)
+        return total
 
     def gather(self, value: Value) -> list[Value]:
         """Every process's `value`, in each of them; it must be picklable."""
@@ -68,6 +72,12 @@ class Team:
         return bool(self.sum(torch.tensor(float(here))) > 0)
 
 
+def _laid_out_as(parameter: Tensor, gradient: Tensor) -> Tensor:
+    """The gradient with its parameter's strides along axes of length 1, where any will do but DDP compares them."""
+    axes = zip(gradient.shape, parameter.stride(), gradient.stride(), strict=True)
+    return gradient.as_strided(gradient.shape, [own if n == 1 else found for n, own, found in axes])
+
+
 def is_chief() -> bool:
     """Whether this is the one process that writes and talks; true without `torchrun`."""
     return os.environ.get("RANK", "0") == "0"
@@ -79,7 +89,7 @@ def processes() -> int:
 
 
 def join(device: torch.device) -> Team:
-    """Join the processes that `torchrun` started (gloo on the CPU, NCCL on CUDA); alone without it."""
+    """Join the processes that `torchrun` started (gloo for what is on the CPU, NCCL on CUDA); alone without it."""
     size = processes()
     if size == 1:
         return Team(device)
@@ -87,7 +97,7 @@ def join(device: torch.device) -> Team:
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
     if not distributed.is_initialized():
-        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        distributed.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
     return Team(device, distributed.get_rank(), size)
 
 

@@ -56,10 +56,14 @@ class Lesson(ABC):
 
     @abstractmethod
     def step(self, step: int) -> dict[str, Tensor]:
-        """Forward and backward of one step; the values of each loss and of further `columns`, detached.
+        """Forward and backward of one step; the values of each loss, detached and still on the device.
 
         "loss" is what is minimised where nothing else is; a further value "total" names the sum instead.
         """
+
+    def by_column(self, values: dict[str, Tensor]) -> Mapping[str, Tensor]:
+        """The values of a step, read from the device, by the columns that they count in."""
+        return values
 
     def logs(self, done: int, schedule: Schedule) -> bool:
         """Whether a row is due after `done` steps."""
@@ -128,12 +132,13 @@ def train(
                     save(step)
                 raise
             try:
-                norm = guarded_step(optimizer, float(values.pop("total", values["loss"]).mean()))
+                norm, read = guarded_step(optimizer, values)
             except DivergedError:
                 save(step)
                 raise
             lesson.ema.update(step)
-            for name, value in values.items():
+            read.pop("total", None)
+            for name, value in lesson.by_column(read).items():
                 means.add(name, value)
             done, last = step + 1, step + 1 == schedule.end
             scores = lesson.validate(done, last)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from orthodx.errors import OrthodxError
 from orthodx.joints import View
 from orthodx.studies.processes import children
+from orthodx.training.distributed import Team
 
 
 class DivergedError(OrthodxError):
@@ -28,20 +29,27 @@ def learning_rate(step: int, steps: int, peak: float, warmup: int) -> float:
     return peak * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(done, 1.0))))
 
 
-def guarded_step(optimizer: torch.optim.Optimizer, loss: float, clip: float = 1.0) -> float:
-    """Clip the norm of the gradients that are there and step; returns the norm.
+def guarded_step(
+    optimizer: torch.optim.Optimizer, values: Mapping[str, Tensor], clip: float = 1.0
+) -> tuple[float, dict[str, Tensor]]:
+    """Clip the norm of the gradients that are there and step; returns the norm, and the values on the CPU.
 
-    Raises `DivergedError` before touching any weight where a gradient is not finite.
+    values: of the step, on one device; what is minimised is "total", or else "loss". They and the norm are read in one
+    copy, the only time in a step that the processor waits for the device. Raises `DivergedError` before touching any
+    weight where a gradient is not finite.
     """
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     norm = torch.nn.utils.clip_grad_norm_(parameters, clip)
-    if not torch.isfinite(norm):
+    found = [value.detach().flatten() for value in values.values()]
+    first, *read = torch.cat([norm.flatten().to(found[0].device), *found]).cpu().split([1, *map(len, found)])
+    there, here = float(first), dict(zip(values, read, strict=True))
+    if not math.isfinite(there):
         raise DivergedError(
-            f"training diverged: loss {loss:.4g}, gradient {float(norm):.4g}",
+            f"training diverged: loss {float(here.get('total', here['loss']).mean()):.4g}, gradient {there:.4g}",
             hint="go on with --resume and a lower --learning-rate",
         )
     optimizer.step()
-    return float(norm)
+    return there, here
 
 
 def view_order(views: Sequence[View], steps: int, shares: Sequence[float] | None, seed: int) -> list[View]:
@@ -60,22 +68,23 @@ def feed(
     batch: int,
     order: Sequence[View],
     workers: int,
-    rank: int = 0,
-    size: int = 1,
+    team: Team,
 ) -> Iterator[tuple[View, Tensor, Tensor]]:
     """Batches for steps start..steps-1, of the view order[step]: (view, images (B,1,D,H,W), truth (B,D,H,W)).
 
-    rank, size: this process's number among those that share every step; each gets samples of its own.
+    team: the processes that share every step; each gets samples of its own, for CUDA in pinned memory, from which a
+    copy to the device need not be waited for. The workers are the same from the first step to the last.
     """
     order = order[start:]
     keys = [
-        [((step * size + rank) * batch + i, view) for i in range(batch)]
+        [((step * team.size + team.rank) * batch + i, view) for i in range(batch)]
         for step, view in zip(range(start, steps), order, strict=True)
     ]
     loader = DataLoader(
         source,
         batch_sampler=keys,
         num_workers=workers,
+        pin_memory=team.device.type == "cuda",
         prefetch_factor=3 if workers else None,
         worker_init_fn=_leave_signals_to_parent,
     )

@@ -94,7 +94,8 @@ class ViewEncoder(nn.Module, ABC):
             raise UsageError(
                 f"{type(self).__name__} has no block '{unknown[0]}'", hint=f"known: {', '.join(self.block_channels)}"
             )
-        t = torch.as_tensor(timestep, device=x.device).expand(x.shape[0])
+        given = timestep if isinstance(timestep, Tensor) else torch.full((), timestep, device=x.device)
+        t = given.to(x.device).expand(x.shape[0])
         found: dict[str, Tensor] = {}
         for name, block in self.walk(x, t):
             if name in wanted:

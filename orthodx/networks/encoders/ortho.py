@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from orthodx.networks.diffusion import cosine_abar, epsilon_of
 from orthodx.networks.encoders.encoder import ViewEncoder, register_encoder
-from orthodx.networks.layers import PlaneConv, VolumeConv, shuffle, time_embedding, unshuffle, zero
+from orthodx.networks.layers import GroupNorm, PlaneConv, VolumeConv, shuffle, time_embedding, unshuffle, zero
 from orthodx.networks.layout import channels_last
 
 MOST_CHANNELS = 4096
@@ -47,8 +47,8 @@ class ResBlock(nn.Module):
 
     def __init__(self, c: int, time: int, groups: int, volumetric: bool) -> None:
         super().__init__()
-        self.norm_1, self.conv_1 = nn.GroupNorm(groups, c), PlaneConv(c, c)
-        self.norm_2 = nn.GroupNorm(groups, c)
+        self.norm_1, self.conv_1 = GroupNorm(groups, c), PlaneConv(c, c)
+        self.norm_2 = GroupNorm(groups, c)
         self.time = nn.Linear(time, 2 * c)
         self.conv_2 = VolumeConv(c, c) if volumetric else PlaneConv(c, c)
         zero(self.conv_2)
@@ -66,7 +66,7 @@ class Attention(nn.Module):
     def __init__(self, c: int, heads: int, groups: int) -> None:
         super().__init__()
         self.heads = heads
-        self.norm = nn.GroupNorm(groups, c)
+        self.norm = GroupNorm(groups, c)
         self.qkv, self.out = nn.Linear(c, 3 * c), nn.Linear(c, c)
         zero(self.out)
 
@@ -106,7 +106,7 @@ class OrthoEncoder(ViewEncoder):
         self.attention = Attention(c[3], config.heads, g)
         self.grow = nn.ModuleList([nn.Conv3d(c[i + 1], c[i], 1) for i in range(3)])
         self.up = nn.ModuleList([ResBlock(c[i], time, g, volumetric=i > 0) for i in range(3)])
-        self.out_norm = nn.GroupNorm(g, c[0])
+        self.out_norm = GroupNorm(g, c[0])
         self.out = PlaneConv(c[0], 4)
         zero(self.out)
         self.register_buffer("abar", cosine_abar().float(), persistent=False)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from orthodx.networks.encoders.encoder import ViewEncoder, register_encoder
-from orthodx.networks.layers import VolumeConv, time_embedding, zero
+from orthodx.networks.layers import GroupNorm, VolumeConv, time_embedding, zero
 
 STRIDE = 16  # of the bottleneck, along every axis
 
@@ -36,10 +36,10 @@ class PublishedConfig:
 class _Residual(nn.Module):
     def __init__(self, c_in: int, c_out: int, time: int, groups: int) -> None:
         super().__init__()
-        self.in_layers = nn.Sequential(nn.GroupNorm(groups, c_in), nn.SiLU(inplace=True), VolumeConv(c_in, c_out))
+        self.in_layers = nn.Sequential(GroupNorm(groups, c_in), nn.SiLU(inplace=True), VolumeConv(c_in, c_out))
         self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(time, c_out))
         self.out_layers = nn.Sequential(
-            nn.GroupNorm(groups, c_out),
+            GroupNorm(groups, c_out),
             nn.SiLU(inplace=True),
             nn.Identity(),
             VolumeConv(c_out, c_out),
@@ -57,7 +57,7 @@ class _Attention(nn.Module):
 
     def __init__(self, c: int, groups: int) -> None:
         super().__init__()
-        self.norm = nn.GroupNorm(groups, c)
+        self.norm = GroupNorm(groups, c)
         self.qkv, self.proj_out = nn.Conv1d(c, 3 * c, 1), nn.Conv1d(c, c, 1)
         zero(self.proj_out)
 
@@ -147,7 +147,7 @@ class PublishedEncoder(ViewEncoder):
                 stages.append(_Stage(*layers, *([_Up(c)] if grows else [])))
                 publish(f"out_{len(stages) - 1}", c, level - grows)
         self.output_blocks = nn.ModuleList(stages)
-        self.out = nn.Sequential(nn.GroupNorm(g, c), nn.SiLU(), nn.Conv3d(c, 1, 3, padding=1))
+        self.out = nn.Sequential(GroupNorm(g, c), nn.SiLU(), nn.Conv3d(c, 1, 3, padding=1))
         zero(self.out[2])
 
     @property

@@ -15,7 +15,7 @@ from orthodx.errors import UsageError
 from orthodx.networks.encoders.encoder import Stride, ViewEncoder
 from orthodx.networks.heads.head import Wanted, register_head
 from orthodx.networks.heads.pooled import DiagnoseHead
-from orthodx.networks.layers import PlaneConv, VolumeConv, groups_of, unshuffle, zero
+from orthodx.networks.layers import GroupNorm, PlaneConv, VolumeConv, groups_of, mean_where, unshuffle, zero
 from orthodx.networks.layout import channels_last
 
 STRIDE = 4  # in-plane pixels a cell of the map
@@ -52,8 +52,8 @@ class _Block(nn.Module):
 
     def __init__(self, c: int) -> None:
         super().__init__()
-        self.norm_1, self.conv_1 = nn.GroupNorm(8, c), PlaneConv(c, c)
-        self.norm_2, self.conv_2 = nn.GroupNorm(8, c), VolumeConv(c, c)
+        self.norm_1, self.conv_1 = GroupNorm(8, c), PlaneConv(c, c)
+        self.norm_2, self.conv_2 = GroupNorm(8, c), VolumeConv(c, c)
         zero(self.conv_2)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -72,11 +72,11 @@ class DetailPath(nn.Module):
         super().__init__()
         self.stride = stride
         self.enter = PlaneConv(4, 32)
-        self.norm_1, self.conv_1 = nn.GroupNorm(8, 32), PlaneConv(32, 32)
-        self.norm_2, self.down = nn.GroupNorm(8, 32), PlaneConv(32, width, stride=2)
+        self.norm_1, self.conv_1 = GroupNorm(8, 32), PlaneConv(32, 32)
+        self.norm_2, self.down = GroupNorm(8, 32), PlaneConv(32, width, stride=2)
         self.place = nn.Conv3d(block_channels, width, 1)
-        self.norm_3, self.conv_3 = nn.GroupNorm(8, width), PlaneConv(width, width)
-        self.norm_4, self.leave = nn.GroupNorm(8, width), PlaneConv(width, width, stride=2)
+        self.norm_3, self.conv_3 = GroupNorm(8, width), PlaneConv(width, width)
+        self.norm_4, self.leave = GroupNorm(8, width), PlaneConv(width, width, stride=2)
 
     def forward(self, image: Tensor, finest: Tensor) -> Tensor:
         x = self.enter(unshuffle(image, 2).to(finest.dtype))
@@ -107,12 +107,12 @@ class EvidenceHead(DiagnoseHead):
         self.config, self.blocks, self.labels, self.detail = config, config.blocks, config.labels, config.detail
         c, strides, w = config.block_channels, config.block_strides, config.width
         # affine weights would crash the backward pass of a frozen, channels-last bf16 block on the CPU (torch 2.13)
-        self.norms = nn.ModuleList([nn.GroupNorm(groups_of(n), n, affine=False) for n in c])
+        self.norms = nn.ModuleList([GroupNorm(groups_of(n), n, affine=False) for n in c])
         self.read_fine = PlaneConv(c[0], w, stride=2 if strides[0][1] < STRIDE else 1)
         self.read = nn.ModuleList([nn.Conv3d(n, w, 1) for n in c[1:]])
         self.read_image = PlaneConv(STRIDE**2, w) if config.detail == 1 else DetailPath(c[0], strides[0], w)
         self.body = nn.ModuleList([_Block(w) for _ in range(config.depth)])
-        self.out_norm, self.out = nn.GroupNorm(8, w), nn.Conv3d(w, config.labels, 1)
+        self.out_norm, self.out = GroupNorm(8, w), nn.Conv3d(w, config.labels, 1)
         assert self.out.bias is not None
         nn.init.constant_(self.out.bias, RARE)
         self.numbers = len(STRONGEST) + 1  # of a label
@@ -183,13 +183,13 @@ class EvidenceHead(DiagnoseHead):
         """
         target = functional.max_pool3d(lesions.float(), (1, STRIDE * self.detail, STRIDE * self.detail))
         cross = functional.binary_cross_entropy_with_logits(
-            maps, target, pos_weight=torch.tensor(weight, device=maps.device)
+            maps, target, pos_weight=torch.full((), weight, device=maps.device)
         )
         p, space = maps.sigmoid(), (0, 2, 3, 4)
         overlap, total = (p * target).sum(space), p.sum(space) + target.sum(space)
         marked = target.sum(space) > 0
         dice = 1 - (2 * overlap + 1) / (total + 1)
-        return cross + (dice[marked].mean() if marked.any() else dice.sum() * 0)
+        return cross + mean_where(marked, dice)
 
 
 def strongest(maps: Tensor) -> Tensor:

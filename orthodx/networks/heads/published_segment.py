@@ -12,7 +12,7 @@ from orthodx.errors import UsageError
 from orthodx.networks.encoders.encoder import Stride, ViewEncoder
 from orthodx.networks.heads.head import Head, Wanted, register_head
 from orthodx.networks.heads.skip_segment import dice_and_cross_entropy
-from orthodx.networks.layers import VolumeConv
+from orthodx.networks.layers import GroupNorm, VolumeConv
 
 STEPS = 4  # transposed convolutions
 DOUBLINGS = {2**n: n for n in range(STEPS + 1)}  # stride -> steps that double an axis
@@ -40,10 +40,10 @@ class _Residual(nn.Module):
         super().__init__()
         self.block = nn.Sequential(
             VolumeConv(c, c),
-            nn.GroupNorm(8, c),
+            GroupNorm(8, c),
             nn.ReLU(),
             VolumeConv(c, c),
-            nn.GroupNorm(8, c),
+            GroupNorm(8, c),
         )
 
     def forward(self, x: Tensor) -> Tensor:

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from orthodx.errors import UsageError
 from orthodx.networks.encoders.encoder import Stride, ViewEncoder
 from orthodx.networks.heads.head import Head, Wanted, register_head
-from orthodx.networks.layers import PlaneConv, groups_of, shuffle, zero
+from orthodx.networks.layers import GroupNorm, PlaneConv, groups_of, mean_where, shuffle, zero
 from orthodx.networks.layout import channels_last
 
 
@@ -46,7 +46,7 @@ class SkipSegmentHead(Head):
         super().__init__()
         self.config, self.blocks = config, (config.block,)
         k, s = config.classes, config.stride[1]
-        self.norm = nn.GroupNorm(groups_of(config.block_channels), config.block_channels)
+        self.norm = GroupNorm(groups_of(config.block_channels), config.block_channels)
         self.coarse = PlaneConv(config.block_channels, s * s * k)
         self.refine_1, self.refine_2 = PlaneConv(k + 1, config.width), PlaneConv(config.width, k)
         zero(self.refine_2)
@@ -90,6 +90,6 @@ def dice_and_cross_entropy(logits: Tensor, target: Tensor, cross_entropy_share: 
     truth = functional.one_hot(target, logits.shape[1]).permute(0, 4, 1, 2, 3).to(p.dtype)
     space = (0, 2, 3, 4)
     overlap, total = (p * truth).sum(space), p.sum(space) + truth.sum(space)
-    present = truth.sum(space) > 0
-    dice = (2 * overlap + 1) / (total + 1)
-    return 1 - dice[1:][present[1:]].mean() + cross_entropy if present[1:].any() else cross_entropy
+    present = truth.sum(space)[1:] > 0
+    dice = ((2 * overlap + 1) / (total + 1))[1:]
+    return torch.where(present.any(), 1 - mean_where(present, dice), 0.0) + cross_entropy

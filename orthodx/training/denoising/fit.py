@@ -149,37 +149,40 @@ class Denoising(Lesson):
         self.best: float | None = None
         self.best_weights = out / "best.safetensors"
         self.shape: tuple[int, ...] = ()
+        self.times: list[Tensor] = []
 
     def begin(self, start: int, end: int) -> None:
         config, micro = self.config, self.config.accumulate
         if start:
             self.best = MetricsLog(self.out / "metrics.csv", [], writes=False).best("probe")
         order = [config.view] * (end * micro)
-        team = self.team
-        self.batches = feed(
-            self.source, start * micro, len(order), config.batch, order, self.workers, team.rank, team.size
-        )
+        self.batches = feed(self.source, start * micro, len(order), config.batch, order, self.workers, team=self.team)
 
     def step(self, step: int) -> dict[str, Tensor]:
         micro, seen = self.config.accumulate, []
+        self.times = []
         for part in range(micro):
             _, images, _ = next(self.batches)
             self.shape = tuple(images.shape[2:])
             with unsynchronised(self.shared) if part < micro - 1 else contextlib.nullcontext():
                 seen.append(self._backward(images, step * micro + part))
-        return {name: torch.cat([one[name] for one in seen if name in one]) for name in set().union(*seen)}
+        return {name: torch.cat([one[name] for one in seen]) for name in seen[0]}
+
+    def by_column(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
+        when = torch.cat(self.times) * BINS // T
+        return values | {self.bins[i]: values["loss"][when == i] for i in when.unique().tolist()}
 
     def _backward(self, images: Tensor, batch: int) -> dict[str, Tensor]:
         device, objective = self.team.device, self.objective
         first = (batch * self.team.size + self.team.rank) * self.config.batch
+        images = images.to(device, non_blocking=True)
         draws = [draw(self.config.seed, first, images, stream) for stream in range(objective.draws)]
+        self.times.append(draws[0][0])
         with autocast(device):
-            losses = self.shared(images.to(device), [(t.to(device), noise.to(device)) for t, noise in draws])
+            losses = self.shared(images, [(t.to(device, non_blocking=True), noise) for t, noise in draws])
         total = sum((objective.weights[k] * loss for k, loss in losses.items()), torch.zeros((), device=device))
         (total.mean() / self.config.accumulate).backward()
-        values = {name: loss.detach().cpu() for name, loss in losses.items()} | {"total": total.detach().cpu()}
-        when = draws[0][0] * BINS // T
-        return values | {self.bins[i]: values["loss"][when == i] for i in range(BINS) if (when == i).any()}
+        return {name: loss.detach() for name, loss in losses.items()} | {"total": total.detach()}
 
     def validate(self, done: int, last: bool) -> dict[str, float]:
         every = self.config.probe_every
@@ -208,13 +211,17 @@ class Denoising(Lesson):
 def draw(seed: int, first: int, images: Tensor, stream: int = 0) -> tuple[Tensor, Tensor]:
     """Timesteps (B,) and noise (as `images`) of the samples first, first + 1, ...: each sample's are its own.
 
-    stream: which of the independent draws that a sample may need.
+    stream: which of the independent draws that a sample may need. Timesteps are drawn on the CPU, noise where the
+    images are: each kind of device has noise of its own.
     """
-    times, noises = [], []
+    device, times, noises = images.device, [], []
     for i in range(len(images)):
-        generator = torch.Generator().manual_seed((seed * 1_000_003 + first + i + stream * STREAM) % 2**63)
+        number = (seed * 1_000_003 + first + i + stream * STREAM) % 2**63
+        generator = torch.Generator().manual_seed(number)
         times.append(torch.randint(0, T, (), generator=generator))
-        noises.append(torch.randn(images.shape[1:], generator=generator))
+        if device.type != "cpu":
+            generator = torch.Generator(device).manual_seed(number)
+        noises.append(torch.randn(images.shape[1:], generator=generator, device=device))
     return torch.stack(times), torch.stack(noises)
 
 

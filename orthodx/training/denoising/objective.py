@@ -30,7 +30,7 @@ class Denoise(nn.Module):
         super().__init__()
         self.encoder, self.weights = encoder, {"loss": 1.0}
         self.abar: Tensor
-        self.register_buffer("abar", cosine_abar(), persistent=False)
+        self.register_buffer("abar", cosine_abar().float(), persistent=False)
 
     @property
     def parts(self) -> dict[str, nn.Module]:

@@ -79,7 +79,7 @@ def _descend(
         loss = masked_bce(fusion(inputs[chosen], seen), y[chosen], weight=w[chosen])
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        guarded_step(optimizer, float(loss.detach()))
+        guarded_step(optimizer, {"loss": loss})
 
 
 def fit_record(
@@ -109,5 +109,5 @@ def fit_record(
         loss = loss + masked_bce(model.record_logits(rows), y[chosen], weight=w[chosen])  # it must speak sense alone
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        guarded_step(optimizer, float(loss.detach()))
+        guarded_step(optimizer, {"loss": loss})
     model.record.eval()

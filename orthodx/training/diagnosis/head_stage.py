@@ -119,7 +119,7 @@ def _descend(
         loss = masked_bce(logits, truth[chosen], positive_weight, weight[chosen][:, None])
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        guarded_step(optimizer, float(loss.detach()))
+        guarded_step(optimizer, {"loss": loss})
 
 
 def vectors_apart(

@@ -121,7 +121,7 @@ class Answers(Lesson):
         truth, weight = self.truth[chosen].to(device), self.weight[chosen][:, None].to(device)
         loss = masked_bce(logits, truth, self.balance, weight)
         loss.backward()
-        return {"loss": loss.detach().cpu()}
+        return {"loss": loss.detach()}
 
     def logs(self, done: int, schedule: Schedule) -> bool:
         return super().logs(done, schedule) or done % self.per_epoch == 0

@@ -162,11 +162,11 @@ class DenseLesson(Lesson):
         self.wanted = {block for head in self.heads.values() for block in head.blocks}
 
     def begin(self, start: int, end: int) -> None:
-        config, team = self.config, self.team
+        config = self.config
         if self.waiting is not None and start:
             self.waiting.go_on()
         order = view_order(config.views, config.steps, config.view_shares, config.seed)[:end]
-        self.batches = feed(self.source, start, end, config.batch, order, self.workers, team.rank, team.size)
+        self.batches = feed(self.source, start, end, config.batch, order, self.workers, team=self.team)
 
     def blocks(self, view: View, image: Tensor) -> Mapping[str, Tensor]:
         """Blocks of the encoder's image (B, 1, D, H, W); without a gradient where the encoders are left alone."""
@@ -178,14 +178,15 @@ class DenseLesson(Lesson):
 
     def step(self, step: int) -> dict[str, Tensor]:
         view, images, truth = next(self.batches)
-        images, truth = images.to(self.team.device), truth.to(self.team.device)
+        device = self.team.device
+        images, truth = images.to(device, non_blocking=True), truth.to(device, non_blocking=True)
         blocks = self.blocks(view, coarse(images, self.config.detail))
-        with autocast(self.team.device):
+        with autocast(device):
             loss = self.task.loss(self.heads, blocks, images, truth)
         loss.backward()
         for part in self.parts.values():
             self.team.average_gradients(part)
-        return {"loss": loss.detach().cpu()}
+        return {"loss": loss.detach()}
 
     @torch.inference_mode()
     def validate(self, done: int, last: bool) -> dict[str, float]:

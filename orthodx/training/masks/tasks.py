@@ -55,7 +55,7 @@ class SegmentTask:
         return [f"dice_{view}_{name}" for name in self.joint.names.values()]
 
     def _classes_of(self, truth: Tensor) -> Tensor:
-        return self._classes.to(truth.device)[truth.long()]
+        return self._classes.to(truth.device, non_blocking=True)[truth.long()]
 
     def loss(self, heads: Heads, blocks: Mapping[str, Tensor], image: Tensor, truth: Tensor) -> Tensor:
         head = heads["segment"]
@@ -99,7 +99,8 @@ class LesionTask:
 
     def masks(self, truth: Tensor) -> Tensor:
         """(B, D, H, W) lesion values -> (B, L, D, H, W) bool."""
-        return truth[:, None] == self.values.to(truth.device)[None, :, None, None, None]
+        values = self.values.to(truth.device, non_blocking=True)
+        return truth[:, None] == values[None, :, None, None, None]
 
     def _least(self, head: Any) -> int:
         return int(self.least * head.detail**2)
