@@ -61,7 +61,7 @@ def with_interval(row: Row | None) -> str:
 
 def _of_few(row: Row) -> bool:
     """Whether an AUROC stands on fewer than `FEW` positive or negative studies."""
-    if row.metric != "auroc" or row.against or row.positives is None:
+    if row.metric != "auroc" or row.against == REST or row.positives is None:
         return False
     return min(row.positives, row.n - row.positives) < FEW
 
@@ -164,17 +164,31 @@ def by_group(rows: Sequence[Row], task: str, grouping: str, metric: str) -> Shee
     found = find(rows, task=task, grouping=grouping, metric=metric)
     rest = {(r.target, r.group): r for r in found if r.against == REST}
     groups = [r for r in found if not r.against]
-    none = all(math.isnan(r.value) for r in groups)
     lines = []
     for r in groups:
         other = rest.get((r.target, r.group))
         count = f"{r.n}" if r.positives is None else f"{r.n} ({r.positives})"
         p = p_text(other.p_holm) if other else "–"
-        lines.append(("any" if none else _words(r.target), r.group, count, with_interval(r), with_interval(other), p))
-    lines = list(dict.fromkeys(lines))
+        lines.append((_words(r.target), r.group, count, with_interval(r), with_interval(other), p))
+    if all(math.isnan(r.value) for r in groups):
+        lines = _alike_as_one(lines)
     columns = ("target", grouping, "n (positive)" if task == DIAGNOSIS else "patients", COLUMN_NAMES[metric])
     title = _marked(f"{COLUMN_NAMES[metric]} by {grouping}", lines)
     return Sheet(title, (*columns, "minus the rest", "Holm p"), tuple(lines))
+
+
+def _alike_as_one(lines: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Lines that differ in their target only as one, which names three of its targets, or says "any" for all."""
+    targets: dict[tuple[str, ...], list[str]] = {}
+    for target, *cells in lines:
+        targets.setdefault(tuple(cells), []).append(target)
+    every = len({line[0] for line in lines})
+
+    def told(names: Sequence[str]) -> str:
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        return "any" if len(names) == every else ", ".join(names[:3]) + more
+
+    return [(told(names), *cells) for cells, names in targets.items()]
 
 
 def gaps(rows: Sequence[Row], task: str) -> Sheet:
@@ -194,7 +208,7 @@ def comparisons(rows: Sequence[Row]) -> Sheet:
         (_words(r.target), r.against, f"{r.n}", COLUMN_NAMES[r.metric], with_interval(r), p_text(r.p_holm))
         for r in found
     )
-    return Sheet("Ours minus the compared run", ("target", "run", "n", *_DIFFERENCE), lines)
+    return Sheet(_marked("Ours minus the compared run", lines), ("target", "run", "n", *_DIFFERENCE), lines)
 
 
 def by_share(rows: Sequence[Row], task: str, metric: str) -> Sheet:

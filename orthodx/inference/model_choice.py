@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -50,9 +51,9 @@ def joint_named(series: Series) -> str:
 
 
 def other_joint(series: Sequence[Series], bundle: Bundle) -> list[str]:
-    """A warning where series name another joint than the bundle's."""
+    """A warning where series name another joint than the bundle's; a joint "my-knee" reads knees."""
     own = bundle.info.joint.name
-    strange = sorted({joint_named(one) for one in series} - {"", own.casefold()})
+    strange = sorted({joint_named(one) for one in series} - {"", own.casefold(), *re.split(r"[\W_]+", own.casefold())})
     return [f"shows the {' and the '.join(strange)}, and {bundle.info.name} reads the {own}"] if strange else []
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 
 from orthodx.bundles.bundle import Part, save_bundle
 from orthodx.cli.app import app
+from orthodx.inference.model_choice import other_joint
 from orthodx.joints import ANKLE
 from orthodx.networks.heads.skip_segment import SkipSegmentConfig, SkipSegmentHead
 from orthodx.studies.tables import read_table, write_table
@@ -92,6 +94,13 @@ def test_a_study_of_another_joint_is_read_and_warned_about(shipped, cohort, tmp_
     for told in reasons:
         assert "shows the elbow, and ankle-small reads the ankle" in told["w1"]
         assert "shows the" not in told["w0"] + told["w2"]
+
+
+@pytest.mark.parametrize(("own", "warned"), [("my-knee", False), ("Knee OA 2026", False), ("wrist", True)])
+def test_a_joint_of_ones_own_says_in_its_name_what_it_reads(bundle, own, warned):
+    info = replace(bundle.info, joint=replace(bundle.info.joint, name=own))
+    series = SimpleNamespace(row={"joint": "Knee"})
+    assert bool(other_joint([series], replace(bundle, info=info))) is warned
 
 
 def test_the_joint_that_is_said_comes_first(shipped, cohort, tmp_path):

@@ -80,3 +80,19 @@ def test_groups_that_are_all_too_small_are_one_line_each():
     ]
     (sheet,) = (one for one in overview([row(value=0.8), *few]) if "by center" in one.title)
     assert [line[:4] for line in sheet.lines] == [("any", "A", "3", "n too small"), ("any", "B", "3", "n too small")]
+
+
+def test_of_small_groups_that_differ_the_targets_are_told():
+    few = [
+        row(grouping="center", group="A", target=target, n=2, positives=positives, note="n too small")
+        for target, positives in (("ACL", 1), ("PCL", 1), ("MM", 0), ("LM", 1), ("MCL", 1))
+    ]
+    (sheet,) = (one for one in overview([row(value=0.8), *few]) if "by center" in one.title)
+    assert [line[:3] for line in sheet.lines] == [("ACL, PCL, LM and 1 more", "A", "2 (1)"), ("MM", "A", "2 (0)")]
+
+
+def test_a_difference_that_stands_on_few_is_marked():
+    rows = [row(against="other", value=0.1, n=8, positives=positives) for positives in (3, 5)]
+    (sheet,) = (one for one in overview([row(value=0.8), *rows]) if "compared" in one.title)
+    assert "fewer than 5" in sheet.title
+    assert ["†" in line[4] for line in sheet.lines] == [True, True]
