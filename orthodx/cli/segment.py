@@ -38,6 +38,9 @@ WORDS = {
     "view": VIEW,
     "only": ONLY,
     "group_by": GROUP_BY,
+    "fuse_views": typer.Option(
+        "--fuse-views", help="Let the series of a study help each other where they overlap.", show_default=False
+    ),
     "formats": typer.Option(
         "--format", help="Of the masks: nifti, dicom-seg, or nifti,dicom-seg.", callback=comma_separated
     ),

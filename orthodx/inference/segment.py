@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
@@ -15,8 +15,9 @@ import numpy as np
 
 from orthodx.bundles.bundle import Bundle
 from orthodx.errors import NoInputError, OrthodxError, StudyError, UsageError
-from orthodx.grid.canonical import from_grid, to_grid
+from orthodx.grid.canonical import from_grid
 from orthodx.inference.dicom_seg import require_highdicom, write_dicom_seg
+from orthodx.inference.fuse_views import Sight, StudySights, fused, see
 from orthodx.inference.model_choice import chosen_bundle, other_joint
 from orthodx.inference.plausibility import as_anatomy, strange, unsure, volumes_ml, warnings_for
 from orthodx.inference.predict import Segmenter
@@ -46,7 +47,7 @@ from orthodx.studies.volume import Volume
 
 FORMATS = {"nifti": ".nii.gz", "dicom-seg": ".seg.dcm"}
 VOLUME_COLUMNS = ("study_id", "series_id", "view", "structure", "voxels", "ml", "quality", "cut", "voxel_mm", *FACTS)
-STATUS_COLUMNS = ("study_id", "series_id", "status", "reason", "strangeness", "seconds")
+STATUS_COLUMNS = ("study_id", "series_id", "status", "reason", "strangeness", "fused", "seconds")
 TABLES = ("status.csv", VOLUMES, MEASURES_FILE, RUN, *LABEL_TABLES)
 
 
@@ -62,6 +63,7 @@ class Case:
     seconds: float
     volumes: list[dict[str, Any]] = field(default_factory=list)
     strangeness: float | None = None  # above 1: unlike what the model has learned from
+    fused: int | None = None  # how many other series of the study helped, where that was asked for
 
     def row(self, keep_paths: bool, paths: Iterable[Path] = ()) -> dict[str, Any]:
         """What files say of it. paths: further ones that the reason may name."""
@@ -102,10 +104,13 @@ def segment(
     bundle = chosen_bundle(request.model, request.joint, everything.series, note)
     segmenter = Segmenter(bundle, pick_device(request.device))
     place = Place(out)
-    job = Job(segmenter, request, Receipts(place.receipts, {"model": bundle.digest}), shard, everything)
+    common = {"model": bundle.digest, **({"fused": True} if request.fuse_views else {})}
+    job = Job(segmenter, request, Receipts(place.receipts, common), shard, everything)
     job.spare_images(found.series)
     options = {"model": bundle.digest, "view": str(request.view or ""), "group_by": str(request.group_by or "")}
     outputs = [out / name for name in TABLES]
+    if request.fuse_views:
+        options["fuse_views"] = "yes"
     owner = Owner(by="orthodx segment", options=options, outputs=outputs, resume=request.resume, shard=shard)
     with claimed(place, owner):
         job.spare_others(found.series)
@@ -168,6 +173,11 @@ class Job:
         receipts = Receipts(self.receipts.folder / STUDIES, self.receipts.common)
         joint, request = self.segmenter.bundle.info.joint, self.request
         return StudyMeasurer(request.out, joint, receipts, request.preview, self._nifti)
+
+    @cached_property
+    def sights(self) -> StudySights:
+        """What the model sees in the series of a study."""
+        return StudySights(self.segmenter, self.everything.studies)
 
     def all(self, found: Found, tell: Callable[[Case, int, int], None]) -> list[Case]:
         """Every series of this run, one after the other; the tables are whole after each."""
@@ -275,13 +285,13 @@ class Job:
     def _segment(self, series: Series, volume: Volume, case: Case) -> list[str]:
         """The main path: to grid -> blocks and head -> back to the input's grid -> write; what a reader should know."""
         info = self.segmenter.bundle.info
-        grid = to_grid(volume, info.grid, series.view)
-        prediction = self.segmenter(grid)
-        labels = np.array(info.joint.values, np.uint8)[from_grid(prediction.probabilities, grid)]
+        sight, notes = self._sight(series, volume, case)
+        prediction = sight.prediction
+        labels = np.array(info.joint.values, np.uint8)[from_grid(prediction.probabilities, sight.grid)]
         labels = as_anatomy(settle_pairs(labels, volume.affine, info.joint), volume.spacing_mm, info.joint)
         sizes = volumes_ml(labels, float(abs(np.linalg.det(volume.affine[:3, :3]))), info.joint)
         quality = self.segmenter.quality(prediction)
-        notes = strange(prediction.strangeness, info.name)
+        notes += strange(prediction.strangeness, info.name)
         notes += warnings_for(sizes, quality, info.joint, info.quality)
         case.strangeness = None if prediction.strangeness is None else round(prediction.strangeness, 3)
         notes += other_joint([series], self.segmenter.bundle)
@@ -320,6 +330,15 @@ class Job:
                 }
             )
         return notes
+
+    def _sight(self, series: Series, volume: Volume, case: Case) -> tuple[Sight, list[str]]:
+        """What a series shows, helped by the others of its study where that is asked for; and which could not help."""
+        if not self.request.fuse_views:
+            return see(self.segmenter, series, volume), []
+        own = self.sights.of(series, volume)
+        probabilities, case.fused, apart = fused(own, self.sights.others(series))
+        notes = [f"not fused with {name}: their masks agree by {agree:.2f} only" for name, agree in apart.items()]
+        return replace(own, prediction=replace(own.prediction, probabilities=probabilities)), notes
 
     def spare_images(self, series: Sequence[Series]) -> None:
         """Raise `UsageError` where a result would be written over an image, or into the folder of a cohort."""
@@ -377,7 +396,10 @@ class Job:
         return [*self.request.formats, *(["preview"] if self.request.preview else [])]
 
     def _made_from(self, series: Series) -> dict[str, Any]:
-        return {"input": content_of(series), "view": str(series.view)}
+        own = {"input": content_of(series), "view": str(series.view)}
+        if not self.request.fuse_views:
+            return own
+        return {**own, "beside": sorted(content_of(one) for one in self.sights.members(series))}
 
     def _written(self, series: Series) -> list[Path]:
         return [path for path in self._files(series) if path.is_file()]

@@ -1,0 +1,212 @@
+"""`segment --fuse-views`: the series of one study help each other where they overlap in the world.
+
+Each series keeps its own grid. At every cell of it the class probabilities of all series of the study that show this
+place are averaged, each taken at the cell's world position; where the patient has moved between two series, the rigid
+motion that makes their probabilities most alike is taken out first. A series lends nothing when the model calls it
+strange, or when its mask does not lie on the other's even so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from orthodx.errors import OrthodxError
+from orthodx.grid.canonical import GridImage, to_grid
+from orthodx.inference.predict import Prediction, Segmenter
+from orthodx.studies.series import Series
+from orthodx.studies.study import Study
+from orthodx.studies.volume import Volume
+
+LEAST_AGREEMENT = 0.7  # Dice of two masks of one place, see docs/segment.md
+CELLS, ARM_MM = 20_000, 40.0  # a motion is found on so many cells; a turn counts as its way at so far from the middle
+FARTHEST_MM = 20.0  # no joint moves further in its coil
+BY_MOVING = 0.02  # a motion is taken out where the masks agree by so much better without it
+LEAST_SHARED = 1000  # cells of structures in the overlap, below which nobody can tell whether two series agree
+
+
+@dataclass(frozen=True, eq=False)
+class Sight:
+    """A series as the model sees it: its grid, and what is found on it."""
+
+    series_id: str
+    grid: GridImage
+    prediction: Prediction
+
+
+class Fused(NamedTuple):
+    """A series helped by others. probabilities: (K, D, H, W) float16, by class.
+
+    helped: by how many. apart: id of each series that overlaps and does not agree -> how well it does, 0..1.
+    """
+
+    probabilities: Tensor
+    helped: int
+    apart: dict[str, float]
+
+
+def see(segmenter: Segmenter, series: Series, volume: Volume) -> Sight:
+    """A volume brought to the model's grid and read there."""
+    grid = to_grid(volume, segmenter.bundle.info.grid, series.view)
+    return Sight(series.series_id, grid, segmenter(grid))
+
+
+@dataclass
+class StudySights:
+    """The sights of one study at a time, each read once. studies: of this run."""
+
+    segmenter: Segmenter
+    studies: Sequence[Study]
+    study_id: str = ""
+    kept: dict[str, Sight] = field(default_factory=dict)
+
+    def of(self, series: Series, volume: Volume) -> Sight:
+        """What a series shows."""
+        if series.study_id != self.study_id:
+            self.study_id, self.kept = series.study_id, {}
+        if series.series_id not in self.kept:
+            self.kept[series.series_id] = see(self.segmenter, series, volume)
+        return self.kept[series.series_id]
+
+    def members(self, series: Series) -> list[Series]:
+        """The other series of its study."""
+        own = [one for study in self.studies if study.study_id == series.study_id for one in study.series]
+        return [one for one in own if one.series_id != series.series_id]
+
+    def others(self, series: Series) -> list[Sight]:
+        """What the others show; one that cannot be read says so in its own turn."""
+        out = []
+        for one in self.members(series):
+            try:
+                out.append(self.kept.get(one.series_id) or self.of(one, one.load()))
+            except (OrthodxError, MemoryError):
+                continue
+        return out
+
+
+def fused(own: Sight, others: Sequence[Sight]) -> Fused:
+    """Probabilities of a series and of those that overlap with it, averaged where they do."""
+    mine = own.prediction.probabilities
+    total, count = mine.float(), torch.ones(mine.shape[1:])
+    found, helped, apart = mine.max(0).indices, 0, {}
+    for other in others:
+        strangeness = other.prediction.strangeness
+        if strangeness is not None and strangeness > 1:
+            continue
+        theirs, shown = seen_from(own.grid, other)
+        if not shown.any():
+            continue
+        agreement = _agreement(found, theirs, shown)
+        moved = seen_from(own.grid, other, displacement(own, other))
+        if (better := _agreement(found, *moved)) > agreement + BY_MOVING:
+            agreement, theirs, shown = better, *moved
+        if agreement < LEAST_AGREEMENT:
+            apart[other.series_id] = agreement
+            continue
+        total += theirs * shown
+        count += shown
+        helped += 1
+    return Fused((total / count).half(), helped, apart)
+
+
+@torch.inference_mode(False)
+def displacement(own: Sight, other: Sight) -> np.ndarray:
+    """(4, 4): where what lies at a world position of `own` lies in `other`, a rigid motion of the patient between them.
+
+    It makes the probabilities of the two most alike (over cells that either takes for a structure). No
+    motion where that is further than a joint moves in its coil.
+    """
+    theirs, shown = seen_from(own.grid, other)
+    mine = own.prediction.probabilities.float()
+    cells = torch.nonzero(shown & ((mine[0] < 0.5) | (theirs[0] < 0.5)))
+    if len(cells) < LEAST_SHARED:
+        return np.eye(4)
+    cells = cells[:: max(1, len(cells) // CELLS)]
+    known = mine[1:, cells[:, 0], cells[:, 1], cells[:, 2]].clone()
+    affine = torch.from_numpy(own.grid.affine).float()
+    world = cells.float() @ affine[:3, :3].T + affine[:3, 3]
+    middle = world.mean(0)
+    source, to_source, size = _source(other)
+    back = torch.from_numpy(to_source).float()
+    motion = torch.zeros(6, requires_grad=True)  # mm, then turns, as mm at `ARM_MM`
+    search = torch.optim.LBFGS([motion], max_iter=40, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        search.zero_grad()
+        at = (world - middle) @ _turn(motion[3:] / ARM_MM).T + middle + motion[:3]
+        where = ((at @ back[:3, :3].T + back[:3, 3]) * 2 + 1) / size - 1
+        seen = functional.grid_sample(
+            source[:, 1:], where.flip(-1)[None, None, None], padding_mode="border", align_corners=False
+        )
+        value = (
+            ((seen[0, :, 0, 0] - known).square().sum(0) + 0.01).sqrt().mean()
+        )  # what one of them misses counts little
+        value.backward()
+        return value
+
+    search.step(loss)
+    out, found = np.eye(4), motion.detach()
+    if found.norm() > FARTHEST_MM:
+        return out
+    turn = _turn(found[3:] / ARM_MM)
+    out[:3, :3] = turn.numpy()
+    out[:3, 3] = (middle + found[:3] - turn @ middle).numpy()
+    return out
+
+
+def _turn(angles: Tensor) -> Tensor:
+    """(3, 3) rotation by a vector of radians."""
+    x, y, z = angles
+    none = torch.zeros(())
+    rows = [torch.stack(row) for row in ((none, -z, y), (z, none, -x), (-y, x, none))]
+    return torch.linalg.matrix_exp(torch.stack(rows))
+
+
+def _source(sight: Sight) -> tuple[Tensor, np.ndarray, Tensor]:
+    """Probabilities (1, K, D, H, W) float32 without the grid's padding, world -> their index (4, 4), and (D, H, W)."""
+    grid = sight.grid
+    d, h, w = grid.size
+    top, left = ((p - n) // 2 for p, n in zip(sight.prediction.probabilities.shape[2:], (h, w), strict=True))
+    inner = sight.prediction.probabilities[None, :, :, top : top + h, left : left + w].float()
+    to_index = np.linalg.inv(grid.affine)
+    to_index[:3, 3] -= (0, top, left)
+    return inner, to_index, torch.tensor([d, h, w], dtype=torch.float32)
+
+
+def seen_from(grid: GridImage, other: Sight, moved: np.ndarray | None = None) -> tuple[Tensor, Tensor]:
+    """Another series' probabilities (K, D, H, W) at the cells of a grid, and where it shows them (D, H, W), bool.
+
+    moved: (4, 4) what `displacement` found; else both lie in one world.
+    """
+    source, to_source, size = _source(other)
+    affine = grid.affine if moved is None else moved @ grid.affine
+    to_theirs = torch.from_numpy(to_source @ affine).float()
+    depth, rows, columns = grid.image.shape
+    plane = torch.stack(torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij"), -1).float()
+    out = torch.zeros((source.shape[1], depth, rows, columns))
+    shown = torch.empty((depth, rows, columns), dtype=torch.bool)
+    for i in range(depth):
+        at = functional.pad(plane, (1, 0), value=float(i)) @ to_theirs[:3, :3].T + to_theirs[:3, 3]
+        shown[i] = ((at >= -0.5) & (at <= size - 0.5)).all(-1)
+        if shown[i].any():
+            where = ((at * 2 + 1) / size - 1).flip(-1)[None, None]
+            out[:, i] = functional.grid_sample(source, where, padding_mode="border", align_corners=False)[0, :, 0]
+    return out, shown
+
+
+def _agreement(found: Tensor, theirs: Tensor, shown: Tensor) -> float:
+    """Dice of a mask (D, H, W) and that of probabilities (K, D, H, W), structures told apart, where both are shown.
+
+    1 where there is too little of them.
+    """
+    one, other = found[shown], theirs.max(0).indices[shown]
+    total = int((one > 0).sum() + (other > 0).sum())
+    if total < LEAST_SHARED:
+        return 1.0
+    return 2 * int(((one == other) & (one > 0)).sum()) / total
