@@ -57,6 +57,12 @@ def see(segmenter: Segmenter, series: Series, volume: Volume) -> Sight:
     return Sight(series.series_id, grid, segmenter(grid))
 
 
+def beside(series: Series, studies: Sequence[Study]) -> list[Series]:
+    """The other series of its study."""
+    own = [one for study in studies if study.study_id == series.study_id for one in study.series]
+    return [one for one in own if one.series_id != series.series_id]
+
+
 @dataclass
 class StudySights:
     """The sights of one study at a time, each read once. studies: of this run."""
@@ -74,15 +80,10 @@ class StudySights:
             self.kept[series.series_id] = see(self.segmenter, series, volume)
         return self.kept[series.series_id]
 
-    def members(self, series: Series) -> list[Series]:
-        """The other series of its study."""
-        own = [one for study in self.studies if study.study_id == series.study_id for one in study.series]
-        return [one for one in own if one.series_id != series.series_id]
-
     def others(self, series: Series) -> list[Sight]:
         """What the others show; one that cannot be read says so in its own turn."""
         out = []
-        for one in self.members(series):
+        for one in beside(series, self.studies):
             try:
                 out.append(self.kept.get(one.series_id) or self.of(one, one.load()))
             except (OrthodxError, MemoryError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,6 +20,7 @@ from orthodx.inference.fuse_views import Sight, StudySights, fused, see
 from orthodx.inference.model_choice import chosen_bundle, other_joint
 from orthodx.inference.plausibility import as_anatomy, strange, unsure, volumes_ml, warnings_for
 from orthodx.inference.predict import Segmenter
+from orthodx.inference.segment_files import FORMATS, SegmentFiles
 from orthodx.inference.sided_pairs import settle_pairs
 from orthodx.inference.study_measures import STUDIES, StudyMeasurer, measures_table
 from orthodx.measuring.of_study import COLUMNS as MEASURE_COLUMNS
@@ -30,22 +30,19 @@ from orthodx.requests import SegmentRequest, takes
 from orthodx.studies.claim import Owner, Place, claimed, turn
 from orthodx.studies.discover import Found, among, find_series, of_shard, require_any
 from orthodx.studies.identity import whereabouts
-from orthodx.studies.keys import file_name
 from orthodx.studies.label_tables import LABEL_TABLES, write_label_tables
-from orthodx.studies.manifest import MANIFEST
 from orthodx.studies.mask_files import VOLUMES
 from orthodx.studies.nameless import nameless, nameless_command
 from orthodx.studies.nifti import write_mask
 from orthodx.studies.read_ahead import read_ahead
 from orthodx.studies.readable import counted
 from orthodx.studies.receipts import Receipts
-from orthodx.studies.run_record import RUN, content_of, inputs_of, write_run
+from orthodx.studies.run_record import RUN, inputs_of, write_run
 from orthodx.studies.series import Series, ids_note
 from orthodx.studies.shards import Seldom, Shard, shard_of
 from orthodx.studies.tables import write_table
 from orthodx.studies.volume import Volume
 
-FORMATS = {"nifti": ".nii.gz", "dicom-seg": ".seg.dcm"}
 VOLUME_COLUMNS = ("study_id", "series_id", "view", "structure", "voxels", "ml", "quality", "cut", "voxel_mm", *FACTS)
 STATUS_COLUMNS = ("study_id", "series_id", "status", "reason", "strangeness", "fused", "seconds")
 TABLES = ("status.csv", VOLUMES, MEASURES_FILE, RUN, *LABEL_TABLES)
@@ -105,15 +102,16 @@ def segment(
     segmenter = Segmenter(bundle, pick_device(request.device))
     place = Place(out)
     common = {"model": bundle.digest, **({"fused": True} if request.fuse_views else {})}
-    job = Job(segmenter, request, Receipts(place.receipts, common), shard, everything)
-    job.spare_images(found.series)
+    files = SegmentFiles(request, Receipts(place.receipts, common), everything.studies)
+    job = Job(segmenter, request, files, shard, everything)
+    files.spare_images(found.series)
     options = {"model": bundle.digest, "view": str(request.view or ""), "group_by": str(request.group_by or "")}
     outputs = [out / name for name in TABLES]
     if request.fuse_views:
         options["fuse_views"] = "yes"
     owner = Owner(by="orthodx segment", options=options, outputs=outputs, resume=request.resume, shard=shard)
     with claimed(place, owner):
-        job.spare_others(found.series)
+        files.spare_others(found.series, job.measurer)
         if "nifti" in request.formats:
             write_label_tables(out, bundle.info.joint)
         cases = job.all(found, tell)
@@ -162,17 +160,22 @@ class Job:
 
     segmenter: Segmenter
     request: SegmentRequest
-    receipts: Receipts
+    files: SegmentFiles
     shard: Shard | None
     everything: Found
     due: Seldom = field(default_factory=Seldom)
+
+    @property
+    def receipts(self) -> Receipts:
+        """What earlier runs and this one have finished."""
+        return self.files.receipts
 
     @cached_property
     def measurer(self) -> StudyMeasurer:
         """What is measured of studies."""
         receipts = Receipts(self.receipts.folder / STUDIES, self.receipts.common)
         joint, request = self.segmenter.bundle.info.joint, self.request
-        return StudyMeasurer(request.out, joint, receipts, request.preview, self._nifti)
+        return StudyMeasurer(request.out, joint, receipts, request.preview, self.files.nifti)
 
     @cached_property
     def sights(self) -> StudySights:
@@ -264,7 +267,7 @@ class Job:
         """One series, with a receipt for `resume`; one that cannot be done says why, and the others go on."""
         began = time.perf_counter()
         case = Case(series.study_id, series.series_id, str(series.path), "ok", "", 0.0)
-        self.receipts.begin(series.series_id, self._files(series))
+        self.receipts.begin(series.series_id, self.files.of(series))
         try:
             with memory_errors():
                 notes = self._segment(series, read(), case)
@@ -275,11 +278,11 @@ class Job:
             case.status, case.reason = "failed", OUT_OF_MEMORY
         case.seconds = round(time.perf_counter() - began, 2)
         result = {**self._row(case, series.paths), "at": whereabouts(series.path)}
-        result["asked"] = self._asked()
+        result["asked"] = self.files.asked()
         if case.status == "failed":
-            self.receipts.fail(series.series_id, self._made_from(series), result)
+            self.receipts.fail(series.series_id, self.files.made_from(series), result)
         else:
-            self.receipts.write(series.series_id, self._made_from(series), self._written(series), result)
+            self.receipts.write(series.series_id, self.files.made_from(series), self.files.written(series), result)
         return case
 
     def _segment(self, series: Series, volume: Volume, case: Case) -> list[str]:
@@ -299,10 +302,12 @@ class Job:
             notes.append("oblique series: the view is uncertain")
         notes += series.doubts
         if "nifti" in self.request.formats:
-            write_mask(self._mask(series, "nifti"), labels, volume, info.joint)
+            write_mask(self.files.mask(series, "nifti"), labels, volume, info.joint)
         if "dicom-seg" in self.request.formats:
             try:
-                write_dicom_seg(self._mask(series, "dicom-seg"), labels, volume.affine, series, info.joint, info.name)
+                write_dicom_seg(
+                    self.files.mask(series, "dicom-seg"), labels, volume.affine, series, info.joint, info.name
+                )
             except StudyError as error:
                 if "nifti" not in self.request.formats:
                     raise
@@ -310,7 +315,7 @@ class Job:
         if self.request.preview:
             from orthodx.inference.preview import write_preview  # matplotlib takes longer to load than a series to read
 
-            write_preview(self._preview(series), volume, labels, series.view, info.joint, series.series_id)
+            write_preview(self.files.preview(series), volume, labels, series.view, info.joint, series.series_id)
         self.measurer.hold(series, Volume(labels, volume.affine, volume.source))
         shown = how_seen(labels, volume.affine, volume.spacing_mm)
         facts = {name: value for name in FACTS if (value := series.row.get(name, "")) != "unknown"}
@@ -340,47 +345,10 @@ class Job:
         notes = [f"not fused with {name}: their masks agree by {agree:.2f} only" for name, agree in apart.items()]
         return replace(own, prediction=replace(own.prediction, probabilities=probabilities)), notes
 
-    def spare_images(self, series: Sequence[Series]) -> None:
-        """Raise `UsageError` where a result would be written over an image, or into the folder of a cohort."""
-        if (self.request.out / MANIFEST).is_file():
-            raise UsageError(
-                f"--out: {self.request.out} holds a cohort, whose record stays", hint="choose another folder"
-            )
-        images = {os.path.realpath(one.path) for one in series}
-        for path in (path for one in series for path in self._files(one)):
-            if os.path.realpath(path) in images:
-                raise UsageError(f"--out: {path} is there and is no result of ours", hint="choose another folder")
-
-    def spare_others(self, series: Sequence[Series]) -> None:
-        """Raise `UsageError` where a result would be written over what no run of ours wrote, or over another image's.
-
-        An image that has changed where it lies is the same one; of one name, but elsewhere and of other content, it is
-        another.
-        """
-        for study in {one.study_id for one in series} if self.request.preview else ():
-            if (path := self.measurer.picture(study)).exists() and not self.measurer.receipts.owns(study, path):
-                raise UsageError(f"--out: {path} is there and is no result of ours", hint="choose another folder")
-        for one in series:
-            for path in self._files(one):
-                if path.exists() and not self.receipts.owns(one.series_id, path):
-                    raise UsageError(f"--out: {path} is there and is no result of ours", hint="choose another folder")
-            before, at = self.receipts.result(one.series_id), whereabouts(one.path)
-            moved = before is not None and one.stack is None and at and before.get("at") not in ("", None, at)
-            if moved and self.receipts.made_from(one.series_id).get("input") != content_of(one):
-                raise UsageError(
-                    f"--out: '{one.series_id}' in {self.request.out} is the result of another image of that name",
-                    hint="choose another folder, or name the images in a manifest.csv",
-                )
-
     def finished(self, series: Series) -> Case | None:
-        """The case of an earlier run, if model, view and input are the same and all files asked for whole."""
-        kept = self.receipts.find(series.series_id, self._made_from(series))
-        if kept is None or not set(self._asked()) <= set(kept["asked"]):
-            return None
-        if any(row["voxels"] and "voxel_mm" not in row for row in kept["volumes"]):  # of a version that measured less
-            return None
-        known = {name: value for name, value in kept.items() if name not in ("at", "asked", "source")}
-        return Case(**known, source=str(series.path))
+        """The case of an earlier run, where it need not be done again."""
+        kept = self.files.finished(series)
+        return None if kept is None else Case(**kept, source=str(series.path))
 
     def _to_be_measured(self, found: Found, kept: dict[str, Case | None]) -> dict[str, Case | None]:
         """Without the series of studies that are not measured and have no mask to measure in: these are done again."""
@@ -388,31 +356,8 @@ class Job:
         for study in found.studies:
             names = [one.series_id for one in study.series]
             inputs = {name: self.receipts.made_from(name).get("input") for name in names if kept.get(name)}
-            if not self.measurer.whole(study.study_id, inputs) and not all(self._nifti(n).is_file() for n in inputs):
+            if not self.measurer.whole(study.study_id, inputs) and not all(
+                self.files.nifti(n).is_file() for n in inputs
+            ):
                 out |= dict.fromkeys(names)
         return out
-
-    def _asked(self) -> list[str]:
-        return [*self.request.formats, *(["preview"] if self.request.preview else [])]
-
-    def _made_from(self, series: Series) -> dict[str, Any]:
-        own = {"input": content_of(series), "view": str(series.view)}
-        if not self.request.fuse_views:
-            return own
-        return {**own, "beside": sorted(content_of(one) for one in self.sights.members(series))}
-
-    def _written(self, series: Series) -> list[Path]:
-        return [path for path in self._files(series) if path.is_file()]
-
-    def _mask(self, series: Series, kind: str) -> Path:
-        return self.request.out / f"{series.file_name}{FORMATS[kind]}"
-
-    def _nifti(self, series_id: str) -> Path:
-        return self.request.out / f"{file_name(series_id)}{FORMATS['nifti']}"
-
-    def _preview(self, series: Series) -> Path:
-        return self.request.out / "previews" / f"{series.file_name}.png"
-
-    def _files(self, series: Series) -> list[Path]:
-        masks = [self._mask(series, kind) for kind in self.request.formats]
-        return [*masks, self._preview(series)] if self.request.preview else masks
