@@ -155,7 +155,7 @@ def _at_thresholds(e: Evaluation) -> Sheet:
     """What the thresholds do, each with its value and where it came from."""
     sheet = overview.by_target(e.rows, DIAGNOSIS, "At the operating threshold", OPERATING)
     lines = tuple(
-        (*line, f"{e.thresholds[line[0]].value:g}", e.thresholds[line[0]].source)
+        (*line, f"{e.thresholds[line[0]].value:.3g}", e.thresholds[line[0]].source)
         for line in sheet.lines
         if line[0] in e.thresholds
     )
