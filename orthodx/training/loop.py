@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from orthodx.studies.readable import in_words
 from orthodx.studies.stopping import not_before_saved, stop_as_others
 from orthodx.training import checkpoint
 from orthodx.training.distributed import Team
@@ -149,7 +150,8 @@ def train(
                 row = {"step": done, "gradient": norm, "rate": optimizer.param_groups[0]["lr"], "volumes_per_s": speed}
                 row |= means.take(team) | scores
                 log.add(row)
-                say(lesson.told(done, row, schedule))
+                left = (schedule.end - done) * lesson.volumes / max(speed, 1e-9)
+                say(lesson.told(done, row, schedule) + (f", {in_words(left)} left" if not (last or stop) else ""))
                 began, logged = time.perf_counter(), done
             lesson.after(done, last)
             if last or stop or done % schedule.save_every == 0:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import mean
 
+from orthodx.studies.readable import in_words
 from orthodx.trials.arms import Arm
 
 
@@ -35,10 +36,3 @@ class Remaining:
         left, whole = self.left()
         about = f", {'about' if whole else 'more than'} {in_words(left)}" if left else ""
         return f"; {open_} arm{'s' * (open_ > 1)} left{about}"
-
-
-def in_words(seconds: float) -> str:
-    """`40 s`, `7 min`, `2.5 h`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

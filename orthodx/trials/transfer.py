@@ -20,7 +20,7 @@ from orthodx.requests import Task, TransferRequest, takes
 from orthodx.studies.claim import Owner, Place, claimed
 from orthodx.studies.keys import study_key
 from orthodx.studies.nameless import nameless_command, nameless_options
-from orthodx.studies.readable import counted
+from orthodx.studies.readable import counted, in_words
 from orthodx.studies.receipts import DONE, Receipts
 from orthodx.studies.run_record import RUN, write_run
 from orthodx.studies.tables import read_table, write_table
@@ -28,7 +28,7 @@ from orthodx.training.finetune import finetune
 from orthodx.training.sources import joint_of_data
 from orthodx.trials.arms import Arm, Plan, planned, rank
 from orthodx.trials.parts import Parts, part
-from orthodx.trials.remaining import Remaining, in_words
+from orthodx.trials.remaining import Remaining
 
 if TYPE_CHECKING:
     from orthodx.evaluation.evaluate import Evaluation

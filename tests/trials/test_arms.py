@@ -10,9 +10,10 @@ from orthodx.errors import UsageError
 from orthodx.joints import View
 from orthodx.networks.encoders.published import PublishedConfig
 from orthodx.requests import Task, TransferRequest
+from orthodx.studies.readable import in_words
 from orthodx.trials.arms import Arm, planned, rank
 from orthodx.trials.parts import Parts
-from orthodx.trials.remaining import Remaining, in_words
+from orthodx.trials.remaining import Remaining
 
 PARTS = Parts(Path("split"), (Path("s"),), patients=16, tested=4, inputs="", labels=Path("labels.csv"))
 
