@@ -75,6 +75,13 @@ WORDS = {
     "cache": typer.Option(help="Folder for regions and frozen features; else in --out.", show_default=False, **LABELS),
     "steps": typer.Option(min=1, help="Optimiser steps of each arm.", **MASKS),
     "crop": typer.Option(help="Slices, rows and columns of a sample.", **MASKS),
+    "validation": typer.Option(
+        help="Studies of further patients with truth, for --patience.", show_default=False, **MASKS
+    ),
+    "validate_every": typer.Option(min=1, help="With --validation: steps between two validations.", **MASKS),
+    "patience": typer.Option(
+        min=1, help="With --validation: an arm ends after so many without a better one.", show_default=False, **MASKS
+    ),
 }
 
 

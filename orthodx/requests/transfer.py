@@ -10,6 +10,8 @@ from orthodx.joints import View
 from orthodx.requests.request import Request
 from orthodx.requests.training import Task
 
+VALIDATED = ("validation", "validate_every", "patience")
+
 
 @dataclass(frozen=True)
 class TransferRequest(Request):
@@ -27,8 +29,10 @@ class TransferRequest(Request):
     Who tests: test: other studies, hold_out_center: those of these centers, or test_share: of the patients.
 
     learning_rate: its peak. batch: volumes a step. To diagnose: epochs, region (slices, rows, columns), cache (folder
-    for regions and features). To segment: steps, crop (slices, rows, columns). Rate, epochs and region that are not
-    given are those of `finetune`. device: "auto", "cpu", "cuda", "cuda:N" or "mps". workers: processes that prepare
+    for regions and features). To segment: steps, crop (slices, rows, columns). With validation, studies of further
+    patients with masks, patience ends an arm after so many validations in a row (one every validate_every steps)
+    without a better one, and its best weights test. Rate, epochs and region that are not given are those of
+    `finetune`. device: "auto", "cpu", "cuda", "cuda:N" or "mps". workers: processes that prepare
     data. seed: of everything random. resume: keep finished arms.
     keep_paths: name inputs in the record by their paths.
     """
@@ -61,6 +65,9 @@ class TransferRequest(Request):
     cache: Path | None = None
     steps: int = 1000
     crop: tuple[int, int, int] = (16, 112, 112)
+    validation: Path | None = None
+    validate_every: int = 100
+    patience: int | None = None
     device: str = "auto"
     workers: int = 1
     seed: int = 0
@@ -80,6 +87,12 @@ class TransferRequest(Request):
             raise UsageError(f"{self.seeds} seeds train nothing", hint="give --seeds 1 or more")
         ways = [name for name in ("test", "hold_out_center", "test_share") if name in self.given]
         self.refuse(ways[1:], f"and --{(ways or ['test'])[0].replace('_', '-')} both say who tests", "give one of them")
-        only = {Task.DIAGNOSE: ("steps", "crop"), Task.SEGMENT: ("labels", "link", "epochs", "region", "cache")}
+        only = {
+            Task.DIAGNOSE: ("steps", "crop", *VALIDATED),
+            Task.SEGMENT: ("labels", "link", "epochs", "region", "cache"),
+        }
         other = Task.DIAGNOSE if self.task is Task.SEGMENT else Task.SEGMENT
         self.refuse(only[self.task], f"is for --task {other}")
+        self.refuse(VALIDATED[1:] if self.validation is None else (), "needs --validation")
+        if self.validation is not None and self.patience is None:
+            raise UsageError("--validation is for --patience", hint="give both")

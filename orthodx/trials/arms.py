@@ -12,6 +12,7 @@ from orthodx.errors import UsageError
 from orthodx.joints import View
 from orthodx.networks import ENCODERS
 from orthodx.requests import FinetuneRequest, Task, TransferRequest
+from orthodx.requests.transfer import VALIDATED
 from orthodx.training.diagnosis.recipe import recipe_of
 from orthodx.trials.parts import Parts
 
@@ -100,6 +101,8 @@ class Plan:
             }
         else:
             words |= {"steps": request.steps, "crop": request.crop, "workers": request.workers}
+            if request.validation is not None:
+                words |= {name: getattr(request, name) for name in VALIDATED}
         learned: dict[str, Any] = {"learning_rate": request.learning_rate, "batch": request.batch}
         learned |= {"epochs": request.epochs} if diagnoses else {}
         if arm.kind == TRANSFERRED:

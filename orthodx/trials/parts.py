@@ -82,6 +82,10 @@ def part(request: TransferRequest, joint: Joint, say: Say) -> Parts:
         refuse_leakage(known.cases, own.cases)
     else:
         own, train, test = known, *_sides(known.cases, request, say)
+    if request.validation is not None:
+        validating = _known((request.validation,), request, joint, say).cases
+        refuse_leakage([known.cases[i] for i in train], validating)
+        refuse_leakage([own.cases[i] for i in test], validating)
     folder = request.out / SPLIT
     sides = {TRAIN: [known.studies[i] for i in train], TEST: [own.studies[i] for i in test]}
     for name, studies in sides.items():

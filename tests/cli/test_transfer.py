@@ -150,6 +150,23 @@ def test_masks_by_numbers_of_studies(wrists, knee, tmp_path):
     assert {"radius", "articular_disc", "all structures"} <= set(paired.target)
 
 
+def test_arms_of_masks_end_when_validation_gets_no_better(wrists, knee, tmp_path):
+    parts = {"train": range(6), "test": range(6, 8), "held": range(8, 10)}
+    for name, numbers in parts.items():
+        manifest_of(wrists, tmp_path / name, "manifest.csv", [(f"w{i:02d}", f"P{i}", "") for i in numbers])
+        (tmp_path / name / "truth").symlink_to(wrists / "truth")
+    line = (tmp_path / "train", "--from", knee, "--joint", WRIST, "--task", "segment", "--test", tmp_path / "test",
+            "--steps", 60, "--crop", 6, 32, 32, "--workers", 0, "--view", "sagittal", "--no-scratch")  # fmt: skip
+    out = tmp_path / "out"
+    transfer(*line, "--validation", tmp_path / "held", "--validate-every", 2, "--patience", 2, "--learning-rate", 1e-7,
+             "--out", out)  # fmt: skip
+    metrics = pd.read_csv(out / "arms/transferred-100pc-seed0/metrics.csv")
+    assert 4 <= metrics.step.max() < 60  # next to nothing is learned at such a rate
+    leak = invoke(*line, "--validation", tmp_path / "test", "--patience", 2, "--out", tmp_path / "leak")
+    assert (leak.exit_code, len(leak.stderr.splitlines())) == (2, 1), leak.output
+    assert "in training and in validation" in leak.stderr
+
+
 def test_series_of_views_that_no_encoder_reads_are_no_failures(wrists, knee, tmp_path):
     axial = np.diag([-2.0, -2, 4, 1])
     for i in range(4):
@@ -237,6 +254,9 @@ def test_other_studies_can_test_and_share_no_patient_with_those_that_train(wrist
         (("--test-share", "0.5", "--hold-out-center", "x"), "both say who tests"),
         (("--steps", "5"), "is for --task segment"),
         (("--task", "segment", "--epochs", "2"), "is for --task diagnose"),
+        (("--validation", "held", "--patience", "2"), "is for --task segment"),
+        (("--task", "segment", "--patience", "2"), "needs --validation"),
+        (("--task", "segment", "--validation", "held"), "is for --patience"),
         (("--baseline", "dynunet"), "no baseline 'dynunet' can diagnose"),
         (("--view", "axial"), "tiny-knee has no axial encoder"),
         (("--name", "arms"), "another folder's"),
