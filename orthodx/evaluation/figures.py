@@ -61,6 +61,9 @@ def _finish(figure: Figure, folder: Path, name: str, alt: str, wide: bool = Fals
     buffer = io.StringIO()
     with warnings.catch_warnings(), atomic(folder / f"{name}.png") as temporary:
         warnings.filterwarnings("ignore", message="Glyph")  # names in scripts the font lacks; SVG keeps them as text
+        if (layout := figure.get_layout_engine()) is not None:
+            layout.execute(figure)
+            figure.set_layout_engine("none")  # once is enough for both
         figure.savefig(buffer, format="svg", metadata={"Date": None})
         figure.savefig(temporary, format="png", dpi=150)
     svg = readable(buffer.getvalue(), keep="\t\n")
