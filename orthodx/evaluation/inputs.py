@@ -129,7 +129,7 @@ def joint_of(asked: str | Path | None, inputs: Inputs, manifest: pd.DataFrame | 
     """
     if asked is not None:
         return open_joint(asked)
-    for results in (inputs.masks, inputs.predictions):
+    for results in (inputs.masks if inputs.truth is not None else None, inputs.predictions):
         told = read_facts(results, notices).record.get("joint") if results is not None else None
         if isinstance(told, dict):
             try:
