@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from orthodx.bundles.bundle import open_bundle
 from orthodx.evaluation.evaluate import evaluate
+from orthodx.evaluation.resampling import patient_mean
 from orthodx.studies.tables import read_table
 
 RESULTS = Path(__file__).parents[2] / "examples/results"
@@ -45,3 +47,24 @@ def test_the_false_calls_of_the_card_are_those_of_its_table():
         assert line[3].split("->")[1].split() == [str((called & healthy).sum()), "of", str(healthy.sum())]
         assert float(line[6].split()[0]) == pytest.approx(called[there].mean(), abs=6e-4)
         assert float(line[7].split()[0]) == pytest.approx((~called)[~there].mean(), abs=6e-4)
+
+
+@pytest.mark.parametrize("joint", ["ankle", "shoulder"])
+def test_the_dice_of_the_transfer_page_are_those_of_its_tables(joint):
+    table = read_table(RESULTS / f"transfer_masks/{joint}.csv")
+    rows = [
+        line.split("|") for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith(f"| {joint}, ")
+    ]
+    assert len(rows) == {"ankle": 18, "shoulder": 6}[joint]
+    for _, where, structure, *cells, _ in rows:
+        of_count = table[table.labelled == where.split(",")[1].strip()].set_index("series_id")
+        dice, patients = of_count[structure.strip().replace(" ", "_")], of_count["patient_id"]
+        arms = [
+            pd.to_numeric(dice[of_count.arm == arm], errors="coerce").dropna() for arm in ("transferred", "scratch")
+        ]
+        told = [float(cell.split()[0]) for cell in cells]
+        of = [patients[of_count.arm == "transferred"][arm.index].tolist() for arm in arms]
+        found = [patient_mean(arm.tolist(), who).value for arm, who in zip(arms, of, strict=True)]
+        paired = (arms[0] - arms[1]).dropna()
+        found.append(patient_mean(paired.tolist(), patients[of_count.arm == "scratch"][paired.index].tolist()).value)
+        assert told == pytest.approx(found, abs=6e-4)
