@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from scipy.optimize import minimize
 from torch import Tensor
 from torch.nn import functional
 
@@ -135,24 +136,23 @@ def displacement(own: Sight, other: Sight) -> np.ndarray:
     middle = world.mean(0)
     source, to_source, size = _source(other)
     back = torch.from_numpy(to_source).float()
-    motion = torch.zeros(6, requires_grad=True)  # mm, then turns, as mm at `ARM_MM`
-    search = torch.optim.LBFGS([motion], max_iter=40, line_search_fn="strong_wolfe")
 
-    def loss() -> Tensor:
-        search.zero_grad()
+    def unlike(moved: np.ndarray) -> tuple[float, np.ndarray]:
+        """How unlike the two are, and its slope, after a motion in mm and turns, as mm at `ARM_MM`."""
+        motion = torch.tensor(moved, dtype=torch.float32, requires_grad=True)
         at = (world - middle) @ _turn(motion[3:] / ARM_MM).T + middle + motion[:3]
         where = ((at @ back[:3, :3].T + back[:3, 3]) * 2 + 1) / size - 1
         seen = functional.grid_sample(
             source[:, 1:], where.flip(-1)[None, None, None], padding_mode="border", align_corners=False
         )
-        value = (
-            ((seen[0, :, 0, 0] - known).square().sum(0) + 0.01).sqrt().mean()
-        )  # what one of them misses counts little
-        value.backward()
-        return value
+        apart = (seen[0, :, 0, 0] - known).square().sum(0)
+        value = (apart + 0.01).sqrt().mean()  # what one of them misses counts little
+        (slope,) = torch.autograd.grad(value, motion)
+        return float(value.detach()), slope.double().numpy()
 
-    search.step(loss)
-    out, found = np.eye(4), motion.detach()
+    # torch's own L-BFGS loads its compiler first, which takes ten times as long
+    best = minimize(unlike, np.zeros(6), jac=True, method="L-BFGS-B", options={"maxiter": 40})
+    out, found = np.eye(4), torch.from_numpy(best.x).float()
     if found.norm() > FARTHEST_MM:
         return out
     turn = _turn(found[3:] / ARM_MM)
