@@ -74,6 +74,9 @@ WORDS = {
     "crop": typer.Option(help="Slices, rows and columns of a sample.", **MASKS),
     "shared_encoder": typer.Option("--shared-encoder", help="One encoder for all views.", **MASKS),
     "bank_share": typer.Option(min=0.01, max=0.99, help=str(BANK_SHARE.help), **MASKS),
+    "augment": typer.Option(
+        "--augment/--no-augment", help="Crops of studies as another patient or scanner might give them.", **MASKS
+    ),
     "validate_every": typer.Option(min=1, help="With --validation: steps between two validations.", **MASKS),
     "patience": typer.Option(
         min=1, help="With --validation: end after so many without a better one; the best weights are kept.", **MASKS

@@ -43,6 +43,7 @@ class Request:
 
 
 OPTION = {
+    "augment": "no-augment",
     "views": "view",
     "maps": "map",
     "centers": "center",

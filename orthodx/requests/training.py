@@ -100,7 +100,8 @@ class FinetuneRequest(Request):
     validation: held-out bank or studies.
 
     From masks or a bank: steps, and stop_at to end a part of them. crop: slices, rows and columns of a sample.
-    shared_encoder: one for all views. bank_share: of the samples, where banks and studies are given. validate_every,
+    shared_encoder: one for all views. bank_share: of the samples, where banks and studies are given. augment: crops of
+    studies are turned, scaled, mirrored and their light changed (a bank draws these anew). validate_every,
     validation_samples: how often, and how many crops of each view. patience: validations in a row without a better one
     that end the run, whose weights are then the best ones. From a bank of injuries: focus, the share of crops on a
     lesion or where one could be, and focus_label, of these labels only.
@@ -145,6 +146,7 @@ class FinetuneRequest(Request):
     crop: tuple[int, int, int] = (16, 112, 112)
     shared_encoder: bool = False
     bank_share: float | None = None
+    augment: bool = True
     validate_every: int = 400
     validation_samples: int = 4
     patience: int | None = None

@@ -22,7 +22,17 @@ from orthodx.training.starting import Start, start_of
 AS_PUBLISHED = 0.05  # encoders' learning rate relative to the head's, from labels
 FROM_LESIONS = ("focus", "focus_label")
 FROM_MASKS = (
-    *("steps", "stop_at", "crop", "shared_encoder", "validate_every", "validation_samples", "patience", "bank_share"),
+    *(
+        "steps",
+        "stop_at",
+        "crop",
+        "shared_encoder",
+        "validate_every",
+        "validation_samples",
+        "patience",
+        "bank_share",
+        "augment",
+    ),
     *FROM_LESIONS,
 )
 FROM_LABELS = (
@@ -162,6 +172,8 @@ def _refuse_idle(request: FinetuneRequest, dense: bool) -> None:
     """Refuses options that would do nothing in this run."""
     if len(set(request.views)) == 1:
         request.refuse(("shared_encoder",), "needs several views")
+    if dense and all(len(AnatomyBank(path)) > 0 for path in request.studies):
+        request.refuse(("augment",), "changes crops of studies, and there are none")
     if dense:
         request.refuse(FROM_LABELS, "is for --task diagnose, from studies with labels.csv")
         if request.validation is None:

@@ -14,6 +14,7 @@ from orthodx.grid.spec import GridSpec
 from orthodx.requests import FinetuneRequest, takes
 from orthodx.studies.nameless import nameless_command
 from orthodx.studies.run_record import RUN, sha256, told_of, write_run
+from orthodx.synth.source import SyntheticSource
 from orthodx.training.bundling import Card, base_of, bundle_diagnosis, bundle_masks, grid_of
 from orthodx.training.checkpoint import trained_in
 from orthodx.training.checks import Run, checked
@@ -88,7 +89,9 @@ def _from_truth(run: Run, note: Leave) -> tuple[Bundle, dict[str, Any]]:
     spec.require_readable("crop", request.crop)
     aim = (request.focus, request.focus_label or ()) if request.focus else None
 
-    def opened(studies: Sequence[Path], bank_share: float | None = None, chosen: Chosen = EVERYONE) -> Any:
+    def opened(
+        studies: Sequence[Path], *, augment: bool = False, bank_share: float | None = None, chosen: Chosen = EVERYONE
+    ) -> Any:
         return open_source(
             studies,
             seen,
@@ -101,10 +104,11 @@ def _from_truth(run: Run, note: Leave) -> tuple[Bundle, dict[str, Any]]:
             focus=aim,
             bank_share=bank_share,
             chosen=chosen,
+            augment=augment,
         )
 
     chosen = Chosen(request.only, request.label_fraction, request.seed, request.group_by)
-    source = opened(request.studies, request.bank_share, chosen)
+    source = opened(request.studies, augment=request.augment, bank_share=request.bank_share, chosen=chosen)
     held_out = None if request.validation is None else opened([request.validation])
     config = _masks_config(run, source, aim)
     begin = dense_start(start, str(request.task), run.joint, run.views, closer)
@@ -155,6 +159,7 @@ def _masks_config(run: Run, source: Source, focus: tuple[float, tuple[str, ...]]
         pixel_mm=run.pixel_mm,
         focus=focus,
         bank_share=request.bank_share,
+        augment=None if isinstance(source, SyntheticSource) else request.augment,
         label_fraction=None if request.label_fraction == 1 else request.label_fraction,
         data=identity(source),
     )

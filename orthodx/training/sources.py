@@ -103,6 +103,7 @@ def open_source(
     focus: tuple[float, tuple[str, ...]] | None = None,
     bank_share: float | None = None,
     chosen: Chosen = EVERYONE,
+    augment: bool = False,
     team: Team | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Source:
@@ -112,7 +113,8 @@ def open_source(
     those that studies must have. what: of a bank of injuries, what the truth holds. focus: the share of crops taken on
     purpose, and for which labels (`Focus`). cache: a folder for series on the model's grid, needed where they do not
     fit in memory. bank_share: of the samples, where there are banks and studies (half without it); several banks count
-    by their anatomies. chosen: which of the studies. team: processes that fill the cache together. say: told how far
+    by their anatomies. chosen: which of the studies. augment: crops
+    of studies are changed (`Augmentation`). team: processes that fill the cache together. say: told how far
     reading is. Raises `UsageError` for what does not fit together, `NoInputError`
     where there is nothing.
     """
@@ -145,7 +147,7 @@ def open_source(
         of_banks = 0.5 if bank_share is None else bank_share
         shares = [of_banks * share / sum(shares) for share in shares] + [1 - of_banks if banks else 1.0]
         series, masks, refused = _listed(scans, truth, views or tuple(View), chosen)
-        read = StudySource(series, masks, Keeping(spec, joint, cache, team, say), crop, seed, refused)
+        read = StudySource(series, masks, Keeping(spec, joint, cache, team, say), crop, seed, refused, augment)
         read.refuse_without(views)
         sources.append(read)
     return sources[0] if len(sources) == 1 else Mixture(sources, shares, seed)

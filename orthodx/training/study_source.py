@@ -13,6 +13,7 @@ from torch.nn import functional
 from orthodx.errors import NoInputError, UsageError
 from orthodx.joints import View
 from orthodx.studies.series import Series
+from orthodx.training.augmentation import Augmentation
 from orthodx.training.kept_series import Keeping, Kept
 from orthodx.training.left_out import LeftOut
 
@@ -21,8 +22,9 @@ class StudySource:
     """Random crops of series; `source[i, view]` -> image (1, D, H, W) in [-1, 1], structures (D, H, W) uint8.
 
     Each series is read once and kept on the model's grid as float16 and uint8 (`Keeping`). masks: a file a series,
-    values of the joint's structures; where there is none they are all 0. A series that cannot be used is passed over
-    and listed in `refused` with the reason, after those given; raises `NoInputError` if none is left.
+    values of the joint's structures; where there is none they are all 0. augment: crops are changed (`Augmentation`).
+    A series that cannot be used is passed over and listed in `refused` with the reason, after those given; raises
+    `NoInputError` if none is left.
     """
 
     def __init__(
@@ -33,7 +35,9 @@ class StudySource:
         crop: tuple[int, int, int],
         seed: int,
         refused: Sequence[LeftOut] = (),
+        augment: bool = False,
     ) -> None:
+        self.augmentation = Augmentation(crop) if augment else None
         self.crop, self.seed, self.joint = crop, seed, keeping.joint
         self.names: list[str] = []
         self.items: dict[View, list[Kept]] = {view: [] for view in View}
@@ -61,15 +65,20 @@ class StudySource:
         self.refuse_without([view])
         rng = np.random.default_rng([self.seed, i, list(View).index(view)])
         image, labels = self.items[view][int(rng.integers(len(self.items[view])))].arrays()
-        starts = [
-            int(rng.integers(0, max(have - want, 0) + 1)) for have, want in zip(image.shape, self.crop, strict=True)
-        ]
-        part = tuple(slice(start, start + want) for start, want in zip(starts, self.crop, strict=True))
-        structures = torch.zeros(self.crop, dtype=torch.uint8) if labels is None else self._cut(labels, part, 0)
-        return self._cut(image, part, -1)[None].float(), structures
+        want = self.augmentation.wider if self.augmentation else self.crop
+        sizes = zip(image.shape, self.crop, want, strict=True)
+        starts = [int(rng.integers(max(have - n, 0) + 1)) - (wide - n) // 2 for have, n, wide in sizes]
+        found = _cut(image, starts, want, -1).float()
+        structures = torch.zeros(want, dtype=torch.uint8) if labels is None else _cut(labels, starts, want, 0)
+        if self.augmentation:
+            found, structures = self.augmentation(found, structures, view, int(rng.integers(2**31)))
+        return found[None], structures
 
-    def _cut(self, array: np.ndarray, part: tuple[slice, ...], beyond: float) -> Tensor:
-        """A crop of its own, filled up with `beyond` at the ends where the array is smaller."""
-        found = torch.from_numpy(np.array(array[part]))
-        pad = [n for have, want in zip(found.shape[::-1], self.crop[::-1], strict=True) for n in (0, want - have)]
-        return functional.pad(found, pad, value=beyond) if any(pad) else found
+
+def _cut(array: np.ndarray, starts: Sequence[int], size: Sequence[int], beyond: float) -> Tensor:
+    """A part of an array as its own, filled up with `beyond` where it reaches over an end."""
+    ends = [start + n for start, n in zip(starts, size, strict=True)]
+    found = torch.from_numpy(np.array(array[tuple(slice(max(a, 0), b) for a, b in zip(starts, ends, strict=True))]))
+    sides = zip(starts, ends, array.shape, strict=True)
+    pad = [n for start, end, have in list(sides)[::-1] for n in (max(-start, 0), max(end - have, 0))]
+    return functional.pad(found, pad, value=beyond) if any(pad) else found

@@ -41,8 +41,8 @@ class MasksConfig:
     schedule unchanged; the weights are written all the same, and the run can be resumed. patience: so many validations
     in a row without a better one end the run; its weights are then those that validated best. detail: pixels of an
     image along each side of one that the encoders see; the heads see them all. crop, pixel_mm, focus, bank_share,
-    label_fraction, data: how the source was opened and what is in it, for the record and so that `resume` goes on with
-    the same.
+    augment, label_fraction, data: how the source was opened and what is in it, for the record and so that `resume` goes
+    on with the same.
     """
 
     views: tuple[View, ...] = (View.SAGITTAL, View.CORONAL, View.AXIAL)
@@ -69,6 +69,7 @@ class MasksConfig:
     pixel_mm: float | None = None
     focus: tuple[float, tuple[str, ...]] | None = None
     bank_share: float | None = None
+    augment: bool | None = None
     label_fraction: float | None = None
     data: str | None = None
 
