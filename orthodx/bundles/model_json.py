@@ -120,6 +120,11 @@ class BundleInfo:
         if strangers := self.quality.keys() - set(self.joint.names.values()):
             raise ValueError(f"rates '{min(strangers)}', which is no structure of the {self.joint.name}")
 
+    def taught(self, task: str) -> dict[str, Any]:
+        """The record of the last fine-tuning for a task, empty where none is known."""
+        of_task = [r for r in self.training if str(r.get("stage", "")).startswith(f"finetune {task}")]
+        return of_task[-1] if of_task else {}
+
     @property
     def tasks(self) -> list[str]:
         """What the bundle can do."""

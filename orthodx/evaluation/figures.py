@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ from orthodx.studies.readable import readable
 from orthodx.studies.writing import atomic
 
 INK, BLUE, ORANGE, GREY = "#1c2024", "#3a80d2", "#e07a2f", "#8c939b"
+CURVES = (BLUE, ORANGE, GREY, INK, "#3f9b57", "#8e5ea8")
 _STYLE = {
     "font.family": "sans-serif", "font.size": 9, "axes.titlesize": 10, "axes.labelsize": 9, "text.color": INK,
     "axes.edgecolor": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK, "axes.titlecolor": INK,
@@ -195,7 +197,7 @@ def efficiency(rows: Sequence[Row], target: str, metric_name: str, folder: Path)
     """A metric over the share of training labels, with its intervals; a curve each way of starting."""
     rows = [r for r in rows if r.grouping == FRACTION and r.target == target and not r.against]
     with _drawing(5.0, 3.2) as (figure, ax):
-        for start, colour in zip(dict.fromkeys(r.note for r in rows), (BLUE, ORANGE, GREY, INK), strict=False):
+        for start, colour in zip(dict.fromkeys(r.note for r in rows), itertools.cycle(CURVES), strict=False):
             points = [r for r in rows if r.note == start]
             x = [100 * float(r.group) for r in points]
             ax.fill_between(x, [r.low for r in points], [r.high for r in points], color=colour, alpha=0.2, linewidth=0)

@@ -18,7 +18,8 @@ class RunFacts:
     """Facts of one run.
 
     name: what figures call it. thresholds: label -> threshold frozen on validation data. label_fraction: share
-    of training labels used, 0 to 1. start: pretrained or from scratch, where known. encoder: of what kind, blank where
+    of training labels used, 0 to 1. start: pretrained or from scratch, where known; frozen,
+    where the encoders were left alone. encoder: of what kind, blank where
     it is unknown. record: all of `run.json`.
     """
 
@@ -53,6 +54,7 @@ def read_facts(results: Path, notices: Notices, *, keep_paths: bool = False) -> 
         name = named.parent.name if keep_paths else str((model or {}).get("name") or "run")
     scratch = facts.get("from_scratch")
     start = "" if scratch is None else ("from scratch" if scratch else "pretrained")
+    start += ", frozen" if facts.get("frozen") is True and start else ""
     return RunFacts(
         name=readable(name) or "run",
         thresholds=_numbers(facts.get("thresholds")),

@@ -366,6 +366,7 @@ def _facts(reader: StudyReader, request: DiagnoseRequest) -> dict[str, Any]:
             "thresholds": reader.thresholds,
             "label_fraction": reader.info.label_fraction,
             "from_scratch": reader.info.from_scratch,
+            "frozen": info.taught("diagnose").get("encoder_share") == 0,
             "synthetic_only": reader.info.synthetic_only,
             "encoder": next(iter(reader.info.encoders.values())).name,
         },

@@ -138,11 +138,11 @@ def segment(
 
 def _taught(bundle: Bundle) -> dict[str, Any]:
     """How the masks were learned, for `evaluate`: share of the labels, start and kind of the encoders."""
-    of_masks = [r for r in bundle.info.training if str(r.get("stage", "")).startswith("finetune segment")]
-    last: dict[str, Any] = of_masks[-1] if of_masks else {}
+    last = bundle.info.taught("segment")
     if "from_scratch" not in last:
         return {}
     told = {"label_fraction": last.get("label_fraction", 1.0), "from_scratch": last["from_scratch"]}
+    told["frozen"] = last.get("encoder_share") == 0
     return {**told, "encoder": next(iter(bundle.info.encoders.values())).name}
 
 

@@ -26,7 +26,7 @@ if out.endswith("two"):
         orthodx.finetune(data, out + "-labels", task="diagnose", labels=data + "/labels.csv", **common)
     except UsageError as error:
         print(error.line)
-orthodx.finetune(data, out, steps=6, crop=(4, 32, 32), workers=0, **common)
+orthodx.finetune(data, out, steps=6, crop=(4, 32, 32), workers=0, augment=False, **common)
 """
 
 
