@@ -75,7 +75,7 @@ WORDS = {
     "shared_encoder": typer.Option("--shared-encoder", help="One encoder for all views.", **MASKS),
     "bank_share": typer.Option(min=0.01, max=0.99, help=str(BANK_SHARE.help), **MASKS),
     "augment": typer.Option(
-        "--augment/--no-augment", help="Crops of studies as another patient or scanner might give them.", **MASKS
+        " /--no-augment", help="Leave crops of studies unturned, unscaled, unmirrored, in their own light.", **MASKS
     ),
     "validate_every": typer.Option(min=1, help="With --validation: steps between two validations.", **MASKS),
     "patience": typer.Option(
