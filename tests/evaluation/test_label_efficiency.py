@@ -17,7 +17,7 @@ from .conftest import cube, write_map
 STUDIES = [f"s{i:02d}" for i in range(40)]
 
 
-def write_run(folder, quality, seed, *, share, scratch, encoder="ortho", studies=STUDIES):
+def write_run(folder, quality, seed, *, share, scratch, encoder="ortho", studies=STUDIES, **more):
     """Predictions of two labels that are as good as `quality` says, with their record."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng([seed, round(100 * share), scratch, len(encoder)])
@@ -27,7 +27,7 @@ def write_run(folder, quality, seed, *, share, scratch, encoder="ortho", studies
         chances = {name: 1 / (1 + np.exp(-rng.normal(quality * (there - 0.5), 1))) for name in ("ACL", "MM")}
         rows.append({"patient_id": study, "study_id": study, **chances})
     write_table(folder / "predictions.csv", rows, rows[0])
-    facts = {"label_fraction": share, "from_scratch": bool(scratch), "encoder": encoder}
+    facts = {"label_fraction": share, "from_scratch": bool(scratch), "encoder": encoder, **more}
     (folder / "run.json").write_text(json.dumps({"model": facts}))
     return folder
 
@@ -43,6 +43,18 @@ def evaluated(labels, runs, tmp_path):
     first, *others = runs
     return orthodx.evaluate(tmp_path / "out", predictions=first / "predictions.csv", labels=labels, compare=others,
                             resamples=100, workers=0).rows  # fmt: skip
+
+
+def test_encoders_that_were_left_alone_have_a_curve_of_their_own(labels, tmp_path):
+    ways = {"tuned": {"scratch": 0}, "left": {"scratch": 0, "frozen": True}, "scratch": {"scratch": 1, "frozen": False}}
+    runs = [write_run(tmp_path / name, 2, seed, share=0.5, **way) for seed, (name, way) in enumerate(ways.items())]
+    runs += [write_run(tmp_path / "all", 2, 9, share=1.0, scratch=0)]
+    rows = evaluated(labels, runs, tmp_path)
+    points = find(rows, grouping="label_fraction", target=MACRO, against="")
+    curves = {"pretrained", "pretrained, frozen", "from scratch"}
+    assert {r.note for r in points} == curves
+    gaps = find(rows, grouping="label_fraction", target=MACRO, against="from scratch")
+    assert {r.note for r in gaps} == curves - {"from scratch"}
 
 
 def test_seeds_of_one_start_and_share_are_one_point_and_pretrained_is_tested_at_the_same_share(labels, tmp_path):

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from orthodx.cli.app import app
 from orthodx.errors import UsageError
 from orthodx.grid.spec import GridSpec
+from orthodx.inference.segment import segment
 from orthodx.joints import KNEE, View
 from orthodx.training.augmentation import Augmentation
 from orthodx.training.finetune import finetune
@@ -123,6 +124,15 @@ def test_the_record_tells_and_resume_goes_on_only_in_the_same_way(cohort, tmp_pa
     other = fit("--no-augment", "--resume")
     assert other.exit_code == 2
     assert "augment" in other.output
+
+
+def test_masks_tell_how_they_were_learned(cohort, tmp_path):
+    for way, frozen in (({"from_scratch": True}, False), ({"encoders": "knee-small", "probe": True}, True)):
+        out = tmp_path / str(frozen)
+        bundle = finetune(cohort, out, views="sagittal", crop=(4, 32, 32), steps=1, workers=0, **way)
+        segment(cohort, out / "masks", model=bundle.path, preview=False, workers=0)
+        model = json.loads((out / "masks/run.json").read_text())["model"]
+        assert (model["from_scratch"], model["frozen"], model["label_fraction"]) == (not frozen, frozen, 1.0)
 
 
 def test_it_is_refused_where_there_is_nothing_to_change(tmp_path, torn_bank, cohort):
