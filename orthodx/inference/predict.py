@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from orthodx.bundles.bundle import Bundle
 from orthodx.grid.canonical import GridImage
@@ -50,14 +51,16 @@ class Segmenter:
     def __call__(self, grid: GridImage, blocks: Collection[str] = ()) -> Prediction:
         """Probabilities of the image and of its brightness-shifted twin, averaged, and how far they can be believed.
 
-        A second look at half a slice's and a few pixels' shift and another contrast tells how firm each structure is
-        (`quality`), the features of the first how strange the image is (`networks.familiarity`). blocks: whose pooled
-        features are told.
+        A second look, some pixels away and in another contrast, tells how firm each structure is (`quality`), the
+        features of the first how strange the image is (`networks.familiarity`). blocks: whose pooled features are told.
         """
         own = () if self.familiar is None else (self.familiar.config.block,)
         first = self.look(grid.image, grid.view, {*blocks, *own})
-        twin = (torch.sign(grid.image) * grid.image.abs().pow(0.8)).roll((8, 8), (1, 2))
-        second = self.look(twin, grid.view).probabilities.roll((-8, -8), (2, 3))
+        before = self.bundle.info.grid.multiple // 2
+        after = self.bundle.info.grid.multiple - before
+        twin = torch.sign(grid.image) * grid.image.abs().pow(0.8)
+        twin = functional.pad(twin, (before, after, before, after), value=-1)
+        second = self.look(twin, grid.view).probabilities[:, :, before:-after, before:-after]
         mean = (first.probabilities + second) / 2
         firm = firmness(first.probabilities, second, mean, self.bundle.info.joint)
         strangeness = None
