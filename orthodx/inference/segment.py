@@ -2,72 +2,32 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
-from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from orthodx.bundles.bundle import Bundle
-from orthodx.errors import NoInputError, OrthodxError, StudyError, UsageError
-from orthodx.grid.canonical import from_grid
-from orthodx.inference.dicom_seg import require_highdicom, write_dicom_seg
-from orthodx.inference.fuse_views import Sight, StudySights, fused, see
-from orthodx.inference.model_choice import chosen_bundle, other_joint
-from orthodx.inference.plausibility import as_anatomy, strange, unsure, volumes_ml, warnings_for
+from orthodx.errors import NoInputError, UsageError
+from orthodx.inference.dicom_seg import require_highdicom
+from orthodx.inference.model_choice import chosen_bundle
 from orthodx.inference.predict import Segmenter
 from orthodx.inference.segment_files import FORMATS, SegmentFiles
-from orthodx.inference.sided_pairs import settle_pairs
-from orthodx.inference.study_measures import STUDIES, StudyMeasurer, measures_table
-from orthodx.measuring.of_study import COLUMNS as MEASURE_COLUMNS
-from orthodx.measuring.of_study import FACTS, MEASURES_FILE, how_seen
-from orthodx.networks.device import OUT_OF_MEMORY, memory_errors, pick_device
+from orthodx.inference.segment_job import Case, Job
+from orthodx.measuring.of_study import MEASURES_FILE
+from orthodx.networks.device import pick_device
 from orthodx.requests import SegmentRequest, takes
 from orthodx.studies.claim import Owner, Place, claimed, turn
-from orthodx.studies.discover import Found, among, find_series, of_shard, require_any
-from orthodx.studies.identity import whereabouts
+from orthodx.studies.discover import among, find_series, of_shard, require_any
 from orthodx.studies.label_tables import LABEL_TABLES, write_label_tables
 from orthodx.studies.mask_files import VOLUMES
-from orthodx.studies.nameless import nameless, nameless_command
-from orthodx.studies.nifti import write_mask
-from orthodx.studies.read_ahead import read_ahead
+from orthodx.studies.nameless import nameless_command
 from orthodx.studies.readable import counted
 from orthodx.studies.receipts import Receipts
 from orthodx.studies.run_record import RUN, inputs_of, write_run
-from orthodx.studies.series import Series, ids_note
-from orthodx.studies.shards import Seldom, Shard, shard_of
-from orthodx.studies.tables import write_table
-from orthodx.studies.volume import Volume
+from orthodx.studies.series import ids_note
+from orthodx.studies.shards import shard_of
 
-VOLUME_COLUMNS = ("study_id", "series_id", "view", "structure", "voxels", "ml", "quality", "cut", "voxel_mm", *FACTS)
-STATUS_COLUMNS = ("study_id", "series_id", "status", "reason", "strangeness", "fused", "seconds")
 TABLES = ("status.csv", VOLUMES, MEASURES_FILE, RUN, *LABEL_TABLES)
-
-
-@dataclass
-class Case:
-    """What became of one series (or of an input that never became one). source and reason may name folders."""
-
-    study_id: str
-    series_id: str
-    source: str
-    status: str  # ok, warned or failed
-    reason: str
-    seconds: float
-    volumes: list[dict[str, Any]] = field(default_factory=list)
-    strangeness: float | None = None  # above 1: unlike what the model has learned from
-    fused: int | None = None  # how many other series of the study helped, where that was asked for
-
-    def row(self, keep_paths: bool, paths: Iterable[Path] = ()) -> dict[str, Any]:
-        """What files say of it. paths: further ones that the reason may name."""
-        row = dict(self.__dict__)
-        if not keep_paths:
-            row["reason"] = nameless(self.reason, (row.pop("source"), *paths), (self.study_id, self.series_id))
-        return row
 
 
 @takes(SegmentRequest)
@@ -152,212 +112,3 @@ def _check_formats(formats: Sequence[str]) -> None:
         raise UsageError(f"no format '{', '.join(unknown)}'", hint=f"formats are {', '.join(FORMATS)}")
     if "dicom-seg" in formats:
         require_highdicom()
-
-
-@dataclass(frozen=True, eq=False)
-class Job:
-    """One run over many series: what it reads with, and where it writes. everything: with what other shards do."""
-
-    segmenter: Segmenter
-    request: SegmentRequest
-    files: SegmentFiles
-    shard: Shard | None
-    everything: Found
-    due: Seldom = field(default_factory=Seldom)
-
-    @property
-    def receipts(self) -> Receipts:
-        """What earlier runs and this one have finished."""
-        return self.files.receipts
-
-    @cached_property
-    def measurer(self) -> StudyMeasurer:
-        """What is measured of studies."""
-        receipts = Receipts(self.receipts.folder / STUDIES, self.receipts.common)
-        joint, request = self.segmenter.bundle.info.joint, self.request
-        return StudyMeasurer(request.out, joint, receipts, request.preview, self.files.nifti)
-
-    @cached_property
-    def sights(self) -> StudySights:
-        """What the model sees in the series of a study."""
-        return StudySights(self.segmenter, self.everything.studies)
-
-    def all(self, found: Found, tell: Callable[[Case, int, int], None]) -> list[Case]:
-        """Every series of this run, one after the other; the tables are whole after each."""
-        cases = self._refused(found)
-        kept = {s.series_id: self.finished(s) for s in found.series} if self.request.resume else {}
-        if "nifti" not in self.request.formats:
-            kept = self._to_be_measured(found, kept)
-        cases += filter(None, kept.values())
-        total, earlier = len(found.refused) + len(found.series), self._earlier(found.series)
-        paths = {one.series_id: one.paths for one in found.series}
-        rows = [self._row(case, paths.get(case.series_id, ())) for case in cases]
-        self.measurer.expect(found.series)
-        for i, case in enumerate(cases):
-            tell(case, i + 1, total)
-        for one in found.series:
-            if kept.get(one.series_id):
-                self._measured(one, rows, earlier)
-        self._write_tables(rows, earlier)  # before the first mask: by its tables a folder of masks is known
-        for series, read in read_ahead([s for s in found.series if not kept.get(s.series_id)], self.request.workers):
-            cases.append(self.do(series, read))
-            rows.append(self._row(cases[-1], series.paths))
-            self._measured(series, rows, earlier)
-            tell(cases[-1], len(cases), total)
-            self._write_tables(rows, earlier)
-        self._write_tables(rows, earlier, last=True)
-        return cases
-
-    def _measured(self, series: Series, rows: Sequence[dict[str, Any]], earlier: Sequence[dict[str, Any]]) -> None:
-        """One series more is done; with the last of its study the study is measured."""
-        study = series.study_id
-
-        def of_study() -> list[dict[str, Any]]:
-            return [row for row in (*rows, *earlier) if row["study_id"] == study and row["volumes"]]
-
-        def volumes() -> list[dict[str, Any]]:
-            return [one for row in of_study() for one in row["volumes"]]
-
-        def made_from() -> dict[str, Any]:
-            return {row["series_id"]: self.receipts.made_from(row["series_id"]).get("input") for row in of_study()}
-
-        self.measurer.done(study, volumes, made_from)
-
-    def _refused(self, found: Found) -> list[Case]:
-        return [Case(bad.study_id, "", bad.source, "failed", bad.reason, 0.0) for bad in found.refused]
-
-    def _row(self, case: Case, paths: Iterable[Path]) -> dict[str, Any]:
-        return case.row(self.request.keep_paths, (*self.request.studies, *paths))
-
-    def _earlier(self, series: Sequence[Series]) -> list[dict[str, Any]]:
-        """The rows of earlier runs into this folder, and of other shards, of series that are not in this one."""
-        here = {one.file_name for one in series}
-        return [row for name, row in self.receipts.results().items() if name not in here]
-
-    def together(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The rows of this run with those of all shards so far, in the order of one run."""
-        own = {row["series_id"] for row in rows if row["series_id"]}
-        refused = [self._row(case, ()) for case in self._refused(self.everything)]
-        done = [row for row in self._earlier(()) if row["series_id"] not in own]
-        order = {one.series_id: i for i, one in enumerate(self.everything.series)}
-        found = [*(row for row in rows if row["series_id"]), *done]
-        return [*refused, *sorted(found, key=lambda row: order.get(row["series_id"], len(order)))]
-
-    def earlier_inputs(self, series: Sequence[Series]) -> list[dict[str, str]]:
-        """What the record says of the images behind these rows."""
-        ids = [{name: row[name] for name in ("study_id", "series_id")} for row in self._earlier(series)]
-        return [{**one, "sha256": self.receipts.made_from(one["series_id"]).get("input", "")} for one in ids]
-
-    def _write_tables(
-        self, rows: Sequence[dict[str, Any]], earlier: Sequence[dict[str, Any]], last: bool = False
-    ) -> None:
-        """Of shards, of all of them, now and then and `last`."""
-        if self.shard is not None and not (last or self.due()):
-            return
-        with turn(Place(self.request.out), self.shard):
-            told = [*rows, *earlier] if self.shard is None else self.together(rows)
-            columns = (*STATUS_COLUMNS, "source") if self.request.keep_paths else STATUS_COLUMNS
-            write_table(self.request.out / "status.csv", told, columns)
-            write_table(self.request.out / VOLUMES, [one for row in told for one in row["volumes"]], VOLUME_COLUMNS)
-            measured = self.measurer.rows if self.shard is None else self.measurer.known()
-            measures = measures_table(measured, [row["study_id"] for row in told])
-            write_table(self.request.out / MEASURES_FILE, measures, MEASURE_COLUMNS)
-
-    def do(self, series: Series, read: Callable[[], Volume]) -> Case:
-        """One series, with a receipt for `resume`; one that cannot be done says why, and the others go on."""
-        began = time.perf_counter()
-        case = Case(series.study_id, series.series_id, str(series.path), "ok", "", 0.0)
-        self.receipts.begin(series.series_id, self.files.of(series))
-        try:
-            with memory_errors():
-                notes = self._segment(series, read(), case)
-            case.status, case.reason = ("warned", "; ".join(notes)) if notes else ("ok", "")
-        except OrthodxError as error:
-            case.status, case.reason = "failed", error.line
-        except MemoryError:
-            case.status, case.reason = "failed", OUT_OF_MEMORY
-        case.seconds = round(time.perf_counter() - began, 2)
-        result = {**self._row(case, series.paths), "at": whereabouts(series.path)}
-        result["asked"] = self.files.asked()
-        if case.status == "failed":
-            self.receipts.fail(series.series_id, self.files.made_from(series), result)
-        else:
-            self.receipts.write(series.series_id, self.files.made_from(series), self.files.written(series), result)
-        return case
-
-    def _segment(self, series: Series, volume: Volume, case: Case) -> list[str]:
-        """The main path: to grid -> blocks and head -> back to the input's grid -> write; what a reader should know."""
-        info = self.segmenter.bundle.info
-        sight, notes = self._sight(series, volume, case)
-        prediction = sight.prediction
-        labels = np.array(info.joint.values, np.uint8)[from_grid(prediction.probabilities, sight.grid)]
-        labels = as_anatomy(settle_pairs(labels, volume.affine, info.joint), volume.spacing_mm, info.joint)
-        sizes = volumes_ml(labels, float(abs(np.linalg.det(volume.affine[:3, :3]))), info.joint)
-        quality = self.segmenter.quality(prediction)
-        notes += strange(prediction.strangeness, info.name)
-        notes += warnings_for(sizes, quality, info.joint, info.quality)
-        case.strangeness = None if prediction.strangeness is None else round(prediction.strangeness, 3)
-        notes += other_joint([series], self.segmenter.bundle)
-        if series.oblique:
-            notes.append("oblique series: the view is uncertain")
-        notes += series.doubts
-        if "nifti" in self.request.formats:
-            write_mask(self.files.mask(series, "nifti"), labels, volume, info.joint)
-        if "dicom-seg" in self.request.formats:
-            try:
-                write_dicom_seg(
-                    self.files.mask(series, "dicom-seg"), labels, volume.affine, series, info.joint, info.name
-                )
-            except StudyError as error:
-                if "nifti" not in self.request.formats:
-                    raise
-                notes.append(error.line)  # the mask is there all the same
-        if self.request.preview:
-            from orthodx.inference.preview import write_preview  # matplotlib takes longer to load than a series to read
-
-            write_preview(self.files.preview(series), volume, labels, series.view, info.joint, series.series_id)
-        self.measurer.hold(series, Volume(labels, volume.affine, volume.source))
-        shown = how_seen(labels, volume.affine, volume.spacing_mm)
-        facts = {name: value for name in FACTS if (value := series.row.get(name, "")) != "unknown"}
-        for value, name in info.joint.names.items():
-            case.volumes.append(
-                {
-                    "study_id": series.study_id,
-                    "series_id": series.series_id,
-                    "view": str(series.view),
-                    "structure": name,
-                    "voxels": sizes[value][0],
-                    "ml": round(sizes[value][1], 3),
-                    "quality": round(quality[value], 3) if value in quality else "",
-                    "unsure": value in quality and unsure(quality[value], info.quality.get(name)),
-                    **shown.get(value, {}),
-                    **facts,
-                }
-            )
-        return notes
-
-    def _sight(self, series: Series, volume: Volume, case: Case) -> tuple[Sight, list[str]]:
-        """What a series shows, helped by the others of its study where that is asked for; and which could not help."""
-        if not self.request.fuse_views:
-            return see(self.segmenter, series, volume), []
-        own = self.sights.of(series, volume)
-        probabilities, case.fused, apart = fused(own, self.sights.others(series))
-        notes = [f"not fused with {name}: their masks agree by {agree:.2f} only" for name, agree in apart.items()]
-        return replace(own, prediction=replace(own.prediction, probabilities=probabilities)), notes
-
-    def finished(self, series: Series) -> Case | None:
-        """The case of an earlier run, where it need not be done again."""
-        kept = self.files.finished(series)
-        return None if kept is None else Case(**kept, source=str(series.path))
-
-    def _to_be_measured(self, found: Found, kept: dict[str, Case | None]) -> dict[str, Case | None]:
-        """Without the series of studies that are not measured and have no mask to measure in: these are done again."""
-        out = dict(kept)
-        for study in found.studies:
-            names = [one.series_id for one in study.series]
-            inputs = {name: self.receipts.made_from(name).get("input") for name in names if kept.get(name)}
-            if not self.measurer.whole(study.study_id, inputs) and not all(
-                self.files.nifti(n).is_file() for n in inputs
-            ):
-                out |= dict.fromkeys(names)
-        return out
