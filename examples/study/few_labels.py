@@ -82,7 +82,7 @@ class Step:
                 return
             for command in self.commands:
                 print(f"orthodx {command}", flush=True)
-                subprocess.run([sys.executable, "-m", "orthodx", *command.split(), "--quiet"], cwd=work, check=True)
+                subprocess.run([sys.executable, "-m", "orthodx", *command.split()], cwd=work, check=True)
             done.touch()
 
 
@@ -90,13 +90,13 @@ def cohorts(size: Size) -> Iterator[Step]:
     """Anatomies without labels, and patients with masks who train, validate and test, all of different anatomies."""
     views = " ".join(f"--view {view}" for view in size.views)
     known = " ".join(f"--center {name}" for name in KNOWN)
-    yield Step("unlabelled", (f"synth unlabelled --bank -n {size.unlabelled} --seed 9501 --resume",))
+    yield Step("unlabelled", (f"synth unlabelled --bank -n {size.unlabelled} --seed 9501 --resume --quiet",))
     for name, patients, seed, centers in (
         ("validation", size.validating, 9512, known),
         ("train", size.labelled, 9511, known),
         ("test", size.testing, 9513, ""),
     ):
-        yield Step(name, (f"synth {name} --studies {patients} --seed {seed} {centers} {views} --resume",))
+        yield Step(name, (f"synth {name} --studies {patients} --seed {seed} {centers} {views} --resume --quiet",))
 
 
 def pretraining(size: Size) -> Iterator[Step]:
@@ -107,7 +107,7 @@ def pretraining(size: Size) -> Iterator[Step]:
             (
                 f"pretrain unlabelled --view {view} --pixel-mm {size.pixel_mm:g} --crop {size.crop} --batch 8 "
                 f"--steps {size.pretraining} --learning-rate 1e-3 --sample-every {size.pretraining // 4} --seed 9502 "
-                f"--workers 0 --out pretrained-{view} --resume",
+                f"--workers 0 --out pretrained-{view} --resume --quiet",
             ),
         )
     runs = " ".join(f"pretrained-{view}" for view in size.views)
@@ -127,10 +127,10 @@ def fits(size: Size, arms: Sequence[str], seeds: Sequence[int], counts: Sequence
                         f"finetune train {ARMS[arm]} --label-fraction {count / size.labelled:g} {views} "
                         f"--pixel-mm {size.pixel_mm:g} --crop {size.crop} --batch 4 --steps {size.steps} "
                         f"--validation validation --validate-every 50 --validation-samples 24 --patience 6 "
-                        f"--seed {seed} --workers 0 --name {name} --out fits/{name} --resume",
-                        f"segment test --model fits/{name}/{name} --out masks/{name} --no-preview --resume",
+                        f"--seed {seed} --workers 0 --name {name} --out fits/{name} --resume --quiet",
+                        f"segment test --model fits/{name}/{name} --out masks/{name} --no-preview --resume --quiet",
                         f"evaluate --masks masks/{name} --truth test/truth --manifest test/manifest.csv "
-                        f"--by center,field_strength --resamples 200 --worst 0 --out scores/{name} --resume",
+                        f"--by center,field_strength --resamples 200 --worst 0 --out scores/{name} --resume --quiet",
                     ),
                 )
 
