@@ -24,7 +24,7 @@ from orthodx.training.distributed import leave
 from orthodx.training.left_out import Leave, LeftOut
 from orthodx.training.masks.fit import MasksConfig, fit_masks
 from orthodx.training.masks.tasks import dense_task
-from orthodx.training.sources import EVERYONE, Chosen, Source, identity, left_out_of, open_source
+from orthodx.training.sources import EVERYONE, Chosen, Source, identity, left_out_of, open_source, studies_of
 from orthodx.training.starting import dense_notes, dense_start
 
 
@@ -133,7 +133,9 @@ def _from_truth(run: Run, note: Leave) -> tuple[Bundle, dict[str, Any]]:
     )
     card = Card(name=request.name, from_scratch=request.from_scratch).after(start.bundle)
     bundle = bundle_masks(request.out / request.name, card, config, task, parts, spec)
-    return bundle, {"config": asdict(config)}
+    sides = {"train": source, "validation": held_out}
+    counts = {name: studies_of(side) for name, side in sides.items() if side is not None}
+    return bundle, {"config": asdict(config), "counts": {name: n for name, n in counts.items() if n}}
 
 
 def _masks_config(run: Run, source: Source, focus: tuple[float, tuple[str, ...]] | None) -> MasksConfig:

@@ -232,6 +232,12 @@ def identity(source: Source) -> str:
     return hashlib.sha256("\n".join(names).encode()).hexdigest()[:12]
 
 
+def studies_of(source: Source) -> int:
+    """How many studies samples come from; 0 of banks alone."""
+    sources = source.sources if isinstance(source, Mixture) else [source]
+    return sum(len(one.studies) for one in sources if isinstance(one, StudySource))
+
+
 def left_out_of(source: Source) -> list[LeftOut]:
     """The inputs that could not be used."""
     sources = source.sources if isinstance(source, Mixture) else [source]

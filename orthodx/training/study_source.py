@@ -40,6 +40,7 @@ class StudySource:
         self.augmentation = Augmentation(crop) if augment else None
         self.crop, self.seed, self.joint = crop, seed, keeping.joint
         self.names: list[str] = []
+        self.studies = set[str]()
         self.items: dict[View, list[Kept]] = {view: [] for view in View}
         self.refused = list(refused)
         for one, kept in zip(series, keeping.all(series, masks), strict=True):
@@ -48,6 +49,7 @@ class StudySource:
             else:
                 self.items[one.view].append(kept)
                 self.names.append(f"{one.view} {one.series_id}")
+                self.studies.add(one.study_id)
         if not any(self.items.values()):
             reason = f": {self.refused[0].line}" if self.refused else ""
             raise NoInputError(f"no series to train on{reason}", hint="give series that 'orthodx segment' can read")

@@ -13,6 +13,7 @@ from orthodx.joints import View
 from orthodx.networks import ENCODERS
 from orthodx.requests import FinetuneRequest, Task, TransferRequest
 from orthodx.requests.transfer import VALIDATED
+from orthodx.studies.readable import counted
 from orthodx.training.diagnosis.recipe import recipe_of
 from orthodx.trials.parts import Parts
 
@@ -27,21 +28,27 @@ LIGHTLY = 0.05  # encoders' learning rate relative to the head's, as published
 
 @dataclass(frozen=True)
 class Arm:
-    """One fine-tuning. kind: transferred, scratch, or a baseline's name. share: of the training patients."""
+    """One fine-tuning. kind: transferred, scratch, or a baseline's name. share: of the training patients.
+
+    count: of patients, where that was asked for.
+    """
 
     kind: str
     share: float
     seed: int
+    count: int | None = None
 
     @property
     def name(self) -> str:
         """What its folder, its model and its curve are called."""
-        return f"{self.kind}-{100 * self.share:.3g}pc-seed{self.seed}"
+        much = f"{100 * self.share:.3g}pc" if self.count is None else f"n{self.count}"
+        return f"{self.kind}-{much}-seed{self.seed}"
 
     @property
     def told(self) -> str:
         """For people."""
-        return f"{self.kind}, {100 * self.share:.3g} % of the labels, seed {self.seed}"
+        much = f"{100 * self.share:.3g} % of the labels" if self.count is None else counted(self.count, "patients")
+        return f"{self.kind}, {much}, seed {self.seed}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,19 +66,20 @@ class Plan:
         request = self.request
         kinds = [TRANSFERRED, *([SCRATCH] if request.scratch else []), *filter(None, [request.baseline])]
         seeds = range(request.seed, request.seed + request.seeds)
-        shares = sorted(self._shares(parts), reverse=True)
-        return [Arm(kind, share, seed) for seed in seeds for share in shares for kind in kinds]
+        shares = sorted(self._shares(parts).items(), reverse=True)
+        return [Arm(kind, share, seed, count) for seed in seeds for share, count in shares for kind in kinds]
 
-    def _shares(self, parts: Parts) -> set[float]:
+    def _shares(self, parts: Parts) -> dict[float, int | None]:
+        """Share -> the number of patients, where that was asked for."""
         request = self.request
         if not request.label_count:
-            return set(request.label_fraction)
+            return dict.fromkeys(request.label_fraction)
         if max(request.label_count) > parts.patients:
             raise UsageError(
                 f"--label-count {max(request.label_count)} is more than the {parts.patients} patients who can train",
                 hint="give fewer, or more studies",
             )
-        return {number / parts.patients for number in request.label_count}
+        return {number / parts.patients: number for number in request.label_count}
 
     def asked(self, arm: Arm, parts: Parts, out: Path) -> FinetuneRequest:
         """What fine-tuning is asked for an arm."""

@@ -105,7 +105,7 @@ def test_the_report_has_the_arms_by_share_and_their_paired_difference(labelled):
     rows = pd.read_csv(out / "report/metrics.csv", keep_default_na=False)
     curve = rows[(rows.grouping == "label_fraction") & (rows.against == "") & (rows.target == "macro average")]
     assert set(zip(curve.group, curve.note, strict=True)) == {
-        (share, start) for share in ("0.5", "1") for start in ("pretrained", "from scratch")
+        (share, start) for share in ("0.5", "1") for start in ("pretrained, frozen", "from scratch")
     }
     paired = rows[(rows.grouping == "label_fraction") & (rows.against == "from scratch")]
     assert {*paired.group} == {"0.5", "1"}
@@ -160,6 +160,8 @@ def test_arms_of_masks_end_when_validation_gets_no_better(wrists, knee, tmp_path
     out = tmp_path / "out"
     transfer(*line, "--validation", tmp_path / "held", "--validate-every", 2, "--patience", 2, "--learning-rate", 1e-7,
              "--out", out)  # fmt: skip
+    (arm,) = read_table(out / "arms.csv").to_dict("records")
+    assert (arm["train"], arm["validation"], arm["test"]) == ("6", "2", "2")
     metrics = pd.read_csv(out / "arms/transferred-100pc-seed0/metrics.csv")
     assert 4 <= metrics.step.max() < 60  # next to nothing is learned at such a rate
     leak = invoke(*line, "--validation", tmp_path / "test", "--patience", 2, "--out", tmp_path / "leak")

@@ -35,6 +35,8 @@ def test_every_kind_share_and_seed_is_an_arm_the_largest_shares_first():
 def test_numbers_of_patients_are_shares_of_those_who_can_train():
     made = plan(task="segment", label_count=(1, 4, 16))
     assert sorted({arm.share for arm in made.arms(PARTS)}) == [1 / 16, 4 / 16, 1.0]
+    assert [arm.name for arm in made.arms(PARTS)][::2] == [f"transferred-n{n}-seed0" for n in (16, 4, 1)]
+    assert made.arms(PARTS)[-1].told == "scratch, 1 patient, seed 0"
     with pytest.raises(UsageError, match="17 is more than the 16 patients"):
         plan(task="segment", label_count=(17,)).arms(PARTS)
 
