@@ -196,7 +196,8 @@ def test_a_baseline_of_monai_is_one_more_arm(wrists, knee, tmp_path, monkeypatch
         assert set(pd.read_csv(out / "arms.csv").kind) == {"transferred", baseline}
         rows = pd.read_csv(out / "report/metrics.csv", keep_default_na=False)
         gap = rows[(rows.grouping == "label_fraction") & (rows.against != "")]
-        assert set(zip(gap.note, gap.against, strict=True)) == {("pretrained, ortho", f"from scratch, {baseline}")}
+        start = "pretrained, frozen, ortho" if "--probe" in more else "pretrained, ortho"
+        assert set(zip(gap.note, gap.against, strict=True)) == {(start, f"from scratch, {baseline}")}
 
 
 QUICK = ("--region", 6, 32, 32, "--head", "mean", "--probe", "--no-scratch")
