@@ -8,6 +8,7 @@ smaller N a part of a larger one, teach each arm until masks of further patients
     tuned     the pretrained encoder and a head, all of it trained
     frozen    the pretrained encoder as it is, and a head
     scratch   the same network from noise
+    longer    the same from noise, with three times the steps
     dynunet   MONAI's DynUNet (nnU-Net) from noise
 
 Patients of other anatomies test, from six centers, two of which no training saw. Each step is commands of orthodx; a
@@ -29,8 +30,10 @@ ARMS = {
     "tuned": "--encoders pretrained",
     "frozen": "--encoders pretrained --probe",
     "scratch": "--from-scratch",
+    "longer": "--from-scratch",
     "dynunet": "--from-scratch --encoder dynunet --head linear_segment",
 }
+LONGER = 3  # times the steps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,12 +123,12 @@ def fits(size: Size, arms: Sequence[str], seeds: Sequence[int], counts: Sequence
     for seed in seeds:
         for count in counts:
             for arm in arms:
-                name = f"{arm}-{count}-seed{seed}"
+                name, steps = f"{arm}-{count}-seed{seed}", size.steps * (LONGER if arm == "longer" else 1)
                 yield Step(
                     name,
                     (
                         f"finetune train {ARMS[arm]} --label-fraction {count / size.labelled:g} {views} "
-                        f"--pixel-mm {size.pixel_mm:g} --crop {size.crop} --batch 4 --steps {size.steps} "
+                        f"--pixel-mm {size.pixel_mm:g} --crop {size.crop} --batch 4 --steps {steps} "
                         f"--validation validation --validate-every 50 --validation-samples 24 --patience 6 "
                         f"--seed {seed} --workers 0 --name {name} --out fits/{name} --resume --quiet",
                         f"segment test --model fits/{name}/{name} --out masks/{name} --no-preview --resume --quiet",

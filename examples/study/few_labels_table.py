@@ -26,6 +26,7 @@ CURVES = {  # arm -> how its encoders began, and their kind
     "tuned": ("pretrained", "ortho"),
     "frozen": ("pretrained, frozen", "ortho"),
     "scratch": ("from scratch", "ortho"),
+    "longer": ("from scratch, longer", "ortho"),
     "dynunet": ("from scratch", "dynunet"),
 }
 UNSEEN = ("Riverside", "Uplands")
