@@ -42,3 +42,15 @@ def memory_errors() -> Iterator[None]:
         if lacks_memory(error):
             raise MemoryError(str(error).splitlines()[0]) from error
         raise
+
+
+@contextlib.contextmanager
+def compiler_errors() -> Iterator[None]:
+    """What torch.compile cannot do becomes a `UsageError` that says so."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            raise
+        why = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UsageError(f"torch.compile failed: {why}", hint="leave --compile out") from error

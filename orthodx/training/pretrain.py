@@ -11,7 +11,7 @@ from orthodx.errors import UsageError
 from orthodx.grid.spec import GridSpec
 from orthodx.joints import DEFAULT_JOINT
 from orthodx.networks import ENCODERS
-from orthodx.networks.device import pick_device
+from orthodx.networks.device import compiler_errors, pick_device
 from orthodx.requests import PretrainRequest, takes
 from orthodx.studies.nameless import nameless_command
 from orthodx.studies.run_record import RUN, sha256, told_of, write_run
@@ -87,18 +87,20 @@ def _pretrained(
     left = [*left_out_of(source), *([] if labelled is None else left_out_of(labelled))]
     for one in left if team.chief else ():
         refused(one.line)
-    weights = fit_denoiser(
-        config,
-        source,
-        request.out,
-        team=team,
-        workers=request.workers,
-        init=request.init,
-        teacher=request.distil,
-        labelled=labelled,
-        resume=request.resume,
-        say=told,
-    )
+    with compiler_errors():
+        weights = fit_denoiser(
+            config,
+            source,
+            request.out,
+            team=team,
+            workers=request.workers,
+            init=request.init,
+            teacher=request.distil,
+            labelled=labelled,
+            resume=request.resume,
+            compiled=request.compile,
+            say=told,
+        )
     leave(team)
     if team.chief:
         starts = {name: sha256(p) for name, p in (("init", request.init), ("teacher", request.distil)) if p}

@@ -84,16 +84,17 @@ def fit_denoiser(
     teacher: Path | None = None,
     labelled: Any = None,
     resume: bool = False,
+    compiled: bool = False,
     say: Callable[[str], None] = print,
 ) -> Path:
     """Train and return the path of the averaged weights, `out/encoder_<view>.safetensors`.
 
     source: a dataset of `source[i, view]` -> (image (1, D, H, W) in [-1, 1], truth); truth is not used.
     init: weights of another run of the same encoder to start from. teacher: with `config.distil`, the weights to
-    distil from, from which the run also starts. labelled: a held-out dataset with truth for
-    the probe; the weights returned are then those that probed best, not the last. Raises `DivergedError` on
-    NaN, with the last good state saved. What is learned does not depend on how a step's volumes are split
-    over processes and batches (up to rounding).
+    distil from, from which the run also starts. labelled: a held-out dataset with truth for the probe; the weights
+    returned are then those that probed best, not the last. compiled: by torch.compile. Raises `DivergedError` on NaN,
+    with the last good state saved. What is learned does not depend on how a step's volumes are split over processes
+    and batches (up to rounding).
     """
     out.mkdir(parents=True, exist_ok=True)
     state = out / checkpoint.STATE
@@ -105,6 +106,9 @@ def fit_denoiser(
         checkpoint.start_from(model, first_weights)
     ema = Ema({"encoder": model}, config.ema)
     objective = _objective(config, model, ema, teacher, init).to(team.device)
+    if compiled:
+        say("compiles the network, which takes minutes")
+        objective.compile()
     lesson = Denoising(config, objective, ema, source, labelled, out, team=team, workers=workers)
     schedule = Schedule(
         steps=config.steps,
