@@ -34,10 +34,11 @@ def as_anatomy(labels: np.ndarray, spacing_mm: np.ndarray, joint: Joint) -> np.n
     value = {name: v for v, name in joint.names.items()}
     layers = {plate.layer for plate in plates_of(joint)} | {name for pair in joint.pairs for name in members(pair)}
     reach = np.maximum(np.rint(NEAR_MM / spacing_mm).astype(int), 1)
+    places = dict(enumerate(ndimage.find_objects(out), start=1))
     for s in sorted(joint.structures, key=lambda s: bool(s.lies_on)):  # what others lie on comes first
-        box = _box(out == s.value, reach)
-        if box is None:
+        if (place := places.get(s.value)) is None:
             continue
+        box = _grown(place, reach, out.shape)
         inside = out[box] == s.value
         pieces, n = ndimage.label(inside, ndimage.generate_binary_structure(3, 2))
         kept = np.zeros(n + 1, bool)
@@ -60,13 +61,10 @@ def as_anatomy(labels: np.ndarray, spacing_mm: np.ndarray, joint: Joint) -> np.n
     return out
 
 
-def _box(mask: np.ndarray, margin: np.ndarray) -> tuple[slice, ...] | None:
-    """Where a mask is, with a margin in voxels; None where it is empty."""
-    found = ndimage.find_objects(mask.astype(np.uint8))
-    if not found:
-        return None
-    grown = zip(found[0], margin, mask.shape, strict=True)
-    return tuple(slice(max(s.start - m, 0), min(s.stop + m, size)) for s, m, size in grown)
+def _grown(box: tuple[slice, ...], margin: np.ndarray, shape: tuple[int, ...]) -> tuple[slice, ...]:
+    """A box of an image of that shape with a margin in voxels."""
+    sides = zip(box, margin, shape, strict=True)
+    return tuple(slice(max(s.start - m, 0), min(s.stop + m, size)) for s, m, size in sides)
 
 
 def _hanging(inside: np.ndarray, box: tuple[slice, ...], shape: tuple[int, ...], spacing_mm: np.ndarray) -> np.ndarray:
