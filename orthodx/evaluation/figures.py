@@ -20,7 +20,7 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import roc_curve
 
 from orthodx.evaluation.label_cases import LabelCases
-from orthodx.evaluation.label_efficiency import FRACTION
+from orthodx.evaluation.label_efficiency import FRACTION, PRETRAINED
 from orthodx.evaluation.operating import BINS, net_benefit, proportion
 from orthodx.evaluation.ranking import roc_points
 from orthodx.evaluation.resampling import PatientBootstrap
@@ -197,7 +197,8 @@ def efficiency(rows: Sequence[Row], target: str, metric_name: str, folder: Path)
     """A metric over the share of training labels, with its intervals; a curve each way of starting."""
     rows = [r for r in rows if r.grouping == FRACTION and r.target == target and not r.against]
     with _drawing(5.0, 3.2) as (figure, ax):
-        for start, colour in zip(dict.fromkeys(r.note for r in rows), itertools.cycle(CURVES), strict=False):
+        curves = sorted(dict.fromkeys(r.note for r in rows), key=lambda note: not note.startswith(PRETRAINED))
+        for start, colour in zip(curves, itertools.cycle(CURVES), strict=False):
             points = [r for r in rows if r.note == start]
             x = [100 * float(r.group) for r in points]
             ax.fill_between(x, [r.low for r in points], [r.high for r in points], color=colour, alpha=0.2, linewidth=0)
