@@ -8,7 +8,7 @@ smaller N a part of a larger one, teach each arm until masks of further patients
     tuned     the pretrained encoder and a head, all of it trained
     frozen    the pretrained encoder as it is, and a head
     scratch   the same network from noise
-    longer    the same from noise, with three times the steps
+    tuned3, scratch3  the same with three times the steps
     dynunet   MONAI's DynUNet (nnU-Net) from noise
 
 Patients of other anatomies test, from six centers, two of which no training saw. Each step is commands of orthodx; a
@@ -30,7 +30,8 @@ ARMS = {
     "tuned": "--encoders pretrained",
     "frozen": "--encoders pretrained --probe",
     "scratch": "--from-scratch",
-    "longer": "--from-scratch",
+    "tuned3": "--encoders pretrained",
+    "scratch3": "--from-scratch",
     "dynunet": "--from-scratch --encoder dynunet --head linear_segment",
 }
 LONGER = 3  # times the steps
@@ -123,7 +124,7 @@ def fits(size: Size, arms: Sequence[str], seeds: Sequence[int], counts: Sequence
     for seed in seeds:
         for count in counts:
             for arm in arms:
-                name, steps = f"{arm}-{count}-seed{seed}", size.steps * (LONGER if arm == "longer" else 1)
+                name, steps = f"{arm}-{count}-seed{seed}", size.steps * (LONGER if arm.endswith("3") else 1)
                 yield Step(
                     name,
                     (
@@ -150,7 +151,7 @@ def main() -> None:
     work, size = options.work.resolve(), SIZES[options.size]
     work.mkdir(parents=True, exist_ok=True)
     os.environ["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", str(os.cpu_count()))
-    first = [*cohorts(size), *(pretraining(size) if {"tuned", "frozen"} & {*options.arm} else ())]
+    first = [*cohorts(size), *(pretraining(size) if any("--encoders" in ARMS[arm] for arm in options.arm) else ())]
     for step in first:
         step.do(work, wait=True)
     for step in fits(size, options.arm, options.seed or range(size.seeds), options.count or size.counts):

@@ -26,9 +26,11 @@ CURVES = {  # arm -> how its encoders began, and their kind
     "tuned": ("pretrained", "ortho"),
     "frozen": ("pretrained, frozen", "ortho"),
     "scratch": ("from scratch", "ortho"),
-    "longer": ("from scratch, longer", "ortho"),
+    "tuned3": ("pretrained, longer", "ortho"),
+    "scratch3": ("from scratch, longer", "ortho"),
     "dynunet": ("from scratch", "dynunet"),
 }
+AT_ONE_TIME, LONGER = ("tuned", "frozen", "dynunet", "scratch"), ("tuned3", "scratch3")  # compared first with last
 UNSEEN = ("Riverside", "Uplands")
 FACTS = ["arm", "labelled", "seed", "center", "field_strength", "patient_id", "series_id"]
 
@@ -76,21 +78,22 @@ def told(row: Row | None, signed: bool = False) -> str:
     return f"{row.value:{sign}.3f} ({row.low:{sign}.3f} to {row.high:{sign}.3f})"
 
 
-def lines(rows: Sequence[Row], target: str, seeds: pd.DataFrame) -> Iterator[str]:
-    """A Markdown table of one target: a line a number of labelled patients."""
+def lines(rows: Sequence[Row], target: str, table: pd.DataFrame, arms: Sequence[str]) -> Iterator[str]:
+    """A Markdown table of one target: a line a number of labelled patients; the first arm minus the last."""
 
-    def find(count: int, curve: str, against: str = "") -> Row | None:
-        group = f"{count / LABELLED:.4g}"
-        keys = {"group": group, "target": target, "note": curve, "against": against}
-        return next((r for r in rows if all(getattr(r, k) == v for k, v in keys.items())), None)
+    def find(count: int, arm: str, against: str = "") -> Row | None:
+        wanted = {"group": f"{count / LABELLED:.4g}", "target": target, "note": named(arm)}
+        wanted["against"] = named(against) if against else ""
+        return next((r for r in rows if all(getattr(r, k) == v for k, v in wanted.items())), None)
 
-    yield "| labelled patients (seeds) | " + " | ".join(CURVES) + " | tuned - scratch | p (Holm) |"
-    yield "|---" * (len(CURVES) + 3) + "|"
-    for count, part in seeds.groupby("labelled"):
-        drawn = ", ".join(str(part[part["arm"] == arm]["seed"].nunique()) for arm in CURVES)
-        gap = find(int(count), named("tuned"), named("scratch"))
-        cells = [told(find(int(count), named(arm))) for arm in CURVES]
+    first, last = arms[0], arms[-1]
+    yield f"| labelled patients (seeds) | {' | '.join(arms)} | {first} - {last} | p (Holm) |"
+    yield "|---" * (len(arms) + 3) + "|"
+    for count, part in table[table["arm"].isin(arms)].groupby("labelled"):
+        drawn = ", ".join(str(part[part["arm"] == arm]["seed"].nunique()) for arm in arms)
+        gap = find(int(count), first, last)
         p = "" if gap is None or gap.p_holm is None else f"{gap.p_holm:.2g}"
+        cells = [told(find(int(count), arm)) for arm in arms]
         yield f"| {count} ({drawn}) | {' | '.join(cells)} | {told(gap, signed=True)} | {p} |"
 
 
@@ -105,14 +108,16 @@ def main() -> None:
         collected(options.work).to_csv(options.table, index=False)
     table = pd.read_csv(options.table, dtype={"patient_id": str, "series_id": str})
     every, unseen = estimates(table), estimates(table[table["center"].isin(UNSEEN)])
-    for heading, rows, target in (
-        ("All test patients, mean of the structures", every, ALL_STRUCTURES),
-        ("Unseen centers, mean of the structures", unseen, ALL_STRUCTURES),
-        ("All test patients, femur", every, "femur"),
-        ("All test patients, medial meniscus", every, "medial_meniscus"),
-        ("All test patients, ACL", every, "acl"),
+    for heading, rows, target, arms in (
+        ("All test patients, mean of the structures", every, ALL_STRUCTURES, AT_ONE_TIME),
+        ("Unseen centers, mean of the structures", unseen, ALL_STRUCTURES, AT_ONE_TIME),
+        ("All test patients, three times the steps", every, ALL_STRUCTURES, LONGER),
+        ("Unseen centers, three times the steps", unseen, ALL_STRUCTURES, LONGER),
+        ("All test patients, femur", every, "femur", AT_ONE_TIME),
+        ("All test patients, medial meniscus", every, "medial_meniscus", AT_ONE_TIME),
+        ("All test patients, ACL", every, "acl", AT_ONE_TIME),
     ):
-        print(f"\n{heading}\n", *lines(rows, target, table), sep="\n")
+        print(f"\n{heading}\n", *lines(rows, target, table, arms), sep="\n")
     if options.figures:
         options.figures.mkdir(parents=True, exist_ok=True)
         efficiency(every, ALL_STRUCTURES, "Dice", options.figures)
