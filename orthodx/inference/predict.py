@@ -59,7 +59,7 @@ class Segmenter:
         before = self.bundle.info.grid.multiple // 2
         after = self.bundle.info.grid.multiple - before
         twin = torch.sign(grid.image) * grid.image.abs().pow(0.8)
-        twin = functional.pad(twin, (before, after, before, after), value=-1)
+        twin = functional.pad(twin, (before, after, before, after), mode="reflect")
         second = self.look(twin, grid.view).probabilities[:, :, before:-after, before:-after]
         mean = (first.probabilities + second) / 2
         firm = firmness(first.probabilities, second, mean, self.bundle.info.joint)

@@ -51,8 +51,8 @@ def test_a_reader_is_warned_of_the_structure_on_which_two_looks_disagree(told):
 
 
 def follows_surroundings(self, features, image):
-    """Logits: femur where the mean of 9 x 9 pixels is bright; beyond the image is black."""
-    around = functional.avg_pool2d(functional.pad(image[:, 0], (4, 4, 4, 4), value=-1), 9, stride=1)
+    """Logits: femur where the mean of 9 x 9 pixels is bright; beyond the image it goes on as at the edge."""
+    around = functional.avg_pool2d(functional.pad(image[:, 0], (4, 4, 4, 4), mode="replicate"), 9, stride=1)
     p = torch.full((1, 12, *image.shape[2:]), 1e-4)
     p[:, FEMUR], p[:, 0] = torch.where(around > 0, 0.9, 1e-4), torch.where(around > 0, 1e-4, 0.9)
     return p.log()
@@ -61,9 +61,8 @@ def follows_surroundings(self, features, image):
 def test_the_edge_of_an_image_does_not_see_the_opposite_edge(bundle, monkeypatch):
     monkeypatch.setattr(type(bundle.head("segment")), "forward", follows_surroundings)
     image = torch.full((6, 32, 32), -1.0)
-    image[:, -8:] = 1  # a bone that the field of view cuts
-    image[:, :, :8] = 1
+    image[:, -3:] = 1  # a bone that the field of view cuts
     affine = np.diag([4.0, 1, 1, 1])
     grid = GridImage(image, affine, (0, 1, 2), (False,) * 3, (6, 32, 32), (6, 32, 32), View.SAGITTAL)
     firm = Segmenter(bundle, torch.device("cpu"))(grid).firm
-    assert firm[FEMUR].agreement == pytest.approx(1)
+    assert firm[FEMUR].agreement > 0.99
