@@ -22,13 +22,13 @@ from orthodx.evaluation.run_facts import RunFacts
 from orthodx.joints import KNEE
 
 LABELLED = 64  # patients of the whole training cohort
-CURVES = {  # arm -> how its encoders began, and their kind
-    "tuned": ("pretrained", "ortho"),
-    "frozen": ("pretrained, frozen", "ortho"),
-    "scratch": ("from scratch", "ortho"),
-    "tuned3": ("pretrained, longer", "ortho"),
-    "scratch3": ("from scratch, longer", "ortho"),
-    "dynunet": ("from scratch", "dynunet"),
+CURVES = {  # arm -> how its encoders began, which names its curve
+    "tuned": "pretrained",
+    "frozen": "pretrained, frozen",
+    "scratch": "from scratch",
+    "tuned3": "pretrained, longer",
+    "scratch3": "from scratch, longer",
+    "dynunet": "from scratch, dynunet",
 }
 AT_ONE_TIME, LONGER = ("tuned", "frozen", "dynunet", "scratch"), ("tuned3", "scratch3")  # compared first with last
 UNSEEN = ("Riverside", "Uplands")
@@ -52,10 +52,9 @@ def runs(table: pd.DataFrame) -> list[Run]:
     """The runs of a table, as `evaluate` knows them."""
     found = []
     for (arm, count, seed), part in table.groupby(["arm", "labelled", "seed"]):
-        start, encoder = CURVES[arm]
         long = part.melt(["patient_id", "series_id"], list(KNEE.names.values()), "structure", "dice")
         long = long.assign(study_id=long["patient_id"], state="scored")
-        facts = RunFacts(f"{arm}-{count}-seed{seed}", {}, count / LABELLED, start, encoder, {})
+        facts = RunFacts(f"{arm}-{count}-seed{seed}", {}, count / LABELLED, CURVES[arm], "", {})
         found.append(Run(facts, masks=long))
     return found
 
@@ -63,11 +62,6 @@ def runs(table: pd.DataFrame) -> list[Run]:
 def estimates(table: pd.DataFrame) -> list[Row]:
     """Every point and difference."""
     return label_efficiency(runs(table), Notices(lambda line, refused: None))
-
-
-def named(arm: str) -> str:
-    """What a curve is called among others of another kind."""
-    return ", ".join(CURVES[arm])
 
 
 def told(row: Row | None, signed: bool = False) -> str:
@@ -82,8 +76,8 @@ def lines(rows: Sequence[Row], target: str, table: pd.DataFrame, arms: Sequence[
     """A Markdown table of one target: a line a number of labelled patients; the first arm minus the last."""
 
     def find(count: int, arm: str, against: str = "") -> Row | None:
-        wanted = {"group": f"{count / LABELLED:.4g}", "target": target, "note": named(arm)}
-        wanted["against"] = named(against) if against else ""
+        wanted = {"group": f"{count / LABELLED:.4g}", "target": target, "note": CURVES[arm]}
+        wanted["against"] = CURVES[against] if against else ""
         return next((r for r in rows if all(getattr(r, k) == v for k, v in wanted.items())), None)
 
     first, last = arms[0], arms[-1]
