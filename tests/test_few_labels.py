@@ -37,6 +37,8 @@ def test_every_command_of_the_study_is_one_of_orthodx(name):
     size = study.SIZES[name]
     every = steps(size)
     assert len({step.name for step in every}) == len(every) > 4 * 6 * size.seeds
+    assert size.labelled == tables.LABELLED
+    assert tables.CURVES.keys() == study.ARMS.keys()
     group = typer.main.get_command(app)
     for step in every:
         for line in step.commands:

@@ -46,7 +46,7 @@ WORDS = {
     "distil": typer.Option(help="Start from these weights and teach clean images their noisy features."),
     "distil_weight": typer.Option(min=1e-6, help="With --distil: weight of the features' loss."),
     "align": typer.Option(min=1e-6, help="Weight of the self-alignment of early with late blocks."),
-    "compile": typer.Option("--compile", help="Compile the network first (torch.compile): minutes, then faster steps."),
+    "compile": typer.Option("--compile", help="Compile the network first (torch.compile), which takes minutes."),
     "device": DEVICE,
     "workers": WORKERS,
     "seed": SEED,

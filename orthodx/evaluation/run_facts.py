@@ -18,9 +18,8 @@ class RunFacts:
     """Facts of one run.
 
     name: what figures call it. thresholds: label -> threshold frozen on validation data. label_fraction: share
-    of training labels used, 0 to 1. start: pretrained or from scratch, where known; frozen,
-    where the encoders were left alone. encoder: of what kind, blank where
-    it is unknown. record: all of `run.json`.
+    of training labels used, 0 to 1. start: pretrained or from scratch, where known; frozen, where the encoders were
+    left alone. encoder: of what kind, blank where it is unknown. record: all of `run.json`.
     """
 
     name: str

@@ -53,8 +53,8 @@ class PretrainRequest(Request):
     drawn from noise, 0 for none. probe: held-out bank or studies with truth; the weights that probe best are kept.
     probe_every: steps between two probes. init: encoder weights to start from. distil: weights to start from, whose
     noisy features clean images learn. distil_weight, align: weights of the losses on features. compile: the network by
-    torch.compile, which takes minutes at first. device: "auto", "cpu",
-    "cuda", "cuda:N" or "mps". workers: processes that prepare samples. seed: of everything random. resume: go on.
+    torch.compile, which takes minutes at first. device: "auto", "cpu", "cuda", "cuda:N" or "mps". workers:
+    processes that prepare samples. seed: of everything random. resume: go on.
     keep_paths: name inputs in the record by their paths.
     """
 

@@ -16,7 +16,7 @@ MARGIN = 1.5  # of rows and columns: what a turned and shrunken crop may need
 
 
 class Augmentation:
-    """MONAI's transforms with the strengths usual for few labelled scans (nnU-Net, Isensee et al. 2021), in plane.
+    """MONAI's transforms, of the kinds that nnU-Net trains with (Isensee et al. 2021), milder and in plane.
 
     crop: slices, rows and columns of a sample.
     """
@@ -71,6 +71,10 @@ class Augmentation:
         out = torch.where(grey > 0, lit.clamp(0, 1), 0.0)[0] * 2 - 1
         found = structures[0].to(torch.uint8)
         if np.random.default_rng(seed).random() < 0.5:
-            axis = 0 if view is View.SAGITTAL else 2
-            out, found = out.flip(axis), found.flip(axis)
+            out, found = (one.flip(left_to_right(view)) for one in (out, found))
         return out, found
+
+
+def left_to_right(view: View) -> int:
+    """The axis of images (D, H, W) of a view that runs left to right, or right to left, in the world."""
+    return 0 if view is View.SAGITTAL else 2

@@ -15,6 +15,7 @@ from orthodx.networks.encoders.encoder import ViewEncoder
 from orthodx.networks.heads.pooled import DiagnoseHead, masked_bce
 from orthodx.networks.reading import CLEAN, Noising, ask, blocks_of
 from orthodx.training import checkpoint
+from orthodx.training.augmentation import left_to_right
 from orthodx.training.diagnosis.study_cases import SeriesRegion
 from orthodx.training.distributed import Team
 from orthodx.training.ema import Ema
@@ -139,7 +140,7 @@ def augmented(region: SeriesRegion, view: View, key: Sequence[int]) -> Tensor:
     rng = np.random.default_rng(list(key))
     image = torch.from_numpy(region.load().astype(np.float32))
     if rng.random() < 0.5:
-        image = image.flip(0 if view is View.SAGITTAL else 2)
+        image = image.flip(left_to_right(view))
     image = _shifted(image, int(rng.integers(-6, 7)), int(rng.integers(-6, 7)))
     light = ((image + 1) / 2).clamp(0, 1) ** float(np.exp(rng.normal(0, 0.2)))
     noise = torch.from_numpy(rng.normal(0, rng.uniform(0, 0.04), image.shape).astype(np.float32))
