@@ -1,10 +1,10 @@
-"""The training record of the masks of knee-small 0.4.0 as a program: thinner cartilage and images closer to life.
+"""The training record of the masks of knee-small 0.5.0 as a program: cartilage worn in patches, images in any light.
 
     python examples/train_knee_small_masks.py WORK --maps ATLAS/knee
 
-Goes on from the encoders and head of the shipped knee-small (0.3.1 when it was run), on new anatomies: procedural knees
-whose cartilage is worn by up to 55 %, and completed label maps. 65 minutes of one core with bf16, and the anatomies.
-Writes WORK/knee-small: the shipped bundle with new masks and its diagnosis as it was.
+Goes on from the encoders and head of the shipped knee-small (0.4.1 when it was run), on new anatomies: procedural knees
+whose cartilage is worn evenly and in patches, and completed label maps. Writes WORK/knee-small: the shipped bundle with
+new masks and its diagnosis as it was. (The record of 0.4.0: this file at commit d645c28.)
 """
 
 import argparse
@@ -22,27 +22,27 @@ from orthodx.synth.anatomy import Anatomy
 from orthodx.synth.bank import write_bank
 from orthodx.synth.knee.procedural import build_knee, sample_shape
 
-MOST_WORN = 0.55  # synthetic femoral cartilage had 19.5 mL, 44 real knees 12.5
-WORN = "30 procedural knees of seed 3100, cartilage worn by 0-55 % (examples/train_knee_small_masks.py)"
-MAPS = "synth bank --bank -n 10 --seed 3109 --anatomy MAPS --map zanatomy --map right_knee_example"
-FIT = "finetune bank --task segment --batch 2 --learning-rate 4e-4 --workers 0 --name knee-small"
-STAGES = {
-    "fit/knee-small/model.json": f"{FIT} --encoders knee-small --out fit --steps 1500 --seed 3122",
-    "fit2/knee-small/model.json": f"{FIT} --encoders fit/knee-small --out fit2 --steps 1100 --seed 3123",
-}
-CODE = "25f9331"  # the training code; the anatomies were drawn by that of 6c7b1ea, whose knees are the same
+MOST_WORN = 0.5  # synthetic femoral cartilage had 19.5 mL, 44 real knees 12.5
+PATCHY = 0.5  # share of knees whose cartilage is worn in patches too
+WORN = "30 procedural knees of seed 5100, cartilage worn evenly and in patches (examples/train_knee_small_masks.py)"
+MAPS = "synth bank --bank -n 12 --seed 5109 --workers 2 --anatomy MAPS --map zanatomy --map right_knee_example"
+FIT = "finetune bank --task segment --batch 2 --learning-rate 4e-4 --name knee-small"
+STAGES = {"fit/knee-small/model.json": f"{FIT} --encoders knee-small --out fit --steps 3000 --seed 5122"}
+CODE = "CODE"
 
 
 def worn_knee(rng: np.random.Generator) -> Anatomy:
-    """A procedural knee whose cartilage is worn evenly, by its own share."""
+    """A procedural knee whose cartilage is worn by its own share, and in patches."""
     shape = sample_shape(rng)
     shape["cartilage_loss"] = float(rng.uniform(0.0, MOST_WORN))
+    if rng.random() < PATCHY:
+        shape["worn_patches"] = float(rng.uniform(0.3, 1.0))
     return build_knee(shape, side="right" if rng.random() < 0.5 else "left")
 
 
 def pack(work: Path) -> Bundle:
     """The shipped bundle with the new encoders and head, and its record with what made them."""
-    shipped, fitted = open_bundle("knee-small"), open_bundle(work / "fit2/knee-small")
+    shipped, fitted = open_bundle("knee-small"), open_bundle(work / "fit/knee-small")
     record: list[dict[str, Any]] = list(shipped.info.training)
     record.append({"stage": "synth", "command": WORN, "code": CODE})
     for command in (MAPS, *STAGES.values()):
@@ -50,7 +50,7 @@ def pack(work: Path) -> Bundle:
     record[-1]["settings"] = fitted.info.training[-1]
     info = dataclasses.replace(
         shipped.info,
-        version="0.4.0",
+        version="0.5.0",
         training=record,
         encoders={v: shipped.info.encoders[v] for v in fitted.info.encoders},
     )
@@ -67,7 +67,7 @@ def main() -> None:
     options = parser.parse_args()
     work = options.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
-    write_bank(work / "bank", anatomies=30, seed=3100, anatomy=worn_knee)
+    write_bank(work / "bank", anatomies=30, seed=5100, anatomy=worn_knee, workers=2)
     maps = MAPS.replace("MAPS", str(options.maps.resolve())).split()
     subprocess.run([sys.executable, "-m", "orthodx", *maps], cwd=work, check=True)
     for result, command in STAGES.items():

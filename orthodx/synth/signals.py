@@ -55,6 +55,31 @@ def sequence_signal(
     return out / max(1e-3, *map(float, bright))
 
 
+# sequence -> how often, TR and TE in ms, how often fat is suppressed
+SEQUENCES = {
+    "PD": (0.25, (1500.0, 5000.0), (8.0, 50.0), 0.5),
+    "T1": (0.4, (300.0, 900.0), (7.0, 30.0), 0.15),
+    "T2": (0.2, (2500.0, 6000.0), (50.0, 110.0), 0.5),
+    "T2STAR": (0.15, (20.0, 800.0), (4.0, 22.0), 0.3),
+}
+
+
+def random_sequence_signal(rng: np.random.Generator, tissues: TissueTable) -> np.ndarray:
+    """Signals (256,) float32 of a sequence set at random, at 0.2 to 3 T; every tissue jittered by a fifth."""
+    name = str(rng.choice(list(SEQUENCES), p=[often for often, *_ in SEQUENCES.values()]))
+    _, tr, te, suppressed = SEQUENCES[name]
+    signal = sequence_signal(
+        tissues,
+        name,
+        float(np.exp(rng.uniform(*np.log(tr)))),
+        float(np.exp(rng.uniform(*np.log(te)))),
+        float(np.exp(rng.uniform(np.log(0.2), np.log(3.0)))),
+        bool(rng.random() < suppressed),
+        float(rng.uniform(0.03, 0.35)),
+    )
+    return jitter(signal, rng, 0.2)
+
+
 def random_signal(rng: np.random.Generator, tissues: TissueTable) -> np.ndarray:
     """A contrast no scanner made: each kind of tissue has its own random signal, (256,) float32."""
     out = np.zeros(256, np.float32)

@@ -21,11 +21,15 @@ from orthodx.synth.focus import Focus
 from orthodx.synth.grammar import DEFAULT, SyntheticJoint, synthetic
 from orthodx.synth.mottling import random_mottles
 from orthodx.synth.scanner import ScanParams, make_plane, on_plane, random_contrast, render, sample_scan
+from orthodx.synth.signals import random_sequence_signal
 from orthodx.synth.tissues import TissueTable
 
-FOCUS_STREAM, LIFE_STREAM = 1, 2  # beside (seed, sample, view) in the generator's key
+FOCUS_STREAM, LIFE_STREAM, LIGHT_STREAM = 1, 2, 3  # beside (seed, sample, view) in the generator's key
 WATER_EXCITED = 0.2  # share of samples that look like a DESS
+PHYSICAL = 0.25  # share of samples with the signals of a sequence: T1 above all, whose fluid is dark
 FAR = 0.35  # share of axial samples from anywhere along the limb
+THICKEST_MM = 9.0
+INVERTED = 0.04  # share of samples in which bright is dark
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ class SyntheticSource:
         if aim is not None:
             which = aim[0]
         tissues, affine = self.anatomies[which]
-        slice_mm = rng.uniform(2.4, 4.6) if rng.random() < 0.75 else rng.uniform(self.spec.min_slice_mm, 6.0)
+        slice_mm = rng.uniform(2.4, 4.6) if rng.random() < 0.75 else rng.uniform(self.spec.min_slice_mm, THICKEST_MM)
         pixel = self.spec.pixel_mm
         depth = axis_matrix(view)[:, 0]
         centre = rng.normal(made.crops.mean_mm, made.crops.sd_mm)
@@ -91,7 +95,11 @@ class SyntheticSource:
         )
         noise = float(np.exp(rng.uniform(np.log(0.008), np.log(0.09))))
         contrast = random_contrast(rng, made.tissues, self.fully_random, WATER_EXCITED)
+        light = np.random.default_rng([*number, LIGHT_STREAM])
+        if light.random() < PHYSICAL:
+            contrast = random_sequence_signal(light, made.tissues)
         params = _as_in_life(sample_scan(rng, plane, contrast, noise), made.tissues, (slice_mm, pixel, pixel), life)
+        params = _in_another_light(params, light)
         volume = torch.from_numpy(np.array(tissues)).to(self.device)
         shape = random_deformation(rng)
         if view in made.turns:
@@ -103,6 +111,8 @@ class SyntheticSource:
             mask = torch.from_numpy(np.array(self.anatomies.lesions(which))).to(self.device)
             lesions = on_plane(mask, affine, params, shape)
             truth = lesions if self.truth == "lesions" else torch.stack([truth, lesions])
+        if light.random() < INVERTED:
+            image = (image.max() - image).clamp_min(0)
         image, truth = _truncate(image, truth, rng)
         return normalise(image)[None], truth
 
@@ -122,6 +132,16 @@ def _as_in_life(
         fat_unevenness=uneven,
         mottles=random_mottles(rng, tissues, spacing_mm) if rng.random() < 0.85 else (),
     )
+
+
+def _in_another_light(params: ScanParams, rng: np.random.Generator) -> ScanParams:
+    """A display curve as steep as any, and blur as of a coarse matrix, each in some of the samples."""
+    drawn, gamma, blur = rng.random(2), float(np.exp(rng.uniform(-0.7, 0.7))), rng.uniform(0.7, 1.4, 2)
+    if drawn[0] < 0.3:
+        params = replace(params, gamma=gamma)
+    if drawn[1] < 0.15:
+        params = replace(params, blur_px=(float(blur[0]), float(blur[1])))
+    return params
 
 
 def _truncate(image: Tensor, truth: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:

@@ -55,7 +55,8 @@ def articulate(
     shape = bones.femur.shape
     rough = 1 + 0.12 * smooth_noise(rng, shape, mm, 12.0)
     rough_f, rough_t = (rough, rough) if moved is None else (carried(rough, at, moved[2], mm) for at in moved[:2])
-    left = np.float32(1 - s.get("cartilage_loss", 0.0))
+    even = np.float32(1 - s.get("cartilage_loss", 0.0))
+    left_f, left_t = _left(even, s, rough_f, rng, mm, moved)
     fx, fy, fz = bones.femur_points
     tx, ty, tz = bones.tibia_points
 
@@ -65,12 +66,14 @@ def articulate(
     covered = covered * fade(0.86 - np.abs(normals["femur"][0]), 0.0, 0.12)
     covered = covered * (1 - (np.abs(fx) < s["notch_width"] + 0.5) * fade(-fy, -4, 4) * (fz < 36))
     thick_f = s["femoral_cartilage"] * rough_f * covered * (1 + 0.25 * (turn > -50))
-    femoral = (bones.femur >= 0) & (bones.femur < thick_f * left) & (thick_f > 0.5)
+    worn_f = thick_f * left_f
+    femoral = (bones.femur >= 0) & (bones.femur < worn_f) & (thick_f > 0.5)
 
     px, _, pz = bones.patella_points - np.asarray(bones.patella_centre, np.float32).reshape(3, 1, 1, 1)
     facet = fade(-normals["patella"][1], 0.35, 0.55) * fade(pz + 0.55 * s["patella_height"], 0, 3)
     thick_p = s["patellar_cartilage"] * rough_f * facet * np.clip(1.15 - (np.abs(px) / s["patella_width"]) ** 2, 0, 1)
-    patellar = (bones.patella >= 0) & (bones.patella < thick_p * left) & (thick_p > 0.6) & ~femoral & (bones.femur > 0)
+    worn_p = thick_p * left_f
+    patellar = (bones.patella >= 0) & (bones.patella < worn_p) & (thick_p > 0.6) & ~femoral & (bones.femur > 0)
 
     rho, compartments = {}, {"medial": (-20.5, -4.5, 17.5, 22.5), "lateral": (20.5, -5.5, 17.0, 19.5)}
     grow = s["plateau_width"] * 0.5
@@ -79,7 +82,8 @@ def articulate(
     nearest = np.minimum(rho["medial"], rho["lateral"])
     up = fade(normals["tibia"][2], 0.55, 0.75) * (1 - fade(nearest, 0.86, 1.0)) * fade(np.abs(tx), 7, 10)
     thick_t = s["tibial_cartilage"] * rough_t * up * (1.25 - 0.4 * nearest)
-    tibial = (bones.tibia >= 0) & (bones.tibia < thick_t * left) & (thick_t > 0.5) & ~femoral & (bones.femur > 0)
+    worn_t = thick_t * left_t
+    tibial = (bones.tibia >= 0) & (bones.tibia < worn_t) & (thick_t > 0.5) & ~femoral & (bones.femur > 0)
 
     free = ~(femoral | tibial | patellar) & (bones.any > 0)
     out: Masks = {"femoral_cartilage": femoral, "tibial_cartilage": tibial, "patellar_cartilage": patellar}
@@ -90,9 +94,9 @@ def articulate(
         inner = 1.02 - width
         along = (rho[name] - inner) / width
         height = 0.6 + s["meniscus_height"] * np.clip(along, 0, 1)
-        above = bones.tibia - thick_t * left
+        above = bones.tibia - worn_t
         wedge = (along > 0) & (rho[name] < 1.05 + 0.03 * rough) & (above > 0) & (above < height)
-        wedge &= (tz > -9) & (bones.femur > np.maximum(thick_f * left, 0.3)) & (bones.femur < 11) & (gap < 0.5)
+        wedge &= (tz > -9) & (bones.femur > np.maximum(worn_f, 0.3)) & (bones.femur < 11) & (gap < 0.5)
         out[f"{name}_meniscus"] = wedge & free
 
     out.update(_ligaments(bones, s, rng))
@@ -104,14 +108,34 @@ def articulate(
         taken |= out[name]
 
     film = s["fluid_film"] * np.clip(rough, 0.4, 1.8)
-    near = (bones.femur < thick_f * left + film) & (thick_f > 0.8)
-    near |= (bones.patella < thick_p * left + film) & (thick_p > 0.8)
-    near |= (bones.tibia < thick_t * left + film) & (thick_t > 0.8)
+    near = (bones.femur < thick_f * even + film) & (thick_f > 0.8)
+    near |= (bones.patella < thick_p * even + film) & (thick_p > 0.8)
+    near |= (bones.tibia < thick_t * even + film) & (thick_t > 0.8)
     recess = np.abs(fy - 31.5 - 0.06 * (fz - 50)) < s["recess"] * np.clip(rough, 0.3, 2) / 2
     recess &= (fz > 44) & (fz < 44 + 9 * s["recess"]) & (np.abs(fx) < 22)
     gutters = (np.abs(fx) > 34) & (np.abs(fx) < 36 + 0.6 * s["recess"]) & (np.abs(fz - 30) < 14) & (fy > -2) & (fy < 18)
     out["fluid"] = (near | recess | (gutters & (bones.femur < 3))) & free & ~taken
     return out
+
+
+def _left(
+    even: np.float32,
+    s: Mapping[str, float],
+    like: Field,
+    rng: np.random.Generator,
+    mm: float,
+    moved: tuple[np.ndarray, np.ndarray, np.ndarray] | None,
+) -> tuple[np.ndarray | np.float32, np.ndarray | np.float32]:
+    """Share of the layers left on femur and patella, and on the tibia; what `worn_patches` take is deepest in spots.
+
+    worn_patches: share of the thickness that is gone where they are deepest; nothing is drawn where a shape has none.
+    """
+    if not s.get("worn_patches"):
+        return even, even
+    spots = smooth_noise(rng, like.shape, mm, 14.0)
+    on_femur, on_tibia = (spots, spots) if moved is None else (carried(spots, at, moved[2], mm) for at in moved[:2])
+    left = [even * (1 - np.float32(s["worn_patches"]) * fade(each, 0.3, 1.3)) for each in (on_femur, on_tibia)]
+    return left[0], left[1]
 
 
 def _place(points: np.ndarray, path: np.ndarray, radii: np.ndarray, flat: tuple[float, float, float]) -> np.ndarray:

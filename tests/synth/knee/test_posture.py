@@ -54,6 +54,22 @@ def test_planted_loss_thins_cartilage_and_nothing_else(knees):
         assert thinned[name] == pytest.approx(first[name], rel=0.01)
 
 
+def test_worn_patches_bare_the_bone_in_spots_and_leave_the_rest(knees):
+    shape = knees[0].params
+    first, patchy = sizes(knees[0]), build_knee({**shape, "worn_patches": 1.0}, MM)
+    worn = sizes(patchy)
+    for name in ("femoral_cartilage", "tibial_cartilage", "patellar_cartilage"):
+        assert 0.5 < worn[name] / first[name] < 0.97
+    for name in ("femur", "tibia", "fibula", "patella"):
+        assert worn[name] == pytest.approx(first[name], rel=0.01)
+    before, after = (TISSUES.structure_of[knee.tissues] == 5 for knee in (knees[0], patchy))
+    assert (after & ~before).sum() < 0.01 * before.sum()  # nothing grows
+    gone = before & ~after
+    assert 0 < gone.sum() < 0.5 * before.sum()
+    fluid = patchy.tissues == TISSUES["fluid"]
+    assert fluid[gone].mean() > 0.9  # not fat
+
+
 def test_a_knee_never_bends_backwards():
     for seed in range(50):
         assert random_posture(np.random.default_rng(seed), 2.0).flexion_deg >= -2.0
