@@ -27,7 +27,7 @@ PATCHY = 0.5  # share of knees whose cartilage is worn in patches too
 WORN = "30 procedural knees of seed 5100, cartilage worn evenly and in patches (examples/train_knee_small_masks.py)"
 MAPS = "synth bank --bank -n 12 --seed 5109 --workers 2 --anatomy MAPS --map zanatomy --map right_knee_example"
 FIT = "finetune bank --task segment --batch 2 --learning-rate 4e-4 --name knee-small"
-STAGES = {"fit/knee-small/model.json": f"{FIT} --encoders knee-small --out fit --steps 3000 --seed 5122"}
+STAGES = {"fit/knee-small/model.json": f"{FIT} --encoders knee-small --out fit --steps 2800 --seed 5122"}
 CODE = "CODE"
 
 

@@ -52,7 +52,7 @@ WORDS = {
     "name": typer.Option(help="Name of the new model."),
     "encoder": ENCODER,
     "preset": PRESET,
-    "head": typer.Option(help="Registered head; else skip_segment, the bundle's, or evidence.", show_default=False),
+    "head": typer.Option(help="Registered head; else the bundle's, skip_segment or evidence.", show_default=False),
     "batch": typer.Option(min=1, help="Volumes per step."),
     "learning_rate": typer.Option(
         min=1e-7, max=1.0, help=f"{LEARNING_RATE.help} (default: 6e-4; published: 5e-4)", show_default=False
@@ -61,7 +61,7 @@ WORDS = {
         min=0.1, max=20, help=f"{PIXEL_MM.help} (default: that of --encoders, or 1)", show_default=False
     ),
     "detail": typer.Option(
-        min=1, max=2, help="diagnose: pixels that maps see along one of the encoders' (default: as --encoders, or 1)."
+        min=1, max=2, help="Pixels that the head sees along one of the encoders' (default: as --encoders, or 1)."
     ),
     "validation": typer.Option(help="Held-out bank or studies with truth or labels.csv.", show_default=False),
     "device": DEVICE,

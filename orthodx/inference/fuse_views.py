@@ -54,7 +54,7 @@ class Fused(NamedTuple):
 
 def see(segmenter: Segmenter, series: Series, volume: Volume) -> Sight:
     """A volume brought to the model's grid and read there."""
-    grid = to_grid(volume, segmenter.bundle.info.grid, series.view)
+    grid = to_grid(volume, segmenter.grid, series.view)
     return Sight(series.series_id, grid, segmenter(grid))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -19,18 +19,23 @@ from orthodx.networks.reading import Reader, ask
 
 
 class Segmenter:
-    """The segmentation head of one bundle and the reader of its encoders, on one device."""
+    """The segmentation head of one bundle and the reader of its encoders, on one device.
+
+    grid: what it reads, and gives probabilities on; finer than the encoders' where the head looks closer.
+    """
 
     def __init__(self, bundle: Bundle, device: torch.device) -> None:
         self.bundle, self.device = bundle, device
         self.head = bundle.head("segment").to(device)
         self.read = Reader(bundle.encoder, device)
         self.familiar = bundle.familiarity("segment")
+        own, closer = bundle.info.grid, self.head.detail
+        self.grid = replace(own, pixel_mm=own.pixel_mm / closer, multiple=own.multiple * closer)
 
     @torch.inference_mode()
     def look(self, image: Tensor, view: View, blocks: Collection[str] = ()) -> Look:
-        """Every slice of (D, H, W) in [-1, 1] read once; the features of `blocks` are pooled beside it."""
-        spec = self.bundle.info.grid
+        """Every slice of (D, H, W) in [-1, 1], on `grid`, read once; the features of `blocks` are pooled beside it."""
+        spec = self.grid
         total: Tensor | None = None
         weight = torch.zeros(image.shape[0])
         seen: list[dict[str, Tensor]] = []
@@ -56,8 +61,8 @@ class Segmenter:
         """
         own = () if self.familiar is None else (self.familiar.config.block,)
         first = self.look(grid.image, grid.view, {*blocks, *own})
-        before = self.bundle.info.grid.multiple // 2
-        after = self.bundle.info.grid.multiple - before
+        before = self.grid.multiple // 2
+        after = self.grid.multiple - before
         twin = torch.sign(grid.image) * grid.image.abs().pow(0.8)
         twin = functional.pad(twin, (before, after, before, after), mode="reflect")
         second = self.look(twin, grid.view).probabilities[:, :, before:-after, before:-after]

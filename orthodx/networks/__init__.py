@@ -2,7 +2,15 @@
 
 from orthodx.networks.encoders import dynunet, ortho, published, resnet18
 from orthodx.networks.encoders.encoder import ENCODERS, ViewEncoder, register_encoder
-from orthodx.networks.heads import anatomy, evidence, linear_segment, pooled, published_segment, skip_segment
+from orthodx.networks.heads import (
+    anatomy,
+    evidence,
+    fine_segment,
+    linear_segment,
+    pooled,
+    published_segment,
+    skip_segment,
+)
 from orthodx.networks.heads.head import HEADS, Head, Wanted, register_head
 
 __all__ = [
@@ -14,6 +22,7 @@ __all__ = [
     "anatomy",
     "dynunet",
     "evidence",
+    "fine_segment",
     "linear_segment",
     "ortho",
     "pooled",

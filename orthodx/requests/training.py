@@ -98,7 +98,7 @@ class FinetuneRequest(Request):
     of the study_id that are learned from, of all there. group_by: what makes NIfTI files without a manifest one study.
     name: of the new model. encoder, preset: registered names, else those of the bundle. head: registered name. batch:
     volumes a step. learning_rate: its peak, 6e-4 if the recipe says nothing else. pixel_mm: in-plane pixel of the
-    model's grid, else that of the bundle or 1 mm. detail: pixels that evidence maps see along one of the encoders'.
+    model's grid, else that of the bundle or 1 mm. detail: pixels that the head sees along one of the encoders'.
     validation: held-out bank or studies.
 
     From masks or a bank: steps, and stop_at to end a part of them. crop: slices, rows and columns of a sample.

@@ -103,7 +103,9 @@ def head_weights(path: Path, view: View = View.SAGITTAL) -> dict[str, Tensor]:
 
 
 def fill_head(head: Head, start: HeadStart, where: str) -> None:
-    """Fill a head as `fill` does, except for what is fitted to labels and for labels that the start does not know."""
+    """Fill a head as `fill` does, except for what is fitted to labels, labels that the start does not know, and parts
+    that heads of its start do not have yet.
+    """
     own = head.state_dict()
     given = {k: v for k, v in start.tensors.items() if k.split(".")[0] not in head.fitted}
     fitted = {k: v for k, v in own.items() if k.split(".")[0] in head.fitted}
@@ -113,7 +115,8 @@ def fill_head(head: Head, start: HeadStart, where: str) -> None:
             for new, old in start.rows.items():  # type: ignore[union-attr]
                 kept[new] = given[name][old]
             given[name] = kept
-    fill(head, {**given, **fitted}, where)
+    lacked = {k: v for k, v in own.items() if k.split(".")[0] in head.added}
+    fill(head, {**lacked, **given, **fitted}, where)
 
 
 def save(

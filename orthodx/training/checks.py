@@ -16,6 +16,7 @@ from orthodx.requests import FinetuneRequest, Noise, Task
 from orthodx.synth.anatomy_bank import AnatomyBank
 from orthodx.training.diagnosis.recipe import OURS, StageOne, recipe_of
 from orthodx.training.distributed import Team, join, processes
+from orthodx.training.masks.tasks import SegmentTask
 from orthodx.training.sources import joint_of_data
 from orthodx.training.starting import Start, start_of
 
@@ -76,7 +77,7 @@ def checked(request: FinetuneRequest, say: Callable[[str], None]) -> Run:
     if (request.encoders is None) == (not request.from_scratch):
         raise UsageError("where do the encoders start?", hint="give --encoders FOLDER or --from-scratch, not both")
     if request.task is Task.SEGMENT:
-        request.refuse(("detail", *FROM_LESIONS), "is for --task diagnose")
+        request.refuse(FROM_LESIONS, "is for --task diagnose")
     if not request.focus:
         request.refuse(("focus_label",), "needs --focus")
     if request.probe and (request.from_scratch or request.encoder_share):
@@ -115,7 +116,9 @@ def _resolved(request: FinetuneRequest, start: Start, views: Sequence[View], den
     recipe = OURS if dense else recipe_of(request.recipe, encoder)
     before = start.bundle.info.diagnosis if start.bundle and request.recipe is None and not dense else None
     head = request.head or (before.diagnoser.head if before else None) or recipe.head or start.default_head()
-    detail = request.detail or (1 if request.task is Task.SEGMENT else start.detail_of(head))
+    if request.task is Task.SEGMENT:
+        head = request.head or start.masks_head() or SegmentTask.heads["segment"]
+    detail = request.detail or (start.masks_detail if request.task is Task.SEGMENT else start.detail_of)(head)
     pixel_mm = request.pixel_mm or (start.bundle.info.grid.pixel_mm if start.bundle else PIXEL_MM)
     slices, rows, columns = shape = request.region or recipe.region
     GridSpec(pixel_mm=pixel_mm).require_readable("region", shape)

@@ -11,7 +11,7 @@ from typing import Any
 from orthodx.bundles.bundle import Bundle
 from orthodx.errors import UsageError
 from orthodx.grid.spec import GridSpec
-from orthodx.requests import FinetuneRequest, takes
+from orthodx.requests import FinetuneRequest, Task, takes
 from orthodx.studies.nameless import nameless_command
 from orthodx.studies.run_record import RUN, sha256, told_of, write_run
 from orthodx.synth.source import SyntheticSource
@@ -111,7 +111,8 @@ def _from_truth(run: Run, note: Leave) -> tuple[Bundle, dict[str, Any]]:
     source = opened(request.studies, augment=request.augment, bank_share=request.bank_share, chosen=chosen)
     held_out = None if request.validation is None else opened([request.validation])
     config = _masks_config(run, source, aim)
-    begin = dense_start(start, str(request.task), run.joint, run.views, closer)
+    masks = run.head if request.task is Task.SEGMENT else task.heads.get("segment", "")
+    begin = dense_start(start, str(request.task), run.joint, run.views, closer, masks)
     for one in (*left_out_of(source), *([] if held_out is None else left_out_of(held_out))):
         note(one)
     for line in dense_notes(start, spec, task.heads, begin):
@@ -145,7 +146,7 @@ def _masks_config(run: Run, source: Source, focus: tuple[float, tuple[str, ...]]
         views=run.views,
         encoder=run.encoder,
         preset=run.preset,
-        head=request.head,
+        head=run.head if request.task is Task.SEGMENT else request.head,
         steps=request.steps,
         stop_at=request.stop_at,
         batch=request.batch,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from orthodx.bundles.bundle import INFO, Bundle, open_bundle, shipped_names
@@ -14,6 +14,7 @@ from orthodx.networks import ENCODERS, HEADS
 from orthodx.networks.diagnosis.diagnoser import DiagnoserConfig
 from orthodx.training import checkpoint
 from orthodx.training.checkpoint import HeadStart
+from orthodx.training.masks.tasks import SegmentTask
 
 PARTS = ("segment", "evidence")
 
@@ -58,6 +59,17 @@ class Start:
         """The head of the bundle's diagnosis, or evidence maps."""
         return self.diagnoser.head if self.diagnoser else "evidence"
 
+    def masks_head(self) -> str | None:
+        """The head of the bundle's masks, if it has one."""
+        part = self.bundle.info.heads.get("segment") if self.bundle else None
+        return part.name if part else None
+
+    def masks_detail(self, head: str | None) -> int:
+        """How much closer than the encoders `head` looks in the bundle; 1 where its masks are by another."""
+        if self.bundle is None or head is None or self.masks_head() != head:
+            return 1
+        return int(getattr(self.bundle.info.heads["segment"].config, "detail", 1))
+
     def detail_of(self, head: str) -> int:
         """How much closer than the encoders the bundle's `head` looks; 1 where there is no such head."""
         if self.diagnoser and self.diagnoser.head == head:
@@ -92,16 +104,30 @@ def start_of(encoders: Path | None, views: Sequence[View], task: str) -> Start:
     return Start(folder, found, {part: path for part, path in heads.items() if path.is_file()}, bundle)
 
 
-def dense_start(start: Start, task: str, joint: Joint, views: Sequence[View], detail: int = 1) -> dict[str, HeadStart]:
+def dense_start(
+    start: Start,
+    task: str,
+    joint: Joint,
+    views: Sequence[View],
+    detail: int = 1,
+    masks: str = SegmentTask.heads["segment"],
+) -> dict[str, HeadStart]:
     """What heads start from when they learn from masks, by part; those of other structures are left out.
 
     For the task "diagnose" a bundle's diagnosis is taken apart: its maps, and the segmentation head of its own
     encoders, if it has them, instead of that of the others. views: in the order in which their heads are looked for;
     after a probe the parts are alike in all. Maps of another `detail` are left out; of their labels those of `joint`
-    are taken.
+    are taken. masks: the head that learns them; it takes what it has in common with one that has grown from it or looks
+    otherwise closely, and nothing of any other.
     """
     found = {part: _plain(start, part) for part in PARTS if part in start.heads}
     known = start.bundle.info.heads if start.bundle else {}
+    if "segment" in found and "segment" in known:
+        own = known["segment"]
+        if own.name != masks and not _akin(own.name, masks):
+            found.pop("segment")
+        elif own.name != masks or start.masks_detail(masks) != (detail if task == "segment" else 1):
+            found["segment"] = _without(found["segment"], HEADS.get(own.name).added)
     details = {"evidence": getattr(known["evidence"].config, "detail", 1)} if "evidence" in known else {}
     diagnosis = start.bundle.info.diagnosis if start.bundle else None
     if task == "diagnose" and diagnosis is not None and start.bundle is not None:
@@ -163,6 +189,17 @@ def dense_notes(start: Start, spec: GridSpec, parts: Collection[str], begin: Map
     if start.bundle is not None and (own := start.bundle.info.grid.pixel_mm) != spec.pixel_mm:
         notes.append(f"the encoders learned at {own:g} mm, and go on at --pixel-mm {spec.pixel_mm:g}")
     return notes
+
+
+def _akin(one: str, other: str) -> bool:
+    """Whether one of two heads has grown from the other."""
+    a, b = HEADS.get(one), HEADS.get(other)
+    return issubclass(a, b) or issubclass(b, a)
+
+
+def _without(own: HeadStart, parts: Collection[str]) -> HeadStart:
+    """A start that lacks some parts of its head."""
+    return replace(own, tensors={k: v for k, v in own.tensors.items() if k.split(".")[0] not in parts})
 
 
 def _plain(start: Start, part: str) -> HeadStart:

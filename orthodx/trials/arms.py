@@ -85,6 +85,7 @@ class Plan:
         """What fine-tuning is asked for an arm."""
         request, recipe = self.request, recipe_of(None, self.encoder)
         diagnoses = request.task is Task.DIAGNOSE
+        own = self.bundle.info.heads["segment"].name if "segment" in self.bundle.info.heads else None
         words: dict[str, Any] = {
             "task": request.task,
             "joint": request.joint,
@@ -93,7 +94,7 @@ class Plan:
             "name": arm.name,
             "encoder": self.encoder,
             "preset": self.preset,
-            "head": request.head or (recipe.head if diagnoses else None) or HEADS_OF[request.task],
+            "head": request.head or (recipe.head if diagnoses else own) or HEADS_OF[request.task],
             "pixel_mm": self.bundle.info.grid.pixel_mm,
             "label_fraction": arm.share,
             "device": request.device,

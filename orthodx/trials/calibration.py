@@ -155,7 +155,7 @@ def _fit_masks(
             bad = spoiled(np.asarray(volume.data), np.random.default_rng([seed, number]))
             images["spoiled"] = Volume(bad, volume.affine, volume.source)
         for name, image in images.items():
-            grid = to_grid(image, segmenter.bundle.info.grid, series.view)
+            grid = to_grid(image, segmenter.grid, series.view)
             prediction = segmenter(grid, (block,))
             dice = {} if truth is None else _dice(segmenter, prediction.probabilities, grid, image, truth)
             looks.append(_Look(study, series, name, prediction.features[block], prediction.firm, dice))

@@ -1,8 +1,10 @@
 """Options of `orthodx finetune` from masks, by what they change."""
 
 import csv
+import json
 from collections import Counter
 
+import nibabel as nib
 import numpy as np
 import pytest
 import torch
@@ -54,6 +56,40 @@ def finetune(studies):
         return done
 
     return go
+
+
+def test_masks_are_learned_and_found_closer_than_the_encoders_look(studies, finetune, tmp_path):
+    line = ("--from-scratch", "--head", "fine_segment", "--detail", "2", "--view", "sagittal", "--validation", studies)
+    finetune(*line, "--out", tmp_path / "a", "--seed", 3)
+    bundle = open_bundle(tmp_path / "a/my-model")
+    assert (bundle.info.heads["segment"].name, bundle.head("segment").detail, bundle.info.grid.pixel_mm) == (
+        "fine_segment", 2, 1.0,
+    )  # fmt: skip
+    crop = finetune_crops(tmp_path / "a")
+    assert crop == {"detail": 2, "crop": [4, 32, 32], "head": "fine_segment"}
+    # from its bundle the head goes on as it is; a plain one takes what both have; another begins anew
+    finetune("--encoders", tmp_path / "a/my-model", "--view", "sagittal", "--out", tmp_path / "b")
+    assert finetune_crops(tmp_path / "b") == crop
+    finetune(
+        "--encoders", tmp_path / "a/my-model", "--view", "sagittal", "--head", "skip_segment", "--out", tmp_path / "c"
+    )
+    assert finetune_crops(tmp_path / "c") == {"crop": [4, 32, 32], "detail": 1, "head": "skip_segment"}
+    finetune(
+        "--encoders", tmp_path / "a/my-model", "--view", "sagittal", "--head", "linear_segment", "--out", tmp_path / "d"
+    )
+    assert set(open_bundle(tmp_path / "d/my-model").head("segment").state_dict()) == {"out.weight", "out.bias"}
+    found = CliRunner().invoke(app, ["segment", str(studies / "sagittal.nii.gz"), "--model", str(bundle.path), "--out",
+                                     str(tmp_path / "masks"), "--device", "cpu"])  # fmt: skip
+    assert found.exit_code == 0, found.output
+    image, mask = nib.load(studies / "sagittal.nii.gz"), nib.load(next((tmp_path / "masks").glob("*.nii.gz")))
+    assert mask.shape == image.shape
+    assert np.allclose(mask.affine, image.affine)
+
+
+def finetune_crops(out):
+    """What the run's record says of its crops and head."""
+    config = json.loads((out / "run.json").read_text(encoding="utf-8"))["config"]
+    return {name: config[name] for name in ("detail", "crop", "head")}
 
 
 def steps(folder):

@@ -1,6 +1,7 @@
 """What every registered encoder and head promises."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from orthodx.networks.heads.skip_segment import SkipSegmentConfig, SkipSegmentHe
 from orthodx.networks.layers import shuffle, unshuffle
 from orthodx.networks.layout import coarse
 from orthodx.networks.registry import Registry
+from orthodx.training.checkpoint import HeadStart, fill_head
 
 DENOISERS = [name for name in ENCODERS.names() if ENCODERS.get(name).denoises]
 SUPERVISED = [name for name in ENCODERS.names() if name not in DENOISERS]
@@ -190,7 +192,30 @@ def test_heads_that_look_closer_do_so_with_every_encoder(name, encoder_name):
     head = HEADS.get(name)(head_config(name, encoder, Wanted(labels=2, harmed=(1, 0), detail=2)))
     with torch.no_grad():
         features = encoder.features(coarse(image, 2), blocks=head.blocks)
-    assert head.maps(features, image).shape == (1, 2, 4, 8, 8)
+    if head.task == "segment":
+        assert head(features, image).shape == (1, 2, 4, 64, 64)
+    else:
+        assert head.maps(features, image).shape == (1, 2, 4, 8, 8)
+
+
+@pytest.mark.parametrize("detail", [1, 2])
+def test_the_fine_path_begins_as_the_head_it_has_grown_from(detail):
+    encoder, image = encoder_of("ortho"), torch.randn(1, 1, 4, 32 * detail, 32 * detail)
+    wanted = Wanted(classes=4, detail=detail)
+    plain = HEADS.get("skip_segment")(head_config("skip_segment", encoder, Wanted(classes=4)))
+    fine = HEADS.get("fine_segment")(head_config("fine_segment", encoder, wanted))
+    fill_head(fine, HeadStart(plain.state_dict(), Path("plain")), "here")
+    with torch.no_grad():
+        features = encoder.features(coarse(image, detail), blocks=plain.blocks)
+        seen = plain(features, coarse(image, detail))
+        torch.testing.assert_close(coarse(fine(features, image), detail), seen)
+        torch.nn.init.normal_(fine.fine_out.weight)
+        torch.nn.init.normal_(fine.fine_out.bias)
+        other = fine(features, image)
+    assert not torch.allclose(coarse(other, detail), seen, atol=0.1)
+    if detail == 2:  # pixels finer than the encoder's make a difference of their own
+        flat = coarse(image, 2).repeat_interleave(2, 3).repeat_interleave(2, 4)
+        assert not torch.allclose(fine(features, flat), other, atol=0.1)
 
 
 def test_the_loss_falls_to_nothing_for_a_right_answer():

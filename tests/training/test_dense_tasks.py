@@ -99,8 +99,8 @@ def test_maps_at_twice_the_detail_alone_have_the_finer_path(tmp_path):
         assert finer == (detail == 2)
 
 
-def test_only_evidence_looks_closer(tmp_path):
+def test_masks_look_closer_alone_and_beside_evidence_do_not(tmp_path):
     with pytest.raises(UsageError, match="cannot look 2 times closer"):
         run(tmp_path, LesionTask(KNEE), 2, steps=1, head="mean")
-    assert dense_task("segment", False, KNEE).closer == frozenset()
+    assert dense_task("segment", False, KNEE).closer == {"segment"}
     assert dense_task("diagnose", True, KNEE).closer == dense_task("diagnose", False, KNEE).closer == {"evidence"}

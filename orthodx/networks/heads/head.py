@@ -64,7 +64,7 @@ class Head(nn.Module, ABC):
     of the encoder's; details: those it can. parts: prefix of weights -> the part of a fine-tuning from voxel-wise truth
     that a diagnosis by this head can start from. fitted: its parts that are fitted to studies' labels; the rest may be
     kept from other labels. any_block: whether it can read any one block. per_label: tensors whose first axis is
-    the labels.
+    the labels. added: its parts that a start, of the simpler head it has grown from, may lack.
     """
 
     Config: ClassVar[type]
@@ -73,6 +73,7 @@ class Head(nn.Module, ABC):
     parts: ClassVar[Mapping[str, str]] = MappingProxyType({})
     fitted: ClassVar[frozenset[str]] = frozenset()
     per_label: ClassVar[tuple[str, ...]] = ()
+    added: ClassVar[frozenset[str]] = frozenset()
     any_block: ClassVar[bool] = False
     blocks: tuple[str, ...]
     detail: int = 1

@@ -45,7 +45,7 @@ class SegmentTask:
 
     truth: Truth = "structures"
     heads: Mapping[str, str] = MappingProxyType({"segment": "skip_segment"})
-    closer: frozenset[str] = frozenset()
+    closer: frozenset[str] = frozenset(heads)
 
     def __init__(self, joint: Joint) -> None:
         self.joint = joint
@@ -66,7 +66,7 @@ class SegmentTask:
         overlap: dict[View, Tensor] = {}
         size: dict[View, Tensor] = {}
         for view, image, values in samples:
-            found: Tensor = head(blocks(view, image), image).argmax(1)[0].cpu()
+            found: Tensor = head(blocks(view, coarse(image, head.detail)), image).argmax(1)[0].cpu()
             truth = self._classes_of(values).cpu()
             for total in (overlap, size):
                 total.setdefault(view, torch.zeros(256))
