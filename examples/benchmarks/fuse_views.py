@@ -20,10 +20,11 @@ from orthodx.bundles.bundle import open_bundle
 from orthodx.evaluation.overlap import dice_by_structure, on_grid_of
 from orthodx.evaluation.resampling import patient_mean
 from orthodx.grid.canonical import from_grid
-from orthodx.inference.fuse_views import Sight, fused, see
+from orthodx.inference.fuse_views import fused
 from orthodx.inference.plausibility import as_anatomy
 from orthodx.inference.predict import Segmenter
 from orthodx.inference.sided_pairs import settle_pairs
+from orthodx.inference.sights import Sight, see
 from orthodx.joints import Joint
 from orthodx.studies.discover import find_series
 from orthodx.studies.nifti import read_volume

@@ -41,6 +41,9 @@ WORDS = {
     "fuse_views": typer.Option(
         "--fuse-views", help="Let the series of a study help each other where they overlap.", show_default=False
     ),
+    "fast": typer.Option(
+        "--fast", help="One look at each series, in its own plane: half the time, no quality.", show_default=False
+    ),
     "formats": typer.Option(
         "--format", help="Of the masks: nifti, dicom-seg, or nifti,dicom-seg.", callback=comma_separated
     ),

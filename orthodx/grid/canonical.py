@@ -40,15 +40,16 @@ class GridImage:
 
 
 def canonical_axes(
-    affine: np.ndarray, shape: tuple[int, ...], view: View
+    affine: np.ndarray, shape: tuple[int, ...], view: View, reformat: bool = False
 ) -> tuple[tuple[int, int, int], tuple[bool, bool, bool]]:
     """Array axis for the grid's depth, rows and columns, and which of them are reversed.
 
-    Depth is the slice axis of the acquisition; rows and columns take the two others by best alignment.
+    Depth is the slice axis of the acquisition, or with `reformat` the axis that is nearest to the view's; rows and
+    columns take the two others by best alignment.
     """
     depth = slice_axis(affine, shape)
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    if spacing[depth] <= 1.25 * np.sort(spacing)[1]:  # near isotropic: any axis may be the depth
+    if reformat or spacing[depth] <= 1.25 * np.sort(spacing)[1]:  # near isotropic: any axis may be the depth
         depth = axis_of_view(affine, view)
     cosines = affine[:3, :3] / spacing
     (_, _), (row_axis, _), (column_axis, _) = AXES[view]
@@ -60,13 +61,13 @@ def canonical_axes(
     return axes, flips  # type: ignore[return-value]
 
 
-def to_grid(volume: Volume, spec: GridSpec, view: View) -> GridImage:
-    """Bring a volume onto the model's grid of `view`.
+def to_grid(volume: Volume, spec: GridSpec, view: View, *, reformat: bool = False) -> GridImage:
+    """Bring a volume onto the model's grid of `view`; with `reformat` cut anew, if it was acquired in another plane.
 
     In-plane pixels become exactly `spec.pixel_mm` (area-averaged when shrinking); slices thinner than
     `spec.min_slice_mm` are averaged to about that. Grid samples stay centred on the volume's own centre.
     """
-    axes, flips = canonical_axes(volume.affine, volume.shape, view)
+    axes, flips = canonical_axes(volume.affine, volume.shape, view, reformat)
     spacing, shape = volume.spacing_mm[list(axes)], np.array(volume.shape)[list(axes)]
     target = np.array([max(spacing[0], spec.min_slice_mm), spec.pixel_mm, spec.pixel_mm])
     size = np.maximum(1, np.rint(shape * spacing / target).astype(int))

@@ -19,8 +19,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from orthodx.errors import OrthodxError
-from orthodx.grid.canonical import GridImage, to_grid
-from orthodx.inference.predict import Prediction, Segmenter
+from orthodx.inference.predict import Segmenter
+from orthodx.inference.sights import Sight, inner_of, see, seen_from
 from orthodx.studies.series import Series
 from orthodx.studies.study import Study
 from orthodx.studies.volume import Volume
@@ -30,15 +30,6 @@ CELLS, ARM_MM = 20_000, 40.0  # a motion is found on so many cells; a turn count
 FARTHEST_MM = 20.0  # no joint moves further in its coil
 BY_MOVING = 0.02  # a motion is taken out where the masks agree by so much better without it
 LEAST_SHARED = 1000  # cells of structures in the overlap, below which nobody can tell whether two series agree
-
-
-@dataclass(frozen=True, eq=False)
-class Sight:
-    """A series as the model sees it: its grid, and what is found on it."""
-
-    series_id: str
-    grid: GridImage
-    prediction: Prediction
 
 
 class Fused(NamedTuple):
@@ -52,12 +43,6 @@ class Fused(NamedTuple):
     apart: dict[str, float]
 
 
-def see(segmenter: Segmenter, series: Series, volume: Volume) -> Sight:
-    """A volume brought to the model's grid and read there."""
-    grid = to_grid(volume, segmenter.grid, series.view)
-    return Sight(series.series_id, grid, segmenter(grid))
-
-
 def beside(series: Series, studies: Sequence[Study]) -> list[Series]:
     """The other series of its study."""
     own = [one for study in studies if study.study_id == series.study_id for one in study.series]
@@ -66,10 +51,11 @@ def beside(series: Series, studies: Sequence[Study]) -> list[Series]:
 
 @dataclass
 class StudySights:
-    """The sights of one study at a time, each read once. studies: of this run."""
+    """The sights of one study at a time, each read once. studies: of this run. fast: as `see`."""
 
     segmenter: Segmenter
     studies: Sequence[Study]
+    fast: bool = False
     study_id: str = ""
     kept: dict[str, Sight] = field(default_factory=dict)
 
@@ -78,7 +64,7 @@ class StudySights:
         if series.study_id != self.study_id:
             self.study_id, self.kept = series.study_id, {}
         if series.series_id not in self.kept:
-            self.kept[series.series_id] = see(self.segmenter, series, volume)
+            self.kept[series.series_id] = see(self.segmenter, series, volume, fast=self.fast)
         return self.kept[series.series_id]
 
     def others(self, series: Series) -> list[Sight]:
@@ -134,7 +120,7 @@ def displacement(own: Sight, other: Sight) -> np.ndarray:
     affine = torch.from_numpy(own.grid.affine).float()
     world = cells.float() @ affine[:3, :3].T + affine[:3, 3]
     middle = world.mean(0)
-    source, to_source, size = _source(other)
+    source, to_source, size = inner_of(other)
     back = torch.from_numpy(to_source).float()
 
     def unlike(moved: np.ndarray) -> tuple[float, np.ndarray]:
@@ -167,38 +153,6 @@ def _turn(angles: Tensor) -> Tensor:
     none = torch.zeros(())
     rows = [torch.stack(row) for row in ((none, -z, y), (z, none, -x), (-y, x, none))]
     return torch.linalg.matrix_exp(torch.stack(rows))
-
-
-def _source(sight: Sight) -> tuple[Tensor, np.ndarray, Tensor]:
-    """Probabilities (1, K, D, H, W) float32 without the grid's padding, world -> their index (4, 4), and (D, H, W)."""
-    grid = sight.grid
-    d, h, w = grid.size
-    top, left = ((p - n) // 2 for p, n in zip(sight.prediction.probabilities.shape[2:], (h, w), strict=True))
-    inner = sight.prediction.probabilities[None, :, :, top : top + h, left : left + w].float()
-    to_index = np.linalg.inv(grid.affine)
-    to_index[:3, 3] -= (0, top, left)
-    return inner, to_index, torch.tensor([d, h, w], dtype=torch.float32)
-
-
-def seen_from(grid: GridImage, other: Sight, moved: np.ndarray | None = None) -> tuple[Tensor, Tensor]:
-    """Another series' probabilities (K, D, H, W) at the cells of a grid, and where it shows them (D, H, W), bool.
-
-    moved: (4, 4) what `displacement` found; else both lie in one world.
-    """
-    source, to_source, size = _source(other)
-    affine = grid.affine if moved is None else moved @ grid.affine
-    to_theirs = torch.from_numpy(to_source @ affine).float()
-    depth, rows, columns = grid.image.shape
-    plane = torch.stack(torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij"), -1).float()
-    out = torch.zeros((source.shape[1], depth, rows, columns))
-    shown = torch.empty((depth, rows, columns), dtype=torch.bool)
-    for i in range(depth):
-        at = functional.pad(plane, (1, 0), value=float(i)) @ to_theirs[:3, :3].T + to_theirs[:3, 3]
-        shown[i] = ((at >= -0.5) & (at <= size - 0.5)).all(-1)
-        if shown[i].any():
-            where = ((at * 2 + 1) / size - 1).flip(-1)[None, None]
-            out[:, i] = functional.grid_sample(source, where, padding_mode="border", align_corners=False)[0, :, 0]
-    return out, shown
 
 
 def _agreement(found: Tensor, theirs: Tensor, shown: Tensor) -> float:

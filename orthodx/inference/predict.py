@@ -53,14 +53,20 @@ class Segmenter:
         features = {name: torch.stack([one[name] for one in seen]).mean(0) for name in blocks}
         return Look(total.div_(weight[:, None, None].half()), features)
 
-    def __call__(self, grid: GridImage, blocks: Collection[str] = ()) -> Prediction:
+    def __call__(self, grid: GridImage, blocks: Collection[str] = (), *, twice: bool = True) -> Prediction:
         """Probabilities of the image and of its brightness-shifted twin, averaged, and how far they can be believed.
 
         A second look, some pixels away and in another contrast, tells how firm each structure is (`quality`), the
         features of the first how strange the image is (`networks.familiarity`). blocks: whose pooled features are told.
+        twice: else there is one look, in half the time, and nothing tells how firm the structures are.
         """
         own = () if self.familiar is None else (self.familiar.config.block,)
         first = self.look(grid.image, grid.view, {*blocks, *own})
+        strangeness = None
+        if self.familiar is not None:
+            strangeness = self.familiar.strangeness(first.features[self.familiar.config.block], grid.view)
+        if not twice:
+            return Prediction(first.probabilities, {}, strangeness, first.features)
         before = self.grid.multiple // 2
         after = self.grid.multiple - before
         twin = torch.sign(grid.image) * grid.image.abs().pow(0.8)
@@ -68,9 +74,6 @@ class Segmenter:
         second = self.look(twin, grid.view).probabilities[:, :, before:-after, before:-after]
         mean = (first.probabilities + second) / 2
         firm = firmness(first.probabilities, second, mean, self.bundle.info.joint)
-        strangeness = None
-        if self.familiar is not None:
-            strangeness = self.familiar.strangeness(first.features[self.familiar.config.block], grid.view)
         return Prediction(mean, firm, strangeness, first.features)
 
     def quality(self, prediction: Prediction) -> dict[int, float]:

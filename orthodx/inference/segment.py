@@ -61,14 +61,14 @@ def segment(
     bundle = chosen_bundle(request.model, request.joint, everything.series, note)
     segmenter = Segmenter(bundle, pick_device(request.device))
     place = Place(out)
-    common = {"model": bundle.digest, **({"fused": True} if request.fuse_views else {})}
+    ways = {"fused": request.fuse_views, "fast": request.fast}
+    common = {"model": bundle.digest, **{way: True for way, asked in ways.items() if asked}}
     files = SegmentFiles(request, Receipts(place.receipts, common), everything.studies)
     job = Job(segmenter, request, files, shard, everything)
     files.spare_images(found.series)
     options = {"model": bundle.digest, "view": str(request.view or ""), "group_by": str(request.group_by or "")}
     outputs = [out / name for name in TABLES]
-    if request.fuse_views:
-        options["fuse_views"] = "yes"
+    options |= {name: "yes" for name in ("fuse_views", "fast") if getattr(request, name)}
     owner = Owner(by="orthodx segment", options=options, outputs=outputs, resume=request.resume, shard=shard)
     with claimed(place, owner):
         files.spare_others(found.series, job.measurer)

@@ -14,12 +14,13 @@ import numpy as np
 from orthodx.errors import OrthodxError, StudyError
 from orthodx.grid.canonical import from_grid
 from orthodx.inference.dicom_seg import write_dicom_seg
-from orthodx.inference.fuse_views import Sight, StudySights, fused, see
+from orthodx.inference.fuse_views import StudySights, fused
 from orthodx.inference.model_choice import other_joint
 from orthodx.inference.plausibility import as_anatomy, strange, unsure, volumes_ml, warnings_for
 from orthodx.inference.predict import Segmenter
 from orthodx.inference.segment_files import SegmentFiles
 from orthodx.inference.sided_pairs import settle_pairs
+from orthodx.inference.sights import Sight, see
 from orthodx.inference.study_measures import STUDIES, StudyMeasurer, measures_table
 from orthodx.measuring.of_study import COLUMNS as MEASURE_COLUMNS
 from orthodx.measuring.of_study import FACTS, MEASURES_FILE, how_seen
@@ -39,7 +40,7 @@ from orthodx.studies.tables import write_table
 from orthodx.studies.volume import Volume
 
 VOLUME_COLUMNS = ("study_id", "series_id", "view", "structure", "voxels", "ml", "quality", "cut", "voxel_mm", *FACTS)
-STATUS_COLUMNS = ("study_id", "series_id", "status", "reason", "strangeness", "fused", "seconds")
+STATUS_COLUMNS = ("study_id", "series_id", "status", "reason", "strangeness", "planes", "fused", "seconds")
 
 
 @dataclass
@@ -54,6 +55,7 @@ class Case:
     seconds: float
     volumes: list[dict[str, Any]] = field(default_factory=list)
     strangeness: float | None = None  # above 1: unlike what the model has learned from
+    planes: int | None = None  # in which it was read
     fused: int | None = None  # how many other series of the study helped, where that was asked for
 
     def row(self, keep_paths: bool, paths: Iterable[Path] = ()) -> dict[str, Any]:
@@ -90,7 +92,7 @@ class Job:
     @cached_property
     def sights(self) -> StudySights:
         """What the model sees in the series of a study."""
-        return StudySights(self.segmenter, self.everything.studies)
+        return StudySights(self.segmenter, self.everything.studies, self.request.fast)
 
     def all(self, found: Found, tell: Callable[[Case, int, int], None]) -> list[Case]:
         """Every series of this run, one after the other; the tables are whole after each."""
@@ -199,7 +201,7 @@ class Job:
         """The main path: to grid -> blocks and head -> back to the input's grid -> write; what a reader should know."""
         info = self.segmenter.bundle.info
         sight, notes = self._sight(series, volume, case)
-        prediction = sight.prediction
+        prediction, case.planes = sight.prediction, sight.planes
         labels = np.array(info.joint.values, np.uint8)[from_grid(prediction.probabilities, sight.grid)]
         labels = as_anatomy(settle_pairs(labels, volume.affine, info.joint), volume.spacing_mm, info.joint)
         sizes = volumes_ml(labels, float(abs(np.linalg.det(volume.affine[:3, :3]))), info.joint)
@@ -249,7 +251,7 @@ class Job:
     def _sight(self, series: Series, volume: Volume, case: Case) -> tuple[Sight, list[str]]:
         """What a series shows, helped by the others of its study where that is asked for; and which could not help."""
         if not self.request.fuse_views:
-            return see(self.segmenter, series, volume), []
+            return see(self.segmenter, series, volume, fast=self.request.fast), []
         own = self.sights.of(series, volume)
         probabilities, case.fused, apart = fused(own, self.sights.others(series))
         notes = [f"not fused with {name}: their masks agree by {agree:.2f} only" for name, agree in apart.items()]

@@ -17,11 +17,11 @@ class SegmentRequest(Request):
     studies: manifests, folders of DICOM or NIfTI, files. out: folder of results. model: a shipped model's name, or a
     bundle folder; without it the shipped one of `joint` (a name or a file), or of the joint that the studies name.
     view: read every series as this view. only: table of the study_id that are read, of all there. group_by: what makes
-    NIfTI files without a manifest one study. fuse_views: average the series of a study where they overlap. preview:
-    draw pictures. formats: of the masks, "nifti" and "dicom-seg". device: "auto", "cpu", "cuda", "cuda:N" or "mps".
-    workers: images read in advance; 0 for none. resume: keep finished cases of earlier runs with the same model, view
-    and inputs. shard: "I/N", this run's share of the studies; all N write into one `out`. keep_paths: name inputs in
-    tables and record by their paths.
+    NIfTI files without a manifest one study. fuse_views: average the series of a study where they overlap. fast: one
+    look at each series, in its own plane, which says nothing of quality. preview: draw pictures. formats: of the masks,
+    "nifti" and "dicom-seg". device: "auto", "cpu", "cuda", "cuda:N" or "mps". workers: images read in advance; 0 for
+    none. resume: keep finished cases of earlier runs with the same model, view and inputs. shard: "I/N", this run's
+    share of the studies; all N write into one `out`. keep_paths: name inputs in tables and record by their paths.
     """
 
     studies: tuple[Path, ...]
@@ -33,6 +33,7 @@ class SegmentRequest(Request):
     only: Path | None = None
     group_by: GroupBy | None = None
     fuse_views: bool = False
+    fast: bool = False
     formats: tuple[str, ...] = ("nifti",)
     preview: bool = True
     device: str = "auto"

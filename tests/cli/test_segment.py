@@ -1,6 +1,7 @@
 """Options of `orthodx segment`, by what they change."""
 
 import csv
+import json
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -59,6 +60,32 @@ def test_a_named_view_is_read_whatever_the_image_says(segment, image, tmp_path):
     assert segment(image, "-o", tmp_path / "a", "-q").output == ""
     assert segment(image, "-o", tmp_path / "b", "--quiet", "--view", "coronal").output == ""
     assert (views(tmp_path / "a"), views(tmp_path / "b")) == ({"axial"}, {"coronal"})
+
+
+def status(folder):
+    with (folder / "status.csv").open(newline="") as file:
+        return {row["series_id"]: row for row in csv.DictReader(file)}
+
+
+def test_3d_series_are_read_in_three_planes_and_in_a_hurry_once_in_their_own(segment, image, tmp_path):
+    data = np.random.default_rng(4).integers(1, 2000, (24, 32, 36)).astype(np.int16)
+    write_image(tmp_path / "thin.nii.gz", data, np.diag([1.5, 1.0, 1.0, 1]))
+    both = (image, tmp_path / "thin.nii.gz")
+    segment(*both, "--out", tmp_path / "a")
+    assert {name: row["planes"] for name, row in status(tmp_path / "a").items()} == {"axial": "1", "thin": "3"}
+    segment(*both, "--out", tmp_path / "b", "--fast")
+    assert {row["planes"] for row in status(tmp_path / "b").values()} == {"1"}
+    qualities = {}
+    for folder in ("a", "b"):
+        with (tmp_path / folder / "volumes.csv").open(newline="") as file:
+            qualities[folder] = {row["quality"] for row in csv.DictReader(file)}
+    assert qualities["b"] == {""}
+    assert qualities["a"] != {""}
+    assert json.loads((tmp_path / "b/run.json").read_text(encoding="utf-8"))["counts"]["failed"] == 0
+    assert "other options" in segment(*both, "--out", tmp_path / "b", "--resume", code=2).stderr
+    written = (tmp_path / "b/thin.nii.gz").stat().st_ino
+    segment(*both, "--out", tmp_path / "b", "--fast", "--resume")
+    assert (tmp_path / "b/thin.nii.gz").stat().st_ino == written
 
 
 def test_workers_read_ahead_and_change_nothing(segment, image, tmp_path, pools):

@@ -8,8 +8,9 @@ import torch
 
 from orthodx.grid.canonical import to_grid
 from orthodx.grid.spec import AXES, GridSpec
-from orthodx.inference.fuse_views import Sight, displacement, fused, seen_from
+from orthodx.inference.fuse_views import displacement, fused
 from orthodx.inference.predict import Prediction
+from orthodx.inference.sights import Sight, seen_from
 from orthodx.joints import View
 from orthodx.studies.volume import Volume
 
