@@ -8,7 +8,7 @@ import typer
 
 from orthodx.cli import exits
 from orthodx.cli.command import Given, command
-from orthodx.cli.options import A_JOINT, KEEP_PATHS, RESUME, WORKERS, out, print_json
+from orthodx.cli.options import A_JOINT, KEEP_PATHS, LINK, RESUME, WORKERS, out, print_json
 from orthodx.requests import FollowupRequest
 
 WORDS = {
@@ -19,6 +19,7 @@ WORDS = {
     "visits": typer.Option(
         metavar="CSV", help="Table of study_id and days between, or visit; else these columns of the manifest."
     ),
+    "link": LINK,
     "joint": typer.Option(help=f"{A_JOINT}; else that of masks or manifest."),
     "error": typer.Option(metavar="CSV", help="Measurement error: error.csv of patients without change."),
     "no_change": typer.Option("--no-change", help="These patients did not change: measure the error on them."),

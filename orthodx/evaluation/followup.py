@@ -107,7 +107,7 @@ def _measured(
         notices.refuse(f"{inputs.manifest.name} row {number}: {reason}", None)
     joint = joint_of(request.joint, inputs, pd.DataFrame(rows), notices)
     masks = {} if inputs.masks is None else files_by_name(inputs.masks)
-    followed = visits_of(rows, views_of(rows, masks, notices), request.visits, notices)
+    followed = visits_of(rows, views_of(rows, masks, notices), request.visits, notices, request.link)
     pairs = [pair for one in followed for pair in pairs_of(one)]
     if not pairs:
         raise NoInputError("no patient was seen twice", hint="give two studies the same patient_id, and days between")

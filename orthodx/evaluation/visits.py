@@ -12,6 +12,7 @@ import pandas as pd
 from orthodx.errors import StudyError
 from orthodx.evaluation.notices import Notices, some
 from orthodx.studies.keys import study_key
+from orthodx.studies.link import OWN, by_study_id
 from orthodx.studies.manifest import VISIT_COLUMNS
 from orthodx.studies.study import mixed_studies
 from orthodx.studies.tables import read_table
@@ -40,15 +41,20 @@ class Followed:
 
 
 def visits_of(
-    rows: Sequence[Mapping[str, Any]], views: Mapping[str, str], table: Path | None, notices: Notices
+    rows: Sequence[Mapping[str, Any]],
+    views: Mapping[str, str],
+    table: Path | None,
+    notices: Notices,
+    link: Path | None = None,
 ) -> list[Followed]:
     """Every joint that was seen twice or more; a left one is never held against a right one.
 
     rows: of a manifest. views: series -> its view. table: `study_id` with `days` or `visit`, else the manifest's own
-    columns. Studies without a number, without a patient or of several ones are named and left out. Raises `StudyError`
+    columns. link: what `convert --link` wrote, by which the table may name studies in a hospital's words. Studies
+    without a number, without a patient or of several ones are named and left out. Raises `StudyError`
     where nothing tells the order.
     """
-    source, told = ("the manifest", pd.DataFrame(rows)) if table is None else (table.name, _read(table))
+    source, told = ("the manifest", pd.DataFrame(rows)) if table is None else (table.name, _read(table, link))
     column = next((c for c in (DAYS, VISIT) if c in told.columns), None)
     if column is None:
         raise StudyError(
@@ -96,8 +102,10 @@ def _sides(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
     return {patient: sorted(sides) for patient, sides in out.items()}
 
 
-def _read(path: Path) -> pd.DataFrame:
-    table = read_table(path, ("study_id", *VISIT_COLUMNS))
+def _read(path: Path, link: Path | None) -> pd.DataFrame:
+    table = read_table(path, ("study_id", *VISIT_COLUMNS, *(OWN if link else ())))
+    if link is not None:
+        table = by_study_id(table, link, path.name)
     if "study_id" not in table.columns:
         raise StudyError(f"{path.name}: has no column 'study_id'", hint=f"needed: study_id and {DAYS} or {VISIT}")
     table["study_id"] = table["study_id"].map(study_key)

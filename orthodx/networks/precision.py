@@ -3,16 +3,34 @@
 from __future__ import annotations
 
 import contextlib
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import torch
 
 
 def native_bf16(device: torch.device) -> bool:
-    """Whether bf16 products run in hardware (CUDA from Ampere on, AMX, AVX512-BF16); elsewhere they are far slower."""
+    """Whether bf16 products are the faster ones: CUDA from Ampere on, AMX, AVX512-BF16 of AMD.
+
+    Intel's AVX512-BF16 without AMX (as virtual machines have it) multiplies fp32 faster: docs/performance.md.
+    """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device.type == "cpu" and (torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
+    if device.type != "cpu":
+        return False
+    return torch.cpu._is_amx_tile_supported() or (torch.cpu._is_avx512_bf16_supported() and not _by_intel())
+
+
+@lru_cache(maxsize=1)
+def _by_intel() -> bool:
+    """Whether Linux says so of the first processor; elsewhere nobody asks."""
+    try:
+        return (
+            "GenuineIntel" in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").partition("\n\n")[0]
+        )
+    except OSError:
+        return False
 
 
 def full_precision(device: torch.device) -> contextlib.AbstractContextManager[Any]:

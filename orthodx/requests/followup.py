@@ -15,8 +15,9 @@ class FollowupRequest(Request):
 
     out: folder to write. folder: where files that are not named are looked for. masks: folder of
     `<series_id>.nii.gz`. predictions: table of probabilities. manifest: says which series are of which patient and
-    study. visits: table of `study_id` and `days` between, or `visit`; else these columns of the manifest. joint: a
-    joint's name or file; else that of the masks' own record, or of the manifest. error: the measurement error, an
+    study. visits: table of `study_id` and `days` between, or `visit`; else these columns of the manifest. link: what
+    `convert --link` wrote, where that table names studies in a hospital's words. joint: a joint's name or file; else
+    that of the masks' own record, or of the manifest. error: the measurement error, an
     `error.csv` of patients without change. no_change: these patients did not change; measure the error on them.
     picture: of each patient. workers: processes that measure, 0 for none. resume: keep what was measured in the same
     masks. keep_paths: name inputs in the record by their paths.
@@ -29,6 +30,7 @@ class FollowupRequest(Request):
     predictions: Path | None = None
     manifest: Path | None = None
     visits: Path | None = None
+    link: Path | None = None
     joint: str | Path | None = None
     error: Path | None = None
     no_change: bool = False
@@ -41,3 +43,5 @@ class FollowupRequest(Request):
         super().__post_init__()
         if self.error is not None and self.no_change:
             raise UsageError("--no-change measures the error that --error gives", hint="give one of the two")
+        if self.link is not None and self.visits is None:
+            raise UsageError("--link is for the table of --visits", hint="give both, or leave it out")

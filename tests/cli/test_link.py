@@ -60,6 +60,31 @@ def test_labels_by_the_names_of_folders_train_and_score(hospital):
     assert not [path.name for path in results if b"SecretName" in path.read_bytes()]
 
 
+def test_visits_by_accession_or_folder_are_followed(hospital):
+    link, cohort, visits = hospital / "link.csv", hospital / "cohort", hospital / "visits.csv"
+    for i, name in enumerate(("before", "after")):
+        row = dict(
+            patient_id="P", study_id=f"V{i}", series_id=f"V{i}-x", center="C", vendor="GE", view="sagittal",
+            laterality="left", sequence="pd", field_strength=1.5, tr=3000.0, te=30.0, fat_suppressed=True,
+        )  # fmt: skip
+        image = np.random.default_rng(i).normal(300, 30, (48, 48, 10)).astype(np.int16)
+        write_dicom_series(hospital / f"twice/Secret {name}/MR", image, AFFINE, row, 1)
+    visits.write_text("folder;days\nSecret after;90\nSecret before;0\nSecret other;5\n")
+    orthodx("convert", hospital / "twice", "--out", cohort, "--link", link, "--workers", 0)
+    orthodx("segment", cohort, "--out", hospital / "masks", "--model", "knee-small", "--device", "cpu", "--no-preview")
+    line = ("followup", "--manifest", cohort / "manifest.csv", "--masks", hospital / "masks", "--joint", "knee",
+            "--visits", visits, "--no-change", "--no-picture", "--workers", 0)  # fmt: skip
+    assert (
+        "--link is for the table of --visits"
+        in orthodx("followup", "--link", link, "--out", hospital / "no", code=2).stderr
+    )
+    done = orthodx(*line, "--link", link, "--out", hospital / "out")
+    assert "changes are more than the measurement error" in done.stdout
+    record = json.loads((hospital / "out/run.json").read_text(encoding="utf-8"))
+    assert not [path for path in (hospital / "out").rglob("*") if path.is_file() and b"Secret" in path.read_bytes()]
+    assert record["refused"] == []
+
+
 def test_a_link_that_would_do_nothing_or_is_none_is_refused(hospital):
     line = ("--out", hospital / "o", "--link", hospital / "reading.csv")
     done = orthodx("transfer", hospital / "dicom", "--from", "knee-small", "--task", "segment", *line, code=2)

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from orthodx.networks import precision
 from orthodx.networks.encoders.published import PublishedConfig, PublishedEncoder
 from orthodx.networks.layers import VolumeConv
 from orthodx.networks.precision import autocast, native_bf16
@@ -8,13 +9,30 @@ from orthodx.networks.precision import autocast, native_bf16
 CPU = torch.device("cpu")
 
 
-@pytest.mark.parametrize(("amx", "avx512"), [(False, False), (True, False), (False, True)])
-def test_bf16_is_used_only_where_hardware_has_it(monkeypatch, amx, avx512):
+@pytest.mark.parametrize(
+    ("amx", "avx512", "maker", "faster"),
+    [
+        (False, False, "AuthenticAMD", False),
+        (True, False, "GenuineIntel", True),
+        (False, True, "AuthenticAMD", True),
+        (False, True, "GenuineIntel", False),
+        (True, True, "GenuineIntel", True),
+    ],
+)
+def test_bf16_is_used_only_where_it_is_faster(monkeypatch, amx, avx512, maker, faster):
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
-    assert native_bf16(CPU) is (amx or avx512)
+    cpus = f"processor\t: 0\nvendor_id\t: {maker}\n\nprocessor\t: 1\n"
+    monkeypatch.setattr(precision, "_by_intel", precision._by_intel.__wrapped__)
+    monkeypatch.setattr(precision.Path, "read_text", lambda path, **how: cpus)
+    assert native_bf16(CPU) is faster
     with autocast(CPU):
-        assert torch.is_autocast_enabled("cpu") is (amx or avx512)
+        assert torch.is_autocast_enabled("cpu") is faster
+
+
+def test_where_nothing_tells_the_maker_none_is_assumed(monkeypatch, tmp_path):
+    monkeypatch.setattr(precision, "Path", lambda name: tmp_path / "nowhere")
+    assert precision._by_intel.__wrapped__() is False
 
 
 def test_other_devices_stay_in_full_precision():
