@@ -64,8 +64,8 @@ def test_the_published_encoder_learns_the_same_in_bf16():
     for parameter in encoder.parameters():
         torch.nn.init.normal_(parameter, std=0.05)
     x, gradients = torch.randn(1, 1, 16, 32, 32), []  # two slices deep in its innermost but one level
-    for precision in (torch.autocast("cpu", enabled=False), autocast(CPU)):
-        with precision:
+    for way in (torch.autocast("cpu", enabled=False), autocast(CPU)):
+        with way:
             loss = encoder(x, torch.tensor([300])).float().square().mean()
         loss.backward()
         gradients.append(torch.cat([p.grad.flatten() for p in encoder.parameters()]))
