@@ -28,7 +28,7 @@ WORN = "30 procedural knees of seed 5100, cartilage worn evenly and in patches (
 MAPS = "synth bank --bank -n 12 --seed 5109 --workers 2 --anatomy MAPS --map zanatomy --map right_knee_example"
 FIT = "finetune bank --task segment --batch 2 --learning-rate 4e-4 --name knee-small"
 STAGES = {"fit/knee-small/model.json": f"{FIT} --encoders knee-small --out fit --steps 2800 --seed 5122"}
-CODE = "8240145"  # of the training; the anatomies were drawn by the same
+CODE = "8240145; from step 809 on in fp32, as f8da336 does on that processor"  # the anatomies were drawn by the same
 
 
 def worn_knee(rng: np.random.Generator) -> Anatomy:

@@ -27,6 +27,11 @@ def axis_matrix(view: View) -> np.ndarray:
     return matrix
 
 
+def left_to_right(view: View) -> int:
+    """The axis of images (D, H, W) of a view that runs left to right, or right to left, in the world."""
+    return next(axis for axis, (world, _) in enumerate(AXES[view]) if world == 0)
+
+
 @dataclass(frozen=True, kw_only=True)
 class GridSpec:
     """Sampling of the model's grid.

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from orthodx.bundles.bundle import Bundle
 from orthodx.grid.canonical import GridImage
+from orthodx.grid.spec import left_to_right
 from orthodx.grid.windows import blend, windows
 from orthodx.inference.quality import Firmness, expected_dice, firmness
 from orthodx.joints import View
@@ -54,11 +55,12 @@ class Segmenter:
         return Look(total.div_(weight[:, None, None].half()), features)
 
     def __call__(self, grid: GridImage, blocks: Collection[str] = (), *, twice: bool = True) -> Prediction:
-        """Probabilities of the image and of its brightness-shifted twin, averaged, and how far they can be believed.
+        """Probabilities of the image and of its mirrored twin, averaged, and how far they can be believed.
 
-        A second look, some pixels away and in another contrast, tells how firm each structure is (`quality`), the
-        features of the first how strange the image is (`networks.familiarity`). blocks: whose pooled features are told.
-        twice: else there is one look, in half the time, and nothing tells how firm the structures are.
+        A second look, at the joint of the other side, some pixels away and in another contrast, tells how firm each
+        structure is (`quality`), the features of the first how strange the image is (`networks.familiarity`). blocks:
+        whose pooled features are told. twice: else there is one look, in half the time, and nothing tells how firm the
+        structures are.
         """
         own = () if self.familiar is None else (self.familiar.config.block,)
         first = self.look(grid.image, grid.view, {*blocks, *own})
@@ -71,7 +73,9 @@ class Segmenter:
         after = self.grid.multiple - before
         twin = torch.sign(grid.image) * grid.image.abs().pow(0.8)
         twin = functional.pad(twin, (before, after, before, after), mode="reflect")
-        second = self.look(twin, grid.view).probabilities[:, :, before:-after, before:-after]
+        axis = left_to_right(grid.view)
+        second = self.look(twin.flip(axis), grid.view).probabilities.flip(axis + 1)
+        second = second[:, :, before:-after, before:-after]
         mean = (first.probabilities + second) / 2
         firm = firmness(first.probabilities, second, mean, self.bundle.info.joint)
         return Prediction(mean, firm, strangeness, first.features)

@@ -26,11 +26,10 @@ def native_bf16(device: torch.device) -> bool:
 def _by_intel() -> bool:
     """Whether Linux says so of the first processor; elsewhere nobody asks."""
     try:
-        return (
-            "GenuineIntel" in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").partition("\n\n")[0]
-        )
+        told = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return False
+    return "GenuineIntel" in told.partition("\n\n")[0]
 
 
 def full_precision(device: torch.device) -> contextlib.AbstractContextManager[Any]:

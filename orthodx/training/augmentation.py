@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from orthodx.grid.spec import left_to_right
 from orthodx.joints import View
 
 TURN, SIZE = np.deg2rad(15), 0.2  # at most, in plane
@@ -73,8 +74,3 @@ class Augmentation:
         if np.random.default_rng(seed).random() < 0.5:
             out, found = (one.flip(left_to_right(view)) for one in (out, found))
         return out, found
-
-
-def left_to_right(view: View) -> int:
-    """The axis of images (D, H, W) of a view that runs left to right, or right to left, in the world."""
-    return 0 if view is View.SAGITTAL else 2

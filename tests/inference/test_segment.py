@@ -138,10 +138,10 @@ def test_label_tables_lie_beside_masks_are_no_one_elses_and_are_not_read_again(b
 def test_an_image_too_large_for_the_memory_fails_alone(bundle, cohort, tmp_path, monkeypatch):
     answer = Segmenter.__call__
 
-    def call(self, grid):
+    def call(self, grid, **how):
         if grid.view == "axial":
             torch.empty(10**15)  # torch's own error, no MemoryError
-        return answer(self, grid)
+        return answer(self, grid, **how)
 
     monkeypatch.setattr(Segmenter, "__call__", call)
     cases = segment([cohort], tmp_path, model=bundle.path, device="cpu", preview=False)

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from orthodx.grid.spec import left_to_right
 from orthodx.joints import View
 from orthodx.networks.encoders.encoder import ViewEncoder
 from orthodx.networks.heads.pooled import DiagnoseHead, masked_bce
 from orthodx.networks.reading import CLEAN, Noising, ask, blocks_of
 from orthodx.training import checkpoint
-from orthodx.training.augmentation import left_to_right
 from orthodx.training.diagnosis.study_cases import SeriesRegion
 from orthodx.training.distributed import Team
 from orthodx.training.ema import Ema
