@@ -111,13 +111,14 @@ def volumes_ml(labels: np.ndarray, voxel_mm3: float, joint: Joint) -> dict[int, 
 
 def warnings_for(
     volumes: Mapping[int, tuple[int, float]],
-    quality: Mapping[int, float],
+    quality: Mapping[int, float] | None,
     joint: Joint,
     curves: Mapping[str, QualityCurve] = MappingProxyType({}),
 ) -> list[str]:
     """What a reader should look at: nothing found, structures always seen, impossible volumes, unsure structures.
 
-    quality: structure value -> expected Dice, which `curves` say when to doubt; agreement where there is no curve.
+    quality: structure value -> expected Dice, which `curves` say when to doubt; agreement where there is no curve. None
+    where nobody has asked for it.
     """
     if not any(voxels for voxels, _ in volumes.values()):
         return [f"the mask is empty: is this {'an' if joint.name[0] in 'aeiou' else 'a'} {joint.name}?"]
@@ -125,13 +126,12 @@ def warnings_for(
     for s in joint.structures:
         voxels, ml = volumes[s.value]
         low, high = s.plausible_ml or (0.0, np.inf)
-        sure, curve = quality.get(s.value, 0.0), curves.get(s.name)
         if voxels == 0:
             if s.always_seen:
                 notes.append(f"no {s.name} found")
         elif not low <= ml <= high:
             notes.append(f"{s.name} of {ml:.1f} mL is implausible ({low:g}-{high:g})")
-        elif unsure(sure, curve):
+        elif quality is not None and unsure(sure := quality.get(s.value, 0.0), curve := curves.get(s.name)):
             limit = "" if curve is None else f", limit {curve.unsure_below:.2f}"
             notes.append(f"{s.name} is unsure ({'agreement' if curve is None else 'expected Dice'} {sure:.2f}{limit})")
     return notes

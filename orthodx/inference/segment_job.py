@@ -207,7 +207,7 @@ class Job:
         sizes = volumes_ml(labels, float(abs(np.linalg.det(volume.affine[:3, :3]))), info.joint)
         quality = self.segmenter.quality(prediction)
         notes += strange(prediction.strangeness, info.name)
-        notes += warnings_for(sizes, quality, info.joint, info.quality)
+        notes += warnings_for(sizes, None if self.request.fast else quality, info.joint, info.quality)
         case.strangeness = None if prediction.strangeness is None else round(prediction.strangeness, 3)
         notes += other_joint([series], self.segmenter.bundle)
         if series.oblique:

@@ -80,6 +80,8 @@ def test_3d_series_are_read_in_three_planes_and_in_a_hurry_once_in_their_own(seg
         with (tmp_path / folder / "volumes.csv").open(newline="") as file:
             qualities[folder] = {row["quality"] for row in csv.DictReader(file)}
     assert qualities["b"] == {""}
+    assert not [row["reason"] for row in status(tmp_path / "b").values() if "unsure" in row["reason"]]
+    assert [row["reason"] for row in status(tmp_path / "a").values() if "unsure" in row["reason"]]
     assert qualities["a"] != {""}
     assert json.loads((tmp_path / "b/run.json").read_text(encoding="utf-8"))["counts"]["failed"] == 0
     assert "other options" in segment(*both, "--out", tmp_path / "b", "--resume", code=2).stderr

@@ -279,6 +279,8 @@ def test_readers_are_warned_of_empty_odd_and_unsure_masks():
     assert "implausible" in notes[0]
     assert "unsure" in notes[1]
     assert warnings_for({1: (0, 0.0), 8: (9, 3.0)}, {8: 0.9}, joint) == ["no femur found"]
+    assert warnings_for({1: (0, 0.0), 8: (9, 3.0)}, None, joint) == ["no femur found"]
+    assert "agreement 0.00" in warnings_for({1: (9, 200.0), 8: (9, 3.0)}, {1: 0.99}, joint)[0]
     curves = {"medial_meniscus": QualityCurve(weights=(0.0, 0.0, 1.0, 0.0), unsure_below=0.5)}
     assert warnings_for({1: (9, 200.0), 8: (9, 3.0)}, {1: 0.99, 8: 0.6}, joint, curves) == []
     (note,) = warnings_for({1: (9, 200.0), 8: (9, 3.0)}, {1: 0.99, 8: 0.4}, joint, curves)
