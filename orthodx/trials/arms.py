@@ -85,7 +85,8 @@ class Plan:
         """What fine-tuning is asked for an arm."""
         request, recipe = self.request, recipe_of(None, self.encoder)
         diagnoses = request.task is Task.DIAGNOSE
-        own = self.bundle.info.heads["segment"].name if "segment" in self.bundle.info.heads else None
+        masks = self.bundle.info.heads.get("segment")
+        own = masks.name if masks else None
         words: dict[str, Any] = {
             "task": request.task,
             "joint": request.joint,
@@ -110,6 +111,8 @@ class Plan:
             }
         else:
             words |= {"steps": request.steps, "crop": request.crop, "workers": request.workers}
+            if masks is not None and words["head"] == masks.name:  # from scratch it looks as closely
+                words |= {"detail": getattr(masks.config, "detail", 1)}
             if request.validation is not None:
                 words |= {name: getattr(request, name) for name in VALIDATED}
         learned: dict[str, Any] = {"learning_rate": request.learning_rate, "batch": request.batch}
@@ -122,6 +125,7 @@ class Plan:
         if arm.kind in BASELINES:
             encoder = ENCODERS.get(arm.kind)
             words |= {"encoder": arm.kind, "preset": next(iter(encoder.presets)), "head": BASELINES[arm.kind][1]}
+            words.pop("detail", None)
         probed = request.probe and arm.kind == TRANSFERRED and diagnoses
         return FinetuneRequest(request.studies, out, **words, **({} if probed else learned))
 

@@ -9,6 +9,7 @@ from orthodx.bundles.bundle import Part, open_bundle
 from orthodx.errors import UsageError
 from orthodx.joints import View
 from orthodx.networks.encoders.published import PublishedConfig
+from orthodx.networks.heads.fine_segment import FineSegmentConfig
 from orthodx.requests import Task, TransferRequest
 from orthodx.studies.readable import in_words
 from orthodx.trials.arms import Arm, planned, rank
@@ -61,6 +62,19 @@ def test_arms_differ_in_nothing_but_where_they_begin():
     assert baseline == replace(scratch, name=baseline.name, encoder="resnet18", preset="small", head="mean")
     masks = plan(task="segment", baseline="dynunet").asked(Arm("dynunet", 1.0, 0), PARTS, Path("arm"))
     assert (masks.task, masks.encoder, masks.head) == (Task.SEGMENT, "dynunet", "linear_segment")
+
+
+def test_masks_are_learned_by_the_bundles_own_head_from_scratch_too():
+    pretrained = open_bundle("knee-small-pretrained")
+    heads = {"segment": Part("fine_segment", FineSegmentConfig(detail=2), "segment.safetensors")}
+    bundle = replace(pretrained, info=replace(pretrained.info, heads=heads))
+    for kind in ("transferred", "scratch"):
+        asked = plan(bundle, task="segment").asked(Arm(kind, 1.0, 0), PARTS, Path("arm"))
+        assert (asked.head, asked.detail) == ("fine_segment", 2)
+        other = plan(bundle, task="segment", head="linear_segment").asked(Arm(kind, 1.0, 0), PARTS, Path("arm"))
+        assert (other.head, other.detail) == ("linear_segment", None)
+    baseline = plan(bundle, task="segment", baseline="dynunet").asked(Arm("dynunet", 1.0, 0), PARTS, Path("arm"))
+    assert (baseline.head, baseline.detail) == ("linear_segment", None)
 
 
 def test_the_encoders_are_of_the_kind_that_the_bundle_has():
