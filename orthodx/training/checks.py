@@ -11,6 +11,7 @@ from orthodx.grid.region import RegionSpec
 from orthodx.grid.spec import GridSpec
 from orthodx.joints import DEFAULT_JOINT, Joint, View, open_joint
 from orthodx.networks.device import pick_device
+from orthodx.networks.heads.head import refuse_detail
 from orthodx.networks.reading import Noising
 from orthodx.requests import FinetuneRequest, Noise, Task
 from orthodx.synth.anatomy_bank import AnatomyBank
@@ -119,6 +120,8 @@ def _resolved(request: FinetuneRequest, start: Start, views: Sequence[View], den
     if request.task is Task.SEGMENT:
         head = request.head or start.masks_head() or SegmentTask.heads["segment"]
     detail = request.detail or (start.masks_detail if request.task is Task.SEGMENT else start.detail_of)(head)
+    if request.task is Task.SEGMENT:
+        refuse_detail(head, detail)
     pixel_mm = request.pixel_mm or (start.bundle.info.grid.pixel_mm if start.bundle else PIXEL_MM)
     slices, rows, columns = shape = request.region or recipe.region
     GridSpec(pixel_mm=pixel_mm).require_readable("region", shape)

@@ -108,12 +108,18 @@ def refuse_misfit(head: Head, encoder: ViewEncoder) -> None:
             )
 
 
+def refuse_detail(name: str, detail: int) -> None:
+    """Raise `UsageError` where a registered head cannot look so closely."""
+    able = HEADS.get(name).details
+    if detail not in able:
+        known = " or ".join(map(str, able))
+        raise UsageError(f"the head '{name}' cannot look {detail} times closer", hint=f"give --detail {known}")
+
+
 def head_config(name: str, encoder: ViewEncoder, wanted: Wanted) -> Any:
     """The `Config` of a registered head; raises `UsageError` where it cannot do what is wanted."""
     cls = HEADS.get(name)
-    if wanted.detail not in cls.details:
-        known = " or ".join(map(str, cls.details))
-        raise UsageError(f"the head '{name}' cannot look {wanted.detail} times closer", hint=f"give --detail {known}")
+    refuse_detail(name, wanted.detail)
     if wanted.block is not None and not cls.any_block:
         able = ", ".join(known for known in HEADS.names() if HEADS.get(known).any_block)
         raise UsageError(f"the head '{name}' chooses its blocks itself", hint=f"leave --block out, or use {able}")
