@@ -70,6 +70,8 @@ class SegmentFiles:
             return None
         if any(row["voxels"] and "voxel_mm" not in row for row in kept["volumes"]):  # of a version that measured less
             return None
+        if kept.get("planes") is None:  # of a version that read 3D series in one plane
+            return None
         return {name: value for name, value in kept.items() if name not in ("at", "asked", "source")}
 
     def asked(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""Which precision a network runs in: bf16 where the hardware multiplies it, fp32 elsewhere."""
+"""Which precision a network runs in: bf16 where it is the faster one, fp32 elsewhere."""
 
 from __future__ import annotations
 
