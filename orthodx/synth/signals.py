@@ -115,8 +115,8 @@ def water_excited_signal(rng: np.random.Generator, tissues: TissueTable) -> np.n
             rng.uniform(0.01, 0.1),  # cortex
             rng.uniform(0.03, 0.4),  # physis
             cartilage,
-            cartilage * rng.uniform(0.1, 0.7),  # fibrocartilage
-            rng.uniform(0.1, 0.6),  # inner ligament
+            cartilage * rng.uniform(0.1, 0.85),  # fibrocartilage
+            rng.uniform(0.08, 0.9),  # inner ligament: at short echo times as bright as muscle
             rng.uniform(0.03, 0.35),  # ligament
             rng.uniform(0.02, 0.3),  # tendon
             fat,

@@ -25,7 +25,7 @@ from orthodx.synth.signals import random_sequence_signal
 from orthodx.synth.tissues import TissueTable
 
 FOCUS_STREAM, LIFE_STREAM, LIGHT_STREAM = 1, 2, 3  # beside (seed, sample, view) in the generator's key
-WATER_EXCITED = 0.2  # share of samples that look like a DESS
+WATER_EXCITED = 0.35  # share of samples that look like a DESS
 PHYSICAL = 0.25  # share of samples with the signals of a sequence: T1 above all, whose fluid is dark
 FAR = 0.35  # share of axial samples from anywhere along the limb
 THICKEST_MM = 9.0
@@ -135,13 +135,14 @@ def _as_in_life(
 
 
 def _in_another_light(params: ScanParams, rng: np.random.Generator) -> ScanParams:
-    """A display curve as steep as any, and blur as of a coarse matrix, each in some of the samples."""
+    """A steep display curve, blur as of a coarse matrix, a coil that sees one side only: each in some of the samples."""
     drawn, gamma, blur = rng.random(2), float(np.exp(rng.uniform(-0.7, 0.7))), rng.uniform(0.7, 1.4, 2)
+    steeper = float(rng.uniform(1, 2.5)) if rng.random() < 0.3 else 1.0
     if drawn[0] < 0.3:
         params = replace(params, gamma=gamma)
     if drawn[1] < 0.15:
         params = replace(params, blur_px=(float(blur[0]), float(blur[1])))
-    return params
+    return replace(params, shading=params.shading * np.float32(steeper))
 
 
 def _truncate(image: Tensor, truth: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
