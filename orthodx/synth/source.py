@@ -135,7 +135,7 @@ def _as_in_life(
 
 
 def _in_another_light(params: ScanParams, rng: np.random.Generator) -> ScanParams:
-    """A steep display curve, blur as of a coarse matrix, a coil that sees one side only: each in some of the samples."""
+    """A steep display curve, a coarse matrix's blur, a coil that sees one side only: each in some of the samples."""
     drawn, gamma, blur = rng.random(2), float(np.exp(rng.uniform(-0.7, 0.7))), rng.uniform(0.7, 1.4, 2)
     steeper = float(rng.uniform(1, 2.5)) if rng.random() < 0.3 else 1.0
     if drawn[0] < 0.3:
