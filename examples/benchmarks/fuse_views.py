@@ -19,25 +19,15 @@ import torch
 from orthodx.bundles.bundle import open_bundle
 from orthodx.evaluation.overlap import dice_by_structure, on_grid_of
 from orthodx.evaluation.resampling import patient_mean
-from orthodx.grid.canonical import from_grid
+from orthodx.inference.decision import mask_of
 from orthodx.inference.fuse_views import fused
-from orthodx.inference.plausibility import as_anatomy
 from orthodx.inference.predict import Segmenter
-from orthodx.inference.sided_pairs import settle_pairs
-from orthodx.inference.sights import Sight, see
-from orthodx.joints import Joint
+from orthodx.inference.sights import see
 from orthodx.studies.discover import find_series
 from orthodx.studies.nifti import read_volume
 from orthodx.studies.study import Study
-from orthodx.studies.volume import Volume
 
 SEED, LEAST_MM3 = 0, 100  # a structure of which the field of view holds less is not scored
-
-
-def mask_of(probabilities: torch.Tensor, sight: Sight, volume: Volume, joint: Joint) -> np.ndarray:
-    """Labels on the volume's grid, as `segment` makes them."""
-    labels = np.array(joint.values, np.uint8)[from_grid(probabilities, sight.grid)]
-    return as_anatomy(settle_pairs(labels, volume.affine, joint), volume.spacing_mm, joint)
 
 
 def one_study(study: Study, truth: Path, segmenter: Segmenter, moved: list[float]) -> list[dict]:
@@ -60,7 +50,7 @@ def one_study(study: Study, truth: Path, segmenter: Segmenter, moved: list[float
                 others.append(replace(other, grid=replace(other.grid, affine=affine)))
             found[f"moved {mm:g} mm"] = fused(own, others).probabilities
         for way, probabilities in found.items():
-            mask = replace(volumes[name], data=mask_of(probabilities, own, volumes[name], joint))
+            mask = replace(volumes[name], data=mask_of(probabilities, own.grid, volumes[name], joint))
             scores = dice_by_structure(on_grid_of(mask, known, name).data, known.data, joint.names)
             about = {"patient": study.patient_id or study.study_id, "way": way}
             rows += [

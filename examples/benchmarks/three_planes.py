@@ -16,10 +16,9 @@ import torch
 
 from orthodx.bundles.bundle import open_bundle
 from orthodx.evaluation.overlap import dice_by_structure
-from orthodx.grid.canonical import from_grid, to_grid
-from orthodx.inference.plausibility import as_anatomy
+from orthodx.grid.canonical import to_grid
+from orthodx.inference.decision import mask_of
 from orthodx.inference.predict import Segmenter
-from orthodx.inference.sided_pairs import settle_pairs
 from orthodx.inference.sights import Sight, in_all_planes
 from orthodx.joints import Joint, View
 from orthodx.studies.volume import Volume
@@ -49,11 +48,7 @@ def masks(segmenter: Segmenter, volume: Volume, view: View, joint: Joint) -> dic
     grid = to_grid(volume, segmenter.grid, view)
     own = Sight("", grid, segmenter(grid))
     found = {"own plane": own, "three planes": in_all_planes(segmenter, own, volume)}
-    out = {}
-    for way, sight in found.items():
-        labels = np.array(joint.values, np.uint8)[from_grid(sight.prediction.probabilities, grid)]
-        out[way] = as_anatomy(settle_pairs(labels, volume.affine, joint), volume.spacing_mm, joint)
-    return out
+    return {way: mask_of(sight.prediction.probabilities, grid, volume, joint) for way, sight in found.items()}
 
 
 def main() -> None:

@@ -12,14 +12,13 @@ from typing import Any
 import numpy as np
 
 from orthodx.errors import OrthodxError, StudyError
-from orthodx.grid.canonical import from_grid
+from orthodx.inference.decision import mask_of
 from orthodx.inference.dicom_seg import write_dicom_seg
 from orthodx.inference.fuse_views import StudySights, fused
 from orthodx.inference.model_choice import other_joint
-from orthodx.inference.plausibility import as_anatomy, strange, unsure, volumes_ml, warnings_for
+from orthodx.inference.plausibility import strange, unsure, volumes_ml, warnings_for
 from orthodx.inference.predict import Segmenter
 from orthodx.inference.segment_files import SegmentFiles
-from orthodx.inference.sided_pairs import settle_pairs
 from orthodx.inference.sights import Sight, see
 from orthodx.inference.study_measures import STUDIES, StudyMeasurer, measures_table
 from orthodx.measuring.of_study import COLUMNS as MEASURE_COLUMNS
@@ -202,8 +201,7 @@ class Job:
         info = self.segmenter.bundle.info
         sight, notes = self._sight(series, volume, case)
         prediction, case.planes = sight.prediction, sight.planes
-        labels = np.array(info.joint.values, np.uint8)[from_grid(prediction.probabilities, sight.grid)]
-        labels = as_anatomy(settle_pairs(labels, volume.affine, info.joint), volume.spacing_mm, info.joint)
+        labels = mask_of(prediction.probabilities, sight.grid, volume, info.joint)
         sizes = volumes_ml(labels, float(abs(np.linalg.det(volume.affine[:3, :3]))), info.joint)
         quality = self.segmenter.quality(prediction)
         notes += strange(prediction.strangeness, info.name)

@@ -16,12 +16,11 @@ from orthodx.bundles.bundle import Bundle, Part, open_bundle, save_bundle
 from orthodx.bundles.model_json import DiagnosisInfo, QualityCurve
 from orthodx.errors import NoInputError, StudyError, UsageError
 from orthodx.evaluation.overlap import dice_by_structure, on_grid_of
-from orthodx.grid.canonical import from_grid, to_grid
+from orthodx.grid.canonical import to_grid
+from orthodx.inference.decision import mask_of
 from orthodx.inference.patient_records import records_for
-from orthodx.inference.plausibility import as_anatomy
 from orthodx.inference.predict import Segmenter
 from orthodx.inference.quality import Firmness, inputs_of_curve
-from orthodx.inference.sided_pairs import settle_pairs
 from orthodx.inference.study_reader import StudyReader
 from orthodx.networks.device import pick_device
 from orthodx.networks.encoders.encoder import ViewEncoder
@@ -262,8 +261,7 @@ def _truth(path: Path | None, series: Series, volume: Volume, say: Say) -> Volum
 def _dice(segmenter: Segmenter, probabilities: Tensor, grid: Any, volume: Volume, truth: Volume) -> dict[int, float]:
     """Structure value -> Dice of the mask as `segment` writes it, of those that the truth shows or the mask has."""
     joint = segmenter.bundle.info.joint
-    labels = np.array(joint.values, np.uint8)[from_grid(probabilities, grid)]
-    labels = as_anatomy(settle_pairs(labels, volume.affine, joint), volume.spacing_mm, joint)
+    labels = mask_of(probabilities, grid, volume, joint)
     ml = abs(np.linalg.det(volume.affine[:3, :3])) / 1000
     sizes = np.bincount(np.asarray(truth.data, np.uint8).ravel(), minlength=256) * ml
     found = dice_by_structure(labels, truth.data, joint.names)
