@@ -48,7 +48,10 @@ def masks(segmenter: Segmenter, volume: Volume, view: View, joint: Joint) -> dic
     grid = to_grid(volume, segmenter.grid, view)
     own = Sight("", grid, segmenter(grid))
     found = {"own plane": own, "three planes": in_all_planes(segmenter, own, volume)}
-    return {way: mask_of(sight.prediction.probabilities, grid, volume, joint) for way, sight in found.items()}
+    return {
+        way: mask_of(sight.prediction.probabilities, grid, volume, joint, several=sight.planes > 1)
+        for way, sight in found.items()
+    }
 
 
 def main() -> None:

@@ -201,7 +201,7 @@ class Job:
         info = self.segmenter.bundle.info
         sight, notes = self._sight(series, volume, case)
         prediction, case.planes = sight.prediction, sight.planes
-        labels = mask_of(prediction.probabilities, sight.grid, volume, info.joint)
+        labels = mask_of(prediction.probabilities, sight.grid, volume, info.joint, several=sight.planes > 1)
         sizes = volumes_ml(labels, float(abs(np.linalg.det(volume.affine[:3, :3]))), info.joint)
         quality = self.segmenter.quality(prediction)
         notes += strange(prediction.strangeness, info.name)
