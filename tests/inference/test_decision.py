@@ -6,7 +6,7 @@ import torch
 
 from orthodx.grid.canonical import from_grid, to_grid
 from orthodx.grid.spec import GridSpec
-from orthodx.inference.decision import HAZE, LEAST, MOST, STEPS, best_threshold, by_expected_overlap, mask_of
+from orthodx.inference.decision import HAZE, LEAST, MOST, best_threshold, by_expected_overlap, mask_of
 from orthodx.joints import KNEE, View
 from orthodx.studies.volume import Volume
 
