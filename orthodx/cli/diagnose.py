@@ -27,7 +27,7 @@ from orthodx.cli.options import (
 from orthodx.requests import DiagnoseRequest
 
 if TYPE_CHECKING:
-    from orthodx.inference.diagnose_job import StudyCase
+    from orthodx.inference.diagnose_case import StudyCase
 
 WORDS = {
     "studies": STUDIES,

@@ -28,7 +28,7 @@ from orthodx.cli.options import (
 from orthodx.requests import SegmentRequest
 
 if TYPE_CHECKING:
-    from orthodx.inference.segment_job import Case
+    from orthodx.inference.segment_case import Case
 
 WORDS = {
     "studies": STUDIES,

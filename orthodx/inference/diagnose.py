@@ -10,7 +10,8 @@ from typing import Any
 
 from orthodx.errors import NoInputError, UsageError
 from orthodx.inference.answers import SYNTHETIC_ONLY
-from orthodx.inference.diagnose_job import Job, StudyCase, beside
+from orthodx.inference.diagnose_case import StudyCase
+from orthodx.inference.diagnose_job import Job, beside
 from orthodx.inference.model_choice import chosen_bundle
 from orthodx.inference.patient_records import records_for, unmatched
 from orthodx.inference.study_reader import StudyReader

@@ -6,7 +6,6 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from orthodx.errors import StudyError, UsageError
 from orthodx.inference import answers, explanation
 from orthodx.inference.answers import ANSWERS, answer_rows
+from orthodx.inference.diagnose_case import ABOUT_COLUMNS, STATUS_COLUMNS, StudyCase, refused
 from orthodx.inference.model_choice import other_joint
 from orthodx.inference.plausibility import strange
 from orthodx.inference.study_reader import Reading, StudyReader
@@ -35,37 +35,7 @@ from orthodx.studies.study import Study
 from orthodx.studies.tables import write_table
 from orthodx.studies.volume import Volume
 
-ABOUT_COLUMNS = ("patient_id", "study_id", "views", "model")
-STATUS_COLUMNS = ("study_id", "status", "reason", "views", "strangeness", "seconds")
 Reads = Iterable[tuple[Series, Callable[[], Volume]]]
-
-
-@dataclass
-class StudyCase:
-    """What became of one study (or of an input that never became one). source and reason may name folders."""
-
-    patient_id: str
-    study_id: str
-    source: str
-    status: str  # ok, warned or failed
-    reason: str
-    views: str
-    seconds: float
-    probabilities: dict[str, float] = field(default_factory=dict)
-    positive: list[str] = field(default_factory=list)  # none of a strange study
-    above: list[str] = field(default_factory=list)  # labels at or above their threshold, whatever the study
-    answers: list[dict[str, Any]] = field(default_factory=list)
-    explanation: list[dict[str, Any]] = field(default_factory=list)
-    strangeness: float | None = None  # above 1: unlike what the model has learned from, and no answer
-
-    def row(self, keep_paths: bool, given: Iterable[Path] = (), study: Study | None = None) -> dict[str, Any]:
-        """What files say of it. given: further paths that the reason may name. study: its own, if it has become one."""
-        row, series = dict(self.__dict__), () if study is None else study.series
-        if not keep_paths:
-            paths = [path for one in series for path in (*one.paths, one.path.resolve().parent)]
-            ids = {self.study_id, self.patient_id, *(one.series_id for one in series)}
-            row["reason"] = nameless(self.reason, (row.pop("source"), *given, *paths), ids)
-        return row
 
 
 class Job:
@@ -103,7 +73,7 @@ class Job:
     def all(self, found: Found, tell: Callable[[StudyCase, int, int], None]) -> list[StudyCase]:
         """Every study of this run, one after the other; the tables are whole after each."""
         total, keep = len(found.studies) + len(found.refused), self.request.keep_paths
-        cases = _refused(found)
+        cases = refused(found)
         rows = [case.row(keep, self.request.studies) for case in cases]
         for i, case in enumerate(cases):
             tell(case, i + 1, total)
@@ -125,7 +95,7 @@ class Job:
 
     def together(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """The rows of this run with those of all shards so far, in the order of one run."""
-        first = [case.row(self.request.keep_paths, self.request.studies) for case in _refused(self.everything)]
+        first = [case.row(self.request.keep_paths, self.request.studies) for case in refused(self.everything)]
         order = {study.study_id: i for i, study in enumerate(self.everything.studies)}
         own = [row for row in rows if row["study_id"] in order]
         names = {row["study_id"] for row in own}
@@ -226,11 +196,11 @@ class Job:
         kept = self.receipts.find(
             study.study_id,
             self._made_from(study),
-            needs=lambda case: self._files(StudyCase(**_known(case), source="")),
+            needs=lambda case: self._files(StudyCase.of(case)),
         )
         if kept is None or "above" not in kept:  # of a version that told less
             return None
-        return StudyCase(**_known(kept), source=study.source)
+        return StudyCase.of(kept, study.source)
 
     def _files(self, case: StudyCase) -> list[Path]:
         return [] if self.explain is None else explanation.files(self.explain, case.study_id, case.above)
@@ -266,17 +236,9 @@ class Job:
             write_table(self.explain / explanation.TABLE, told, explanation.COLUMNS)
 
 
-def _refused(found: Found) -> list[StudyCase]:
-    return [StudyCase("", bad.study_id, bad.source, "failed", bad.reason, "", 0.0) for bad in found.refused]
-
-
 def beside(out: Path, name: str) -> Path:
     """`<stem>.<name>`, where `evaluate` looks for it."""
     return out.with_name(f"{out.stem}.{name}")
-
-
-def _known(kept: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in kept.items() if name not in ("at", "source")}
 
 
 def _whereabouts(study: Study) -> str:

@@ -11,8 +11,9 @@ from orthodx.errors import NoInputError, UsageError
 from orthodx.inference.dicom_seg import require_highdicom
 from orthodx.inference.model_choice import chosen_bundle
 from orthodx.inference.predict import Segmenter
+from orthodx.inference.segment_case import Case
 from orthodx.inference.segment_files import FORMATS, SegmentFiles
-from orthodx.inference.segment_job import Case, Job
+from orthodx.inference.segment_job import Job
 from orthodx.measuring.of_study import MEASURES_FILE
 from orthodx.networks.device import pick_device
 from orthodx.requests import SegmentRequest, takes

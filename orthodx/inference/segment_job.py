@@ -9,27 +9,25 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from orthodx.errors import OrthodxError, StudyError
 from orthodx.inference.decision import mask_of
 from orthodx.inference.dicom_seg import write_dicom_seg
 from orthodx.inference.fuse_views import StudySights, fused
 from orthodx.inference.model_choice import other_joint
-from orthodx.inference.plausibility import strange, unsure, volumes_ml, warnings_for
+from orthodx.inference.plausibility import strange, volumes_ml, warnings_for
 from orthodx.inference.predict import Segmenter
+from orthodx.inference.segment_case import STATUS_COLUMNS, VOLUME_COLUMNS, Case, volume_rows
 from orthodx.inference.segment_files import SegmentFiles
 from orthodx.inference.sights import Sight, see
 from orthodx.inference.study_measures import STUDIES, StudyMeasurer, measures_table
 from orthodx.measuring.of_study import COLUMNS as MEASURE_COLUMNS
-from orthodx.measuring.of_study import FACTS, MEASURES_FILE, how_seen
+from orthodx.measuring.of_study import MEASURES_FILE
 from orthodx.networks.device import OUT_OF_MEMORY, memory_errors
 from orthodx.requests import SegmentRequest
 from orthodx.studies.claim import Place, turn
 from orthodx.studies.discover import Found
 from orthodx.studies.identity import whereabouts
 from orthodx.studies.mask_files import VOLUMES
-from orthodx.studies.nameless import nameless
 from orthodx.studies.nifti import write_mask
 from orthodx.studies.read_ahead import read_ahead
 from orthodx.studies.receipts import Receipts
@@ -37,32 +35,6 @@ from orthodx.studies.series import Series
 from orthodx.studies.shards import Seldom, Shard
 from orthodx.studies.tables import write_table
 from orthodx.studies.volume import Volume
-
-VOLUME_COLUMNS = ("study_id", "series_id", "view", "structure", "voxels", "ml", "quality", "cut", "voxel_mm", *FACTS)
-STATUS_COLUMNS = ("study_id", "series_id", "status", "reason", "strangeness", "planes", "fused", "seconds")
-
-
-@dataclass
-class Case:
-    """What became of one series (or of an input that never became one). source and reason may name folders."""
-
-    study_id: str
-    series_id: str
-    source: str
-    status: str  # ok, warned or failed
-    reason: str
-    seconds: float
-    volumes: list[dict[str, Any]] = field(default_factory=list)
-    strangeness: float | None = None  # above 1: unlike what the model has learned from
-    planes: int | None = None  # in which it was read
-    fused: int | None = None  # how many other series of the study helped, where that was asked for
-
-    def row(self, keep_paths: bool, paths: Iterable[Path] = ()) -> dict[str, Any]:
-        """What files say of it. paths: further ones that the reason may name."""
-        row = dict(self.__dict__)
-        if not keep_paths:
-            row["reason"] = nameless(self.reason, (row.pop("source"), *paths), (self.study_id, self.series_id))
-        return row
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,7 +174,7 @@ class Job:
         sight, notes = self._sight(series, volume, case)
         prediction, case.planes = sight.prediction, sight.planes
         labels = mask_of(prediction.probabilities, sight.grid, volume, info.joint, several=sight.planes > 1)
-        sizes = volumes_ml(labels, float(abs(np.linalg.det(volume.affine[:3, :3]))), info.joint)
+        sizes = volumes_ml(labels, volume.voxel_mm3, info.joint)
         quality = self.segmenter.quality(prediction)
         notes += strange(prediction.strangeness, info.name)
         notes += warnings_for(sizes, None if self.request.fast else quality, info.joint, info.quality)
@@ -226,24 +198,9 @@ class Job:
             from orthodx.inference.preview import write_preview  # matplotlib takes longer to load than a series to read
 
             write_preview(self.files.preview(series), volume, labels, series.view, info.joint, series.series_id)
-        self.measurer.hold(series, Volume(labels, volume.affine, volume.source))
-        shown = how_seen(labels, volume.affine, volume.spacing_mm)
-        facts = {name: value for name in FACTS if (value := series.row.get(name, "")) != "unknown"}
-        for value, name in info.joint.names.items():
-            case.volumes.append(
-                {
-                    "study_id": series.study_id,
-                    "series_id": series.series_id,
-                    "view": str(series.view),
-                    "structure": name,
-                    "voxels": sizes[value][0],
-                    "ml": round(sizes[value][1], 3),
-                    "quality": round(quality[value], 3) if value in quality else "",
-                    "unsure": value in quality and unsure(quality[value], info.quality.get(name)),
-                    **shown.get(value, {}),
-                    **facts,
-                }
-            )
+        mask = Volume(labels, volume.affine, volume.source)
+        self.measurer.hold(series, mask)
+        case.volumes += volume_rows(series, mask, info, sizes, quality)
         return notes
 
     def _sight(self, series: Series, volume: Volume, case: Case) -> tuple[Sight, list[str]]:

@@ -47,6 +47,11 @@ class Volume:
         """Voxel size along the three array axes, mm, (3,)."""
         return np.linalg.norm(self.affine[:3, :3], axis=0)
 
+    @property
+    def voxel_mm3(self) -> float:
+        """Volume of one voxel, mm3."""
+        return float(abs(np.linalg.det(self.affine[:3, :3])))
+
     def require_image(self) -> None:
         """Raise `StudyError` where there is nothing to read: a single slice, or one value everywhere."""
         if min(self.shape) < 2:

@@ -262,7 +262,7 @@ def _dice(segmenter: Segmenter, probabilities: Tensor, grid: Any, volume: Volume
     """Structure value -> Dice of the mask as `segment` writes it, of those that the truth shows or the mask has."""
     joint = segmenter.bundle.info.joint
     labels = mask_of(probabilities, grid, volume, joint)
-    ml = abs(np.linalg.det(volume.affine[:3, :3])) / 1000
+    ml = volume.voxel_mm3 / 1000
     sizes = np.bincount(np.asarray(truth.data, np.uint8).ravel(), minlength=256) * ml
     found = dice_by_structure(labels, truth.data, joint.names)
     return {v: d for v, d in found.items() if not np.isnan(d) and (sizes[v] >= LEAST_ML or sizes[v] == 0)}
