@@ -16,7 +16,6 @@ LOW_AGREEMENT = 0.7  # of two looks: a structure below is unsure, where there is
 ISLAND = 0.12  # of the largest piece: smaller ones are dropped
 CRUMB = 0.03  # the same of cartilage and menisci, which slices part into pieces
 CUT = 0.3  # of the largest piece: what the edge of the image leaves of a bone beside its main part
-NECK_MM = 6.0  # a part of a bone that hangs on by less is soft tissue like it: a tongue of the patella in Hoffa's fat
 HANGING = 0.03  # of the bone: smaller parts are its own roughness
 COARSE_MM = 1.0  # fine enough to find necks
 NEAR_MM = 2.0  # a gap that a blurred or dark border layer leaves between a structure and what it lies on
@@ -26,9 +25,9 @@ def as_anatomy(labels: np.ndarray, spacing_mm: np.ndarray, joint: Joint) -> np.n
     """Drop what cannot be: islands, second pieces of what is one piece, and what lies on none of what it lies on.
 
     labels: (I, J, K) uint8. spacing_mm: (3,), of these axes. Pieces of at least `ISLAND` of the largest stay; of layers
-    that have plates and of sided pairs, which may rightly lie in several, those of at least `CRUMB`. What hangs on one
-    piece by a neck under `NECK_MM` goes, too. The edge of the image may cut one bone into pieces: these stay where
-    they reach the edge and have at least `CUT` of the largest.
+    that have plates and of sided pairs, which may rightly lie in several, those of at least `CRUMB`. What hangs on a
+    bone by a thin neck goes, too: it is soft tissue like it, a tongue of the patella in Hoffa's fat. The edge of the
+    image may cut one bone into pieces: these stay where they reach the edge and have at least `CUT` of the largest.
     """
     out = labels.copy()
     value = {name: v for v, name in joint.names.items()}
@@ -51,7 +50,7 @@ def as_anatomy(labels: np.ndarray, spacing_mm: np.ndarray, joint: Joint) -> np.n
         sizes = np.bincount(pieces.ravel(), minlength=n + 1) * kept
         sizes[0] = 0
         if s.one_piece:
-            out[box][_hanging(pieces == sizes.argmax(), box, labels.shape, spacing_mm)] = 0
+            out[box][_hanging(pieces == sizes.argmax(), box, labels.shape, spacing_mm, s.neck_mm)] = 0
             kept &= (sizes >= CUT * sizes.max()) & _at_the_edge(pieces, box, labels.shape, n)
             kept[sizes.argmax()] = sizes.max() > 0
         else:
@@ -67,7 +66,9 @@ def _grown(box: tuple[slice, ...], margin: np.ndarray, shape: tuple[int, ...]) -
     return tuple(slice(max(s.start - m, 0), min(s.stop + m, size)) for s, m, size in sides)
 
 
-def _hanging(inside: np.ndarray, box: tuple[slice, ...], shape: tuple[int, ...], spacing_mm: np.ndarray) -> np.ndarray:
+def _hanging(
+    inside: np.ndarray, box: tuple[slice, ...], shape: tuple[int, ...], spacing_mm: np.ndarray, neck_mm: float
+) -> np.ndarray:
     """What of a piece (I, J, K) bool, seen in a box of the image, hangs on it by a neck, and ends inside the image.
 
     Deeper than half a neck, the piece falls apart into cores; each voxel belongs to its nearest core.
@@ -77,7 +78,7 @@ def _hanging(inside: np.ndarray, box: tuple[slice, ...], shape: tuple[int, ...],
     beyond = [(int(s.start == 0), int(s.stop == n)) for s, n in zip(box, shape, strict=True)]
     ground = np.pad(np.pad(coarse, beyond, mode="edge"), [(1 - a, 1 - b) for a, b in beyond])
     mm = spacing_mm * step
-    deep = ndimage.distance_transform_edt(ground, sampling=mm)[1:-1, 1:-1, 1:-1] > NECK_MM / 2
+    deep = ndimage.distance_transform_edt(ground, sampling=mm)[1:-1, 1:-1, 1:-1] > neck_mm / 2
     cores, n = ndimage.label(deep)
     if n < 2:
         return np.zeros_like(inside)

@@ -50,8 +50,8 @@ class Structure:
     """One segmented structure: its mask value (1..255), its name, its display colour (#rrggbb).
 
     snomed: None where SNOMED CT has no code for it. plausible_ml: the least and the most of a whole one in adults,
-    mL. one_piece: it never lies in several pieces. always_seen: every usual field of view shows it. lies_on: names of
-    structures one of which it touches.
+    mL. one_piece: it never lies in several pieces, and what hangs on it by a neck thinner than `neck_mm` is something
+    else. always_seen: every usual field of view shows it. lies_on: names of structures one of which it touches.
     """
 
     value: int
@@ -60,6 +60,7 @@ class Structure:
     snomed: Snomed | None = None
     plausible_ml: tuple[float, float] | None = None
     one_piece: bool = False
+    neck_mm: float = 6.0
     always_seen: bool = False
     lies_on: tuple[str, ...] = ()
 
@@ -245,6 +246,8 @@ def _check_structure(joint: str, s: Structure) -> None:
         raise UsageError(f"{joint}: '{s.colour}' is no colour of '{s.name}'", hint="write it as #rrggbb")
     if not isinstance(s.one_piece, bool) or not isinstance(s.always_seen, bool):
         raise UsageError(f"{joint}: one_piece and always_seen of '{s.name}' are true or false")
+    if not _number(s.neck_mm) or s.neck_mm < 0:
+        raise UsageError(f"{joint}: '{s.name}' has an impossible neck_mm", hint="give mm, 0 for none")
     sizes = s.plausible_ml
     if sizes is not None and not (_number(sizes[0]) and _number(sizes[1]) and 0 <= sizes[0] < sizes[1]):
         raise UsageError(f"{joint}: '{s.name}' has impossible plausible_ml", hint="give the least and the most, in mL")

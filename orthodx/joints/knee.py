@@ -25,7 +25,7 @@ KNEE = Joint(
         Structure(1, "femur", "#c9b18c", Snomed(kind=_FEMUR), (40, 600), one_piece=True, always_seen=True),
         Structure(2, "tibia", "#7fa8d9", Snomed(kind=_TIBIA), (30, 500), one_piece=True, always_seen=True),
         Structure(3, "fibula", "#9b7fd1", Snomed(kind=("87342007", "Fibula")), (1, 120), one_piece=True),
-        Structure(4, "patella", "#7cc47f", Snomed(kind=_PATELLA), (5, 50), one_piece=True, always_seen=True),
+        Structure(4, "patella", "#7cc47f", Snomed(kind=_PATELLA), (5, 50), one_piece=True, neck_mm=8, always_seen=True),
         Structure(5, "femoral_cartilage", "#ffd23f", _cartilage_on(_FEMUR), (3, 45), lies_on=("femur",)),
         Structure(6, "tibial_cartilage", "#ff8c42", _cartilage_on(_TIBIA), (1.5, 20), lies_on=("tibia",)),
         Structure(7, "patellar_cartilage", "#f25f5c", _cartilage_on(_PATELLA), (0.7, 10), lies_on=("patella",)),

@@ -226,13 +226,17 @@ def test_a_bone_is_one_piece_unless_the_edge_of_the_image_cuts_it():
     assert set(np.unique(as_anatomy(labels, MM, KNEE)[21:])) == {0}
 
 
-@pytest.mark.parametrize(("neck", "stays"), [(3, False), (8, True)])
+@pytest.mark.parametrize(
+    ("bone", "neck", "stays"),
+    [("patella", 3, False), ("patella", 6, False), ("patella", 10, True), ("fibula", 8, True)],
+)
 @pytest.mark.parametrize("mm", [0.4, 1.0])
-def test_what_hangs_on_a_bone_by_a_neck_goes(neck, stays, mm):
+def test_what_hangs_on_a_bone_by_a_neck_goes(bone, neck, stays, mm):
+    (value,) = (s.value for s in KNEE.structures if s.name == bone)
     labels = np.zeros((60, 30, 30), np.uint8)
-    labels[4:28, 4:26, 4:26] = 4  # a patella
-    labels[28:32, 11 : 11 + neck, 11 : 11 + neck] = 4
-    labels[32:46, 8:22, 8:22] = 4  # its tongue in the fat pad
+    labels[4:28, 4:26, 4:26] = value
+    labels[28:32, 10 : 10 + neck, 10 : 10 + neck] = value
+    labels[32:46, 8:22, 8:22] = value  # the tongue of a patella in the fat pad, but a fibula has a neck of its own
     fine = labels.repeat(round(1 / mm), 0).repeat(round(1 / mm), 1)
     kept = as_anatomy(fine, np.array([1 / round(1 / mm), 1 / round(1 / mm), 1.0]), KNEE)
     assert bool(kept[32 * round(1 / mm) :].any()) == stays

@@ -77,6 +77,8 @@ def test_a_toml_joint_has_classes_in_its_own_order_and_defaults(tmp_path):
         (("[10, 200]", "[200, 10]"), "impossible plausible_ml"),
         (("[10, 200]", "[10]"), "no description of a joint"),
         (("one_piece", "one_peace"), "one_peace"),
+        (("one_piece = true", "neck_mm = -1"), "impossible neck_mm"),
+        (("one_piece = true", 'neck_mm = "thin"'), "impossible neck_mm"),
         (('colour = "#3fe0d0"', 'lies_on = ["radus"]'), "'radus'"),
         (('colour = "#3fe0d0"', 'lies_on = ["disc"]'), "no other structure"),
         (('colour = "#3fe0d0"', 'lies_on = "radius"'), "list of names"),
