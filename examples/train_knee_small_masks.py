@@ -19,6 +19,7 @@ import numpy as np
 from safetensors.torch import load_file
 
 from orthodx.bundles.bundle import Bundle, open_bundle, save_bundle
+from orthodx.joints import KNEE
 from orthodx.synth.anatomy import Anatomy
 from orthodx.synth.bank import write_bank
 from orthodx.synth.knee.procedural import build_knee, sample_shape
@@ -62,6 +63,7 @@ def pack(work: Path) -> Bundle:
     info = dataclasses.replace(
         shipped.info,
         version="0.6.0",
+        joint=KNEE,
         training=record,
         encoders={v: shipped.info.encoders[v] for v in fitted.info.encoders},
         familiarity={**shipped.info.familiarity, **fitted.info.familiarity},
