@@ -56,6 +56,11 @@ def base_of(into: Path | None, start: Start, joint: Joint, *, probe: bool) -> Bu
     return own if alike else None
 
 
+def grid_after(start: Bundle | None, pixel_mm: float) -> GridSpec:
+    """How masks are learned and read by encoders that begin as a bundle's: as it reads images, at that pixel."""
+    return GridSpec(pixel_mm=pixel_mm) if start is None else replace(start.info.grid, pixel_mm=pixel_mm)
+
+
 def grid_of(base: Bundle | None, pixel_mm: float) -> GridSpec:
     """How a diagnosis reads images: as the bundle that it is added to. Raises what `refuse_other_grid` does."""
     if base is None:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from orthodx.bundles.bundle import Bundle
 from orthodx.errors import UsageError
-from orthodx.grid.spec import GridSpec
 from orthodx.requests import FinetuneRequest, Task, takes
 from orthodx.studies.nameless import nameless_command
 from orthodx.studies.run_record import RUN, sha256, told_of, write_run
 from orthodx.synth.source import SyntheticSource
-from orthodx.training.bundling import Card, base_of, bundle_diagnosis, bundle_masks, grid_of
+from orthodx.training.bundling import Card, base_of, bundle_diagnosis, bundle_masks, grid_after, grid_of
 from orthodx.training.checkpoint import trained_in
 from orthodx.training.checks import Run, checked
 from orthodx.training.diagnosis.fit import Cohort, fit_diagnosis
@@ -83,8 +82,8 @@ def _record(run: Run, bundle: Bundle, facts: dict[str, Any], started: datetime, 
 def _from_truth(run: Run, note: Leave) -> tuple[Bundle, dict[str, Any]]:
     """Masks, lesions, or both: sources opened -> encoders and heads trained -> bundle."""
     request, start, closer = run.request, run.start, run.detail
-    spec, task = GridSpec(pixel_mm=run.pixel_mm), dense_task(str(request.task), request.probe, run.joint)
-    seen = GridSpec(pixel_mm=run.pixel_mm / closer)
+    spec, task = grid_after(start.bundle, run.pixel_mm), dense_task(str(request.task), request.probe, run.joint)
+    seen = replace(spec, pixel_mm=run.pixel_mm / closer)
     crop = (request.crop[0], request.crop[1] * closer, request.crop[2] * closer)
     spec.require_readable("crop", request.crop)
     aim = (request.focus, request.focus_label or ()) if request.focus else None

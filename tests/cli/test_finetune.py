@@ -3,6 +3,7 @@
 import csv
 import json
 from collections import Counter
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
@@ -11,8 +12,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
-from orthodx.bundles.bundle import open_bundle
+from orthodx.bundles.bundle import open_bundle, save_bundle
 from orthodx.cli.app import app
+from orthodx.grid.spec import GridSpec
 from orthodx.joints import View
 from orthodx.networks.encoders.ortho import OrthoConfig, OrthoEncoder
 from orthodx.networks.encoders.published import PublishedConfig, PublishedEncoder
@@ -84,6 +86,16 @@ def test_masks_are_learned_and_found_closer_than_the_encoders_look(studies, fine
     image, mask = nib.load(studies / "sagittal.nii.gz"), nib.load(next((tmp_path / "masks").glob("*.nii.gz")))
     assert mask.shape == image.shape
     assert np.allclose(mask.affine, image.affine)
+
+
+def test_what_begins_as_a_bundle_reads_slices_as_it_does(finetune, tmp_path):
+    finetune("--from-scratch", "--view", "axial", "--out", tmp_path / "a")
+    before = open_bundle(tmp_path / "a/my-model")
+    assert before.info.grid.min_slice_mm == GridSpec().min_slice_mm
+    coarser = replace(before.info, grid=replace(before.info.grid, min_slice_mm=2.75))
+    save_bundle(tmp_path / "coarse", coarser, {f: load_file(before.path / f) for f in before.info.sha256})
+    finetune("--encoders", tmp_path / "coarse", "--view", "axial", "--pixel-mm", "1.25", "--out", tmp_path / "b")
+    assert open_bundle(tmp_path / "b/my-model").info.grid == replace(coarser.grid, pixel_mm=1.25)
 
 
 def finetune_crops(out):
