@@ -16,6 +16,7 @@ LOW_AGREEMENT = 0.7  # of two looks: a structure below is unsure, where there is
 ISLAND = 0.12  # of the largest piece: smaller ones are dropped
 CRUMB = 0.03  # the same of cartilage and menisci, which slices part into pieces
 CUT = 0.3  # of the largest piece: what the edge of the image leaves of a bone beside its main part
+STRAND_MM = 8.0  # how far the edges of a bone may reach beyond its cores, besides half a neck
 HANGING = 0.03  # of the bone: smaller parts are its own roughness
 COARSE_MM = 1.0  # fine enough to find necks
 NEAR_MM = 2.0  # a gap that a blurred or dark border layer leaves between a structure and what it lies on
@@ -71,7 +72,8 @@ def _hanging(
 ) -> np.ndarray:
     """What of a piece (I, J, K) bool, seen in a box of the image, hangs on it by a neck, and ends inside the image.
 
-    Deeper than half a neck, the piece falls apart into cores; each voxel belongs to its nearest core.
+    Deeper than half a neck, the piece falls apart into cores; each voxel belongs to its nearest core. What lies further
+    from all of them than a bone's own edges do is a strand that has no core.
     """
     step = np.maximum((COARSE_MM / spacing_mm).astype(int), 1)
     coarse = inside[tuple(slice(s // 2, None, s) for s in step)]
@@ -80,14 +82,18 @@ def _hanging(
     mm = spacing_mm * step
     deep = ndimage.distance_transform_edt(ground, sampling=mm)[1:-1, 1:-1, 1:-1] > neck_mm / 2
     cores, n = ndimage.label(deep)
-    if n < 2:
+    if n == 0:
         return np.zeros_like(inside)
-    nearest = ndimage.distance_transform_edt(cores == 0, sampling=mm, return_distances=False, return_indices=True)
+    away, nearest = ndimage.distance_transform_edt(cores == 0, sampling=mm, return_indices=True)
     part = cores[tuple(nearest)] * coarse
-    sizes = np.bincount(part.ravel(), minlength=n + 1)
+    strands, more = ndimage.label(coarse & (away > neck_mm / 2 + STRAND_MM), ndimage.generate_binary_structure(3, 3))
+    part[strands > 0] = n + strands[strands > 0]
+    sizes = np.bincount(part.ravel(), minlength=n + more + 1)
     sizes[0] = 0
-    off = (sizes >= HANGING * sizes.sum()) & ~_at_the_edge(part, box, shape, n)
-    off[[0, sizes.argmax()]] = False
+    off = sizes >= HANGING * sizes.sum()
+    off[n + 1 :] = True
+    off &= ~_at_the_edge(part, box, shape, n + more)
+    off[[0, sizes[: n + 1].argmax()]] = False
     fine = np.kron(off[part], np.ones(step, bool))
     lacking = [(0, max(0, a - b)) for a, b in zip(inside.shape, fine.shape, strict=True)]
     whole = np.pad(fine, lacking, mode="edge")[tuple(slice(n) for n in inside.shape)]

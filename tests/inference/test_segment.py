@@ -244,6 +244,18 @@ def test_what_hangs_on_a_bone_by_a_neck_goes(bone, neck, stays, mm):
     np.testing.assert_array_equal(kept[body], fine[body])
 
 
+@pytest.mark.parametrize(("length", "stays"), [(8, True), (24, False)])
+def test_a_long_strand_goes_and_a_bump_stays(length, stays):
+    labels = np.zeros((60, 30, 30), np.uint8)
+    labels[4:28, 4:26, 4:26] = 4
+    labels[28 : 28 + length, 12:16, 12:16] = 4  # under 3 % of the bone, thinner than any core
+    kept = as_anatomy(labels, MM, KNEE)
+    assert bool(kept[27 + length].any()) == stays
+    np.testing.assert_array_equal(kept[:32], labels[:32])
+    labels[28:60, 12:16, 12:16] = 4  # it leaves the image: who knows what it is
+    np.testing.assert_array_equal(as_anatomy(labels, MM, KNEE), labels)
+
+
 def test_a_part_that_the_edge_of_the_image_cuts_may_hang_by_a_neck():
     labels = np.zeros((46, 30, 30), np.uint8)
     labels[4:28, 4:26, 4:26] = 1
