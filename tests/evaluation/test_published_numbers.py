@@ -38,7 +38,7 @@ def test_the_false_calls_of_the_card_are_those_of_its_table():
     folder, free = RESULTS / "knee_thresholds", "-4221-"  # the seed of the patients without any lesion
     bundle = open_bundle("knee-small")
     chances, truth = (read_table(folder / f"{name}.csv").set_index("study_id") for name in ("predictions", "labels"))
-    card = (bundle.path / "MODEL_CARD.md").read_text(encoding="utf-8").split("What it knows of itself (0.5.0)")[1]
+    card = (bundle.path / "MODEL_CARD.md").read_text(encoding="utf-8").split("What it knows of itself (0.6.0)")[1]
     for label, threshold in bundle.info.diagnosis.thresholds.items():
         called = chances[label].astype(float) >= threshold
         there = truth[label].reindex(chances.index) == "1"
