@@ -1,5 +1,6 @@
 """Numbers on pages come out of the tables in examples/results."""
 
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -8,6 +9,7 @@ import pytest
 from orthodx.bundles.bundle import open_bundle
 from orthodx.evaluation.evaluate import evaluate
 from orthodx.evaluation.resampling import patient_mean
+from orthodx.joints import View
 from orthodx.studies.tables import read_table
 
 RESULTS = Path(__file__).parents[2] / "examples/results"
@@ -68,3 +70,24 @@ def test_the_dice_of_the_transfer_page_are_those_of_its_tables(joint):
         paired = (arms[0] - arms[1]).dropna()
         found.append(patient_mean(paired.tolist(), patients[of_count.arm == "scratch"][paired.index].tolist()).value)
         assert told == pytest.approx(found, abs=6e-4)
+
+
+@pytest.mark.parametrize(
+    ("table", "heading"), [("procedural", "unseen seeds (0.6.0)"), ("label_maps", "never used in training (0.6.0)")]
+)
+def test_the_dice_of_the_card_are_those_of_its_tables(table, heading):
+    rows = read_table(RESULTS / f"knee_masks/{table}.csv")
+    card = (open_bundle("knee-small").path / "MODEL_CARD.md").read_text(encoding="utf-8").split(heading)[1]
+    found = 0
+    for line in card.split("\n## ")[0].splitlines():
+        name, *cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if name not in rows.columns:
+            continue
+        for view, cell in zip((*View, None), cells, strict=True):
+            part = rows[(rows["view"] == str(view)) | (view is None)]
+            dice = pd.to_numeric(part[name], errors="coerce").dropna()
+            e = patient_mean(dice.tolist(), part["patient_id"][dice.index].tolist())
+            told = [float(number) for number in re.findall(r"\d\.\d+", cell)]
+            assert told == pytest.approx([e.value, e.low, e.high], abs=6e-4), (name, view)
+            found += 1
+    assert found == 44
