@@ -39,26 +39,32 @@ def as_anatomy(labels: np.ndarray, spacing_mm: np.ndarray, joint: Joint) -> np.n
         if (place := places.get(s.value)) is None:
             continue
         box = _grown(place, reach, out.shape)
-        inside = out[box] == s.value
-        pieces, n = ndimage.label(inside, ndimage.generate_binary_structure(3, 2))
-        kept = np.zeros(n + 1, bool)
+        below = None
         if s.lies_on:
-            below = np.isin(out[box], [value[name] for name in s.lies_on]).astype(np.uint8)
-            near = ndimage.maximum_filter(below, 2 * reach + 1)
-            kept[np.unique(pieces[inside & (near > 0)])] = True
-        else:
-            kept[1:] = True
-        sizes = np.bincount(pieces.ravel(), minlength=n + 1) * kept
-        sizes[0] = 0
+            on = np.isin(out[box], [value[name] for name in s.lies_on]).astype(np.uint8)
+            below = ndimage.maximum_filter(on, 2 * reach + 1) > 0
+        pieces, sizes = _pieces(out[box] == s.value, below)
         if s.one_piece:
             out[box][_hanging(pieces == sizes.argmax(), box, labels.shape, spacing_mm, s.neck_mm)] = 0
-            kept &= (sizes >= CUT * sizes.max()) & _at_the_edge(pieces, box, labels.shape, n)
+            pieces, sizes = _pieces(out[box] == s.value, below)  # without it others may lie apart
+            kept = (sizes >= CUT * sizes.max()) & _at_the_edge(pieces, box, labels.shape, len(sizes) - 1)
             kept[sizes.argmax()] = sizes.max() > 0
         else:
-            kept &= sizes >= (CRUMB if s.name in layers else ISLAND) * sizes.max()
+            kept = sizes >= (CRUMB if s.name in layers else ISLAND) * sizes.max()
+        kept &= sizes > 0
         kept[0] = True
         out[box][~kept[pieces]] = 0
     return out
+
+
+def _pieces(inside: np.ndarray, below: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Connected pieces of a structure (I, J, K) from 1 on, and (n + 1,) their voxels: 0 of what lies on nothing."""
+    pieces, n = ndimage.label(inside, ndimage.generate_binary_structure(3, 2))
+    sizes = np.bincount(pieces.ravel(), minlength=n + 1)
+    if below is not None:
+        sizes[np.bincount(pieces[below], minlength=n + 1) == 0] = 0
+    sizes[0] = 0
+    return pieces, sizes
 
 
 def _grown(box: tuple[slice, ...], margin: np.ndarray, shape: tuple[int, ...]) -> tuple[slice, ...]:

@@ -244,6 +244,18 @@ def test_what_hangs_on_a_bone_by_a_neck_goes(bone, neck, stays, mm):
     np.testing.assert_array_equal(kept[body], fine[body])
 
 
+def test_specks_that_only_a_tongue_joined_to_the_bone_go_with_it():
+    labels = np.zeros((60, 30, 30), np.uint8)
+    labels[4:28, 4:26, 4:26] = 4
+    labels[28:32, 10:13, 10:13] = 4
+    labels[32:46, 8:22, 8:22] = 4
+    labels[29:32, 15:22, 10:20] = 4  # a flap of the tongue, nearer to the core of the bone than to its own
+    kept = as_anatomy(labels, MM, KNEE)
+    assert not kept[29:, 15:].any()
+    np.testing.assert_array_equal(kept[:28], labels[:28])
+    np.testing.assert_array_equal(as_anatomy(kept, MM, KNEE), kept)
+
+
 @pytest.mark.parametrize(("length", "stays"), [(8, True), (24, False)])
 def test_a_long_strand_goes_and_a_bump_stays(length, stays):
     labels = np.zeros((60, 30, 30), np.uint8)
