@@ -1,13 +1,13 @@
-"""The training record of the masks of knee-small 0.6.0 as a program: more images that excite water only; a mean.
+"""The training record of the masks of knee-small 0.7.0 as a program: injured knees too; a mean.
 
     python examples/train_knee_small_masks.py WORK --maps ATLAS/knee
 
-Goes on from the encoders and head of the shipped knee-small (0.5.0 when it was run), on new anatomies: procedural
-knees whose cartilage is worn evenly and in patches, and completed label maps; takes the mean of the weights before and
-after, which keeps what each does best (Wortsman 2022); then learns what it knows. Of one core of an AMD EPYC (Zen 5)
-anatomies take 5 minutes, training 80 with other work beside it, known studies 8, calibration 15. Writes
-WORK/knee-small: the shipped bundle with new masks and its diagnosis as it was. (The records of 0.4.0 and 0.5.0: this
-file at commits d645c28 and 1ada8ed.)
+Goes on from the encoders and head of the shipped knee-small (0.6.0 when it was run), on new anatomies: procedural
+knees whose cartilage is worn evenly and in patches, completed label maps, and injuries and effusions of both; takes the
+mean of the weights before and after, which keeps what each does best (Wortsman 2022); then learns what it knows. Of one
+core of an AMD EPYC (Zen 5) anatomies take 10 minutes, training 80 with other work beside it, known studies 5,
+calibration 11. Writes WORK/knee-small: the shipped bundle with new masks and its diagnosis as it was. (The records of
+0.4.0, 0.5.0 and 0.6.0: this file at commits d645c28, 1ada8ed and 656c0a1.)
 """
 
 import argparse
@@ -28,27 +28,32 @@ from orthodx.synth.knee.procedural import build_knee, sample_shape
 
 MOST_WORN = 0.5  # synthetic femoral cartilage had 19.5 mL, 44 real knees 12.5
 PATCHY = 0.5  # share of knees whose cartilage is worn in patches too
-WORN = "30 procedural knees of seed 6100, cartilage worn evenly and in patches (examples/train_knee_small_masks.py)"
-MAPS = "synth bank --bank -n 12 --seed 6109 --workers 2 --anatomy MAPS --map zanatomy --map right_knee_example"
-FIT = "finetune bank --task segment --batch 2 --learning-rate 4e-4 --name knee-small"
-MEAN = "the mean of the weights of 0.5.0 and those of fit/knee-small (examples/train_knee_small_masks.py)"
+BARE = {"front": 40.0, "back": 25.0, "medial": 0.7, "lateral": 0.7, "rim": 0.22, "patella": 0.4}  # the most of each
+WORN = "30 procedural knees of seed 9300, cartilage worn evenly and in patches (examples/train_knee_small_masks.py)"
+MAPS = "synth bank --bank -n 12 --seed 9309 --workers 2 --anatomy MAPS --map zanatomy --map right_knee_example"
+FIT = "finetune bank hurt --task segment --batch 2 --learning-rate 4e-4 --name knee-small"
+MEAN = "the mean of the weights of 0.6.0 and those of fit/knee-small (examples/train_knee_small_masks.py)"
+HURT = "synth hurt --bank --lesions -n 84 --anatomy bank --seed 9331 --prevalence 0.85 --workers 2"
 STAGES = {
-    "fit/knee-small/model.json": f"{FIT} --encoders knee-small --out fit --steps 5000 --seed 6122",
+    "hurt/knee-9331-0083.npy": HURT,
+    "fit/knee-small/model.json": f"{FIT} --encoders knee-small --out fit --steps 4500 --seed 9322 --workers 0",
     "kbank/knee-4100-0013.npy": "synth kbank --bank -n 14 --seed 4100 --workers 2",
     "kfit/manifest.csv": "synth kfit --lesions -n 60 --seed 4121 --anatomy kbank --workers 2",
     "known/model.json": "models calibrate mean/knee-small kfit --out known --seed 4100",
 }
-DRAWN = "1ada8ed"  # the commit whose anatomies are the same
-CODE = "60d54c2"
+CODE = "656c0a1"
 KNOWN = "927d424"  # of what came after the training
 
 
 def worn_knee(rng: np.random.Generator) -> Anatomy:
-    """A procedural knee whose cartilage is worn by its own share, and in patches."""
+    """A procedural knee whose cartilage is worn by its own share and in patches, and ends early here and there."""
     shape = sample_shape(rng)
     shape["cartilage_loss"] = float(rng.uniform(0.0, MOST_WORN))
     if rng.random() < PATCHY:
         shape["worn_patches"] = float(rng.uniform(0.3, 1.0))
+    for where, most in BARE.items():
+        if rng.random() < 0.5:
+            shape[f"bare_{where}"] = float(rng.uniform(0.0, most))
     return build_knee(shape, side="right" if rng.random() < 0.5 else "left")
 
 
@@ -66,18 +71,18 @@ def pack(work: Path) -> Bundle:
     """The shipped bundle with the new encoders and head, what they know of themselves, and the record of all."""
     shipped, fitted = open_bundle("knee-small"), open_bundle(work / "known")
     record: list[dict[str, Any]] = list(shipped.info.training)
-    record.append({"stage": "synth", "command": WORN, "code": DRAWN})
+    record.append({"stage": "synth", "command": WORN, "code": CODE})
     settings = {one["stage"].split()[0]: one for one in fitted.info.training}
     for command in (MAPS, *STAGES.values()):
         stage = command.split()[1] if command.startswith("models") else command.split()[0]
-        code = DRAWN if command == MAPS else CODE if stage == "finetune" else KNOWN
+        code = CODE if stage == "finetune" or command in (MAPS, HURT) else KNOWN
         told = {"stage": stage, "command": f"orthodx {command}", "code": code}
         record.append(told | ({"settings": settings[stage]} if stage in settings else {}))
         if stage == "finetune":
             record.append({"stage": "mean", "command": MEAN, "code": KNOWN})
     info = dataclasses.replace(
         shipped.info,
-        version="0.6.0",
+        version="0.7.0",
         joint=KNEE,
         training=record,
         encoders={v: shipped.info.encoders[v] for v in fitted.info.encoders},
@@ -97,7 +102,7 @@ def main() -> None:
     options = parser.parse_args()
     work = options.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
-    write_bank(work / "bank", anatomies=30, seed=6100, anatomy=worn_knee, workers=2)
+    write_bank(work / "bank", anatomies=30, seed=9300, anatomy=worn_knee, workers=2)
     maps = MAPS.replace("MAPS", str(options.maps.resolve())).split()
     subprocess.run([sys.executable, "-m", "orthodx", *maps], cwd=work, check=True)
     for result, command in STAGES.items():

@@ -49,6 +49,9 @@ def articulate(
 ) -> Masks:
     """Masks (X, Y, Z) bool of every structure in and round the joint.
 
+    s: the shape; of its entries that few shapes have, `bare_front` and `bare_back` are the degrees round the condyles
+    by which femoral cartilage ends early, `bare_medial` and `bare_lateral` the shares of the trochlea's flanks,
+    `bare_rim` and `bare_patella` those of the plateaus' and facets' radius that have none.
     moved: where the points of femur and tibia (3, X, Y, Z) lay when the joint was first seen, and where the grid
     begins (3,), mm; None at first.
     """
@@ -62,16 +65,20 @@ def articulate(
 
     angle = np.rad2deg(np.arctan2(fz - 22, fy + 2))  # 0 = anterior, -90 = distal, +-180 = posterior
     turn = np.where(angle > 90, angle - 360, angle)  # posterior-superior is below -180
-    covered = fade(turn, -212, -203) * fade(-turn, -32, -24)
-    covered = covered * fade(0.86 - np.abs(normals["femur"][0]), 0.0, 0.12)
+    bare = {where: s.get(f"bare_{where}", 0.0) for where in ("front", "back", "medial", "lateral", "rim", "patella")}
+    covered = fade(turn - bare["back"], -212, -203) * fade(-turn - bare["front"], -32, -24)
+    sideways = normals["femur"][0]
+    flank = fade(turn, -80, -60) * np.where(sideways < 0, np.float32(bare["medial"]), np.float32(bare["lateral"]))
+    covered = covered * fade(0.86 * (1 - flank) - np.abs(sideways), 0.0, 0.12)
     covered = covered * (1 - (np.abs(fx) < s["notch_width"] + 0.5) * fade(-fy, -4, 4) * (fz < 36))
     thick_f = s["femoral_cartilage"] * rough_f * covered * (1 + 0.25 * (turn > -50))
     worn_f = thick_f * left_f
     femoral = (bones.femur >= 0) & (bones.femur < worn_f) & (thick_f > 0.5)
 
     px, _, pz = bones.patella_points - np.asarray(bones.patella_centre, np.float32).reshape(3, 1, 1, 1)
-    facet = fade(-normals["patella"][1], 0.35, 0.55) * fade(pz + 0.55 * s["patella_height"], 0, 3)
-    thick_p = s["patellar_cartilage"] * rough_f * facet * np.clip(1.15 - (np.abs(px) / s["patella_width"]) ** 2, 0, 1)
+    high, wide = (s[f"patella_{side}"] * (1 - bare["patella"]) for side in ("height", "width"))
+    facet = fade(-normals["patella"][1], 0.35, 0.55) * fade(pz + 0.55 * high, 0, 3)
+    thick_p = s["patellar_cartilage"] * rough_f * facet * np.clip(1.15 - (np.abs(px) / wide) ** 2, 0, 1)
     worn_p = thick_p * left_f
     patellar = (bones.patella >= 0) & (bones.patella < worn_p) & (thick_p > 0.6) & ~femoral & (bones.femur > 0)
 
@@ -80,7 +87,7 @@ def articulate(
     for name, (xc, yc, rx, ry) in compartments.items():
         rho[name] = np.sqrt(((tx - xc) / (rx + grow)) ** 2 + ((ty - yc) / ry) ** 2)
     nearest = np.minimum(rho["medial"], rho["lateral"])
-    up = fade(normals["tibia"][2], 0.55, 0.75) * (1 - fade(nearest, 0.86, 1.0)) * fade(np.abs(tx), 7, 10)
+    up = fade(normals["tibia"][2], 0.55, 0.75) * (1 - fade(nearest + bare["rim"], 0.86, 1.0)) * fade(np.abs(tx), 7, 10)
     thick_t = s["tibial_cartilage"] * rough_t * up * (1.25 - 0.4 * nearest)
     worn_t = thick_t * left_t
     tibial = (bones.tibia >= 0) & (bones.tibia < worn_t) & (thick_t > 0.5) & ~femoral & (bones.femur > 0)

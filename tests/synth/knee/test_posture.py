@@ -70,6 +70,38 @@ def test_worn_patches_bare_the_bone_in_spots_and_leave_the_rest(knees):
     assert fluid[gone].mean() > 0.9  # not fat
 
 
+BARE = {"bare_front": 35.0, "bare_back": 25.0, "bare_medial": 0.6, "bare_lateral": 0.4}
+OTHERS = {"bare_rim": 0.2, "bare_patella": 0.35}
+
+
+def test_cartilage_may_end_early_and_leaves_no_film_of_fluid(knees):
+    before = knees[0]
+    after = build_knee({**before.params, **BARE, **OTHERS}, MM)
+    first, bare = sizes(before), sizes(after)
+    for name, least in (("femoral_cartilage", 0.2), ("tibial_cartilage", 0.4), ("patellar_cartilage", 0.4)):
+        assert least < bare[name] / first[name] < 0.9
+    for name in ("femur", "tibia", "fibula", "patella"):
+        assert bare[name] == pytest.approx(first[name], rel=0.01)
+    assert (after.tissues == TISSUES["fluid"]).sum() < 0.9 * (before.tissues == TISSUES["fluid"]).sum()
+
+
+@pytest.mark.parametrize(("where", "degrees"), [("bare_front", 35.0), ("bare_back", 25.0)])
+def test_bare_bone_begins_where_it_is_asked_for(knees, where, degrees):
+    before, after = (
+        np.argwhere(build_knee({**knees[0].params, where: at}, MM).tissues == TISSUES["femoral_cartilage"]) * MM
+        for at in (0.0, degrees)
+    )
+    front, back = (after[:, 1].max() - before[:, 1].max(), after[:, 1].min() - before[:, 1].min())
+    high = after[:, 2].max() - before[:, 2].max()
+    if where == "bare_front":
+        assert high < -3
+        assert back == 0
+    else:
+        assert front == 0
+        assert back >= 0
+    assert len(after) < 0.97 * len(before)
+
+
 def test_a_knee_never_bends_backwards():
     for seed in range(50):
         assert random_posture(np.random.default_rng(seed), 2.0).flexion_deg >= -2.0
