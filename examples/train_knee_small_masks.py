@@ -1,12 +1,12 @@
-"""The training record of the masks of knee-small 0.7.0 as a program: injured knees too; a mean.
+"""The training record of the masks of knee-small 0.7.0 as a program: injured knees, cartilage that ends early; a mean.
 
     python examples/train_knee_small_masks.py WORK --maps ATLAS/knee
 
 Goes on from the encoders and head of the shipped knee-small (0.6.0 when it was run), on new anatomies: procedural
-knees whose cartilage is worn evenly and in patches, completed label maps, and injuries and effusions of both; takes the
-mean of the weights before and after, which keeps what each does best (Wortsman 2022); then learns what it knows. Of one
-core of an AMD EPYC (Zen 5) anatomies take 10 minutes, training 80 with other work beside it, known studies 5,
-calibration 11. Writes WORK/knee-small: the shipped bundle with new masks and its diagnosis as it was. (The records of
+knees whose cartilage is worn evenly and in patches, completed label maps, injuries and effusions of both, and from the
+3,600th step on knees whose cartilage ends early, too; takes the mean of the weights before and after, which keeps what
+each does best (Wortsman 2022); then learns what it knows. Of one core of an AMD EPYC (Zen 5) anatomies take 15 minutes,
+training 93 with other work beside it, known studies 5, calibration 11. Writes WORK/knee-small: the shipped bundle with new masks and its diagnosis as it was. (The records of
 0.4.0, 0.5.0 and 0.6.0: this file at commits d645c28, 1ada8ed and 656c0a1.)
 """
 
@@ -30,36 +30,58 @@ MOST_WORN = 0.5  # synthetic femoral cartilage had 19.5 mL, 44 real knees 12.5
 PATCHY = 0.5  # share of knees whose cartilage is worn in patches too
 BARE = {"front": 40.0, "back": 25.0, "medial": 0.7, "lateral": 0.7, "rim": 0.22, "patella": 0.4}  # the most of each
 WORN = "30 procedural knees of seed 9300, cartilage worn evenly and in patches (examples/train_knee_small_masks.py)"
+ENDS = "36 procedural knees of seed 9340, whose cartilage also ends early (examples/train_knee_small_masks.py)"
 MAPS = "synth bank --bank -n 12 --seed 9309 --workers 2 --anatomy MAPS --map zanatomy --map right_knee_example"
-FIT = "finetune bank hurt --task segment --batch 2 --learning-rate 4e-4 --name knee-small"
-MEAN = "the mean of the weights of 0.6.0 and those of fit/knee-small (examples/train_knee_small_masks.py)"
-HURT = "synth hurt --bank --lesions -n 84 --anatomy bank --seed 9331 --prevalence 0.85 --workers 2"
+INJURED = "--bank --lesions --prevalence 0.85 --workers 2"
+FIT = "--task segment --batch 2 --learning-rate 4e-4 --name knee-small --workers 0"
+MEAN = "the mean of the weights of 0.6.0 and those of fit2/knee-small (examples/train_knee_small_masks.py)"
 STAGES = {
-    "hurt/knee-9331-0083.npy": HURT,
-    "fit/knee-small/model.json": f"{FIT} --encoders knee-small --out fit --steps 4500 --seed 9322 --workers 0",
-    "kbank/knee-4100-0013.npy": "synth kbank --bank -n 14 --seed 4100 --workers 2",
-    "kfit/manifest.csv": "synth kfit --lesions -n 60 --seed 4121 --anatomy kbank --workers 2",
+    "hurt/knee-9331-0083.npy": f"synth hurt -n 84 --anatomy bank --seed 9331 {INJURED}",
+    "fit/knee-small/model.json": (
+        f"finetune bank hurt {FIT} --encoders knee-small --out fit --steps 4500 --stop-at 3600 --seed 9322"
+    ),
+    "hurtbare/knee-9342-0047.npy": f"synth hurtbare -n 48 --anatomy bare --seed 9342 {INJURED}",
+    "fit2/knee-small/model.json": (
+        f"finetune bank hurt bare hurtbare {FIT} --encoders fit/knee-small --out fit2 --steps 2000 --seed 9343"
+    ),
+    "kbank/knee-4100-0013.npy": "synth kbank --bank -n 14 --seed 4100",
+    "kfit/manifest.csv": "synth kfit --lesions -n 60 --seed 4121 --anatomy kbank",
     "known/model.json": "models calibrate mean/knee-small kfit --out known --seed 4100",
 }
-CODE = "656c0a1"
-KNOWN = "927d424"  # of what came after the training
+FIRST, CODE = "656c0a1", "173a311"  # the commits whose code ran: up to the first training, and after it
 
 
-def worn_knee(rng: np.random.Generator) -> Anatomy:
-    """A procedural knee whose cartilage is worn by its own share and in patches, and ends early here and there."""
+def worn_shape(rng: np.random.Generator) -> dict[str, float]:
+    """The shape of a procedural knee whose cartilage is worn by its own share, and in patches."""
     shape = sample_shape(rng)
     shape["cartilage_loss"] = float(rng.uniform(0.0, MOST_WORN))
     if rng.random() < PATCHY:
         shape["worn_patches"] = float(rng.uniform(0.3, 1.0))
+    return shape
+
+
+def either_side(shape: dict[str, float], rng: np.random.Generator) -> Anatomy:
+    """The knee of a shape, right or left."""
+    return build_knee(shape, side="right" if rng.random() < 0.5 else "left")
+
+
+def worn_knee(rng: np.random.Generator) -> Anatomy:
+    """A procedural knee whose cartilage is worn."""
+    return either_side(worn_shape(rng), rng)
+
+
+def bare_knee(rng: np.random.Generator) -> Anatomy:
+    """A procedural knee whose cartilage is worn, and ends early here and there."""
+    shape = worn_shape(rng)
     for where, most in BARE.items():
         if rng.random() < 0.5:
             shape[f"bare_{where}"] = float(rng.uniform(0.0, most))
-    return build_knee(shape, side="right" if rng.random() < 0.5 else "left")
+    return either_side(shape, rng)
 
 
 def average(work: Path) -> Bundle:
     """The weights of the masks half-way between those that are shipped and those that were fitted."""
-    before, after = open_bundle("knee-small"), open_bundle(work / "fit/knee-small")
+    before, after = open_bundle("knee-small"), open_bundle(work / "fit2/knee-small")
     weights = {}
     for file in after.info.sha256:
         old, new = load_file(before.path / file), load_file(after.path / file)
@@ -70,16 +92,20 @@ def average(work: Path) -> Bundle:
 def pack(work: Path) -> Bundle:
     """The shipped bundle with the new encoders and head, what they know of themselves, and the record of all."""
     shipped, fitted = open_bundle("knee-small"), open_bundle(work / "known")
-    record: list[dict[str, Any]] = list(shipped.info.training)
-    record.append({"stage": "synth", "command": WORN, "code": CODE})
+    record: list[dict[str, Any]] = [*shipped.info.training, {"stage": "synth", "command": WORN, "code": FIRST}]
     settings = {one["stage"].split()[0]: one for one in fitted.info.training}
+    code = FIRST
     for command in (MAPS, *STAGES.values()):
         stage = command.split()[1] if command.startswith("models") else command.split()[0]
-        code = CODE if stage == "finetune" or command in (MAPS, HURT) else KNOWN
-        told = {"stage": stage, "command": f"orthodx {command}", "code": code}
-        record.append(told | ({"settings": settings[stage]} if stage in settings else {}))
-        if stage == "finetune":
-            record.append({"stage": "mean", "command": MEAN, "code": KNOWN})
+        told: dict[str, Any] = {"stage": stage, "command": f"orthodx {command}", "code": code}
+        if stage == "calibrate" or "--out fit2" in command:
+            told |= {"settings": settings[stage]}
+        record.append(told)
+        if "--out fit " in command:
+            code = CODE
+            record.append({"stage": "synth", "command": ENDS, "code": code})
+        if "--out fit2" in command:
+            record.append({"stage": "mean", "command": MEAN, "code": code})
     info = dataclasses.replace(
         shipped.info,
         version="0.7.0",
@@ -103,6 +129,7 @@ def main() -> None:
     work = options.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
     write_bank(work / "bank", anatomies=30, seed=9300, anatomy=worn_knee, workers=2)
+    write_bank(work / "bare", anatomies=36, seed=9340, anatomy=bare_knee, workers=2)
     maps = MAPS.replace("MAPS", str(options.maps.resolve())).split()
     subprocess.run([sys.executable, "-m", "orthodx", *maps], cwd=work, check=True)
     for result, command in STAGES.items():
