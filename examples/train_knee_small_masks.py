@@ -2,12 +2,13 @@
 
     python examples/train_knee_small_masks.py WORK --maps ATLAS/knee
 
-Goes on from the encoders and head of the shipped knee-small (0.6.0 when it was run), on new anatomies: procedural
-knees whose cartilage is worn evenly and in patches, completed label maps, injuries and effusions of both, and from the
+Goes on from the encoders and head of the shipped knee-small (0.6.0 when it was run), on new anatomies: procedural knees
+whose cartilage is worn evenly and in patches, completed label maps, injuries and effusions of both, and from the
 3,600th step on knees whose cartilage ends early, too; takes the mean of the weights before and after, which keeps what
 each does best (Wortsman 2022); then learns what it knows. Of one core of an AMD EPYC (Zen 5) anatomies take 15 minutes,
-training 93 with other work beside it, known studies 5, calibration 11. Writes WORK/knee-small: the shipped bundle with new masks and its diagnosis as it was. (The records of
-0.4.0, 0.5.0 and 0.6.0: this file at commits d645c28, 1ada8ed and 656c0a1.)
+training 93 with other work beside it, known studies 5, calibration 11. Writes WORK/knee-small: the shipped bundle with
+new masks and its diagnosis as it was. (The records of 0.4.0, 0.5.0 and 0.6.0: this file at commits d645c28, 1ada8ed and
+656c0a1.)
 """
 
 import argparse
