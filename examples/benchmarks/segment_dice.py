@@ -1,9 +1,10 @@
-"""Segment a synthetic cohort and print Dice per structure and view with patient-bootstrap intervals.
+"""Segment a synthetic cohort and print Dice per structure and view, HD95 of bones and volumes, as in model cards.
 
     orthodx synth cohort --studies 24 --seed 9001
-    python examples/benchmarks/segment_dice.py cohort --model knee-small
+    python examples/benchmarks/segment_dice.py cohort --model knee-small [--table dice.csv]
 
-COHORT is a folder written by `orthodx synth` (manifest.csv, truth/). The table is Markdown, as in model cards.
+COHORT is a folder written by `orthodx synth` (manifest.csv, truth/). Dice with 95 % patient-bootstrap intervals, as
+Markdown. `--table` keeps the Dice of every series, as in examples/results/knee_masks.
 """
 
 import argparse
@@ -13,10 +14,58 @@ import numpy as np
 import pandas as pd
 
 import orthodx
-from orthodx.evaluation.overlap import dice_by_structure, on_grid_of
+from orthodx.evaluation.overlap import on_grid_of
 from orthodx.evaluation.resampling import patient_mean
+from orthodx.evaluation.segment_scores import score_labels
 from orthodx.joints import KNEE, View
 from orthodx.studies.nifti import read_volume
+
+LEAST_ML = 0.1  # a structure of which the field of view holds less is not scored
+FACTS = ["patient_id", "series_id", "view", "center", "field_strength", "sequence"]
+BONES = [s.name for s in KNEE.structures if s.one_piece]
+FAR_MM = 10.0
+
+
+def scores_of(cohort: Path, masks: Path) -> pd.DataFrame:
+    """A row a series and structure: FACTS, structure, dice, hd95_mm, truth_ml, volume_error_ml."""
+    rows = []
+    for series in pd.read_csv(cohort / "manifest.csv").to_dict("records"):
+        name = f"{series['series_id']}.nii.gz"
+        found, truth = (read_volume(folder / name) for folder in (masks, cohort / "truth"))
+        mask, true = (np.asarray(volume.data, np.uint8) for volume in (on_grid_of(found, truth, name), truth))
+        for one in score_labels(mask, true, truth.spacing_mm, KNEE.names, 1.0):
+            if one.truth_ml >= LEAST_ML:
+                told = {m: getattr(one, m) for m in ("structure", "dice", "hd95_mm", "truth_ml", "volume_error_ml")}
+                rows.append({fact: series[fact] for fact in FACTS} | told)
+    return pd.DataFrame(rows)
+
+
+def print_dice(scores: pd.DataFrame) -> None:
+    """Dice by view, with intervals."""
+    print(f"| structure | {' | '.join(View)} | all views |\n|---|{'---|' * 4}")
+    for name in KNEE.names.values():
+        cells = []
+        for view in (*View, None):
+            part = scores[(scores.structure == name) & ((scores["view"] == view) | (view is None))]
+            e = patient_mean(part.dice.tolist(), part.patient_id.tolist())
+            cells.append(f"{e.value:.3f} ({e.low:.3f}-{e.high:.3f})")
+        print(f"| {name} | {' | '.join(cells)} |")
+    patients = scores.patient_id.nunique()
+    print(f"\n{patients} patients, {len(scores)} structures scored; 95 % patient-bootstrap intervals.\n")
+
+
+def print_distances_and_volumes(scores: pd.DataFrame) -> None:
+    """HD95 of bones, mean and worst; errors of volumes, the mean over series and of the sum."""
+    for name in KNEE.names.values():
+        part = scores[scores.structure == name]
+        error = 100 * part.volume_error_ml / part.truth_ml
+        in_sum = 100 * part.volume_error_ml.sum() / part.truth_ml.sum()
+        line = f"{name}: volume {error.mean():+.0f} % in the mean of series, {in_sum:+.0f} % in sum"
+        if name in BONES:
+            far = part[part.hd95_mm > FAR_MM]
+            line += f"; HD95 mean {part.hd95_mm.mean():.1f} mm, worst {part.hd95_mm.max():.1f}"
+            line += f", above {FAR_MM:g}: {', '.join(far.series_id) or 'none'}"
+        print(line)
 
 
 def main() -> None:
@@ -25,28 +74,16 @@ def main() -> None:
     parser.add_argument("cohort", type=Path)
     parser.add_argument("--model", default="knee-small")
     parser.add_argument("--out", type=Path, help="where masks go (default: COHORT/masks)")
+    parser.add_argument("--table", type=Path, help="CSV for the Dice of every series")
     options = parser.parse_args()
     out = options.out or options.cohort / "masks"
     orthodx.segment([options.cohort / "manifest.csv"], out, model=options.model, preview=False, resume=True)
-    rows = []
-    for series in pd.read_csv(options.cohort / "manifest.csv").itertuples():
-        found, truth = (read_volume(d / f"{series.series_id}.nii.gz") for d in (out, options.cohort / "truth"))
-        found = on_grid_of(found, truth, series.series_id)
-        mm3 = abs(np.linalg.det(truth.affine[:3, :3]))
-        sizes = np.bincount(np.asarray(truth.data, np.uint8).ravel(), minlength=256) * mm3
-        for value, dice in dice_by_structure(found.data, truth.data, KNEE.names).items():
-            if sizes[value] >= 100:  # a structure of which the field of view holds less than 0.1 mL is not scored
-                rows.append((series.patient_id, series.view, KNEE.names[value], dice))
-    table = pd.DataFrame(rows, columns=["patient", "view", "structure", "dice"])
-    print(f"| structure | {' | '.join(View)} | all views |\n|---|{'---|' * 4}")
-    for name in KNEE.names.values():
-        cells = []
-        for view in (*View, None):
-            part = table[(table.structure == name) & ((table.view == view) | (view is None))]
-            e = patient_mean(part.dice.tolist(), part.patient.tolist())
-            cells.append(f"{e.value:.3f} ({e.low:.3f}-{e.high:.3f})")
-        print(f"| {name} | {' | '.join(cells)} |")
-    print(f"\n{table.patient.nunique()} patients, {len(table)} structures scored; 95 % patient-bootstrap intervals.")
+    scores = scores_of(options.cohort, out)
+    print_dice(scores)
+    print_distances_and_volumes(scores)
+    if options.table:
+        wide = scores.pivot_table(index=FACTS, columns="structure", values="dice", sort=False)
+        wide[list(KNEE.names.values())].round(4).reset_index().to_csv(options.table, index=False)
 
 
 if __name__ == "__main__":
