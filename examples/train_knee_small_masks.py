@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from safetensors.torch import load_file
 
 from orthodx.bundles.bundle import Bundle, open_bundle, save_bundle
@@ -35,7 +36,7 @@ ENDS = "36 procedural knees of seed 9340, whose cartilage also ends early (examp
 MAPS = "synth bank --bank -n 12 --seed 9309 --workers 2 --anatomy MAPS --map zanatomy --map right_knee_example"
 INJURED = "--bank --lesions --prevalence 0.85 --workers 2"
 FIT = "--task segment --batch 2 --learning-rate 4e-4 --name knee-small --workers 0"
-MEAN = "the mean of the weights of 0.6.0 and those of fit2/knee-small (examples/train_knee_small_masks.py)"
+MEAN = "the mean of the weights of 0.6.0 (1/2), fit and fit2 (1/4 each; examples/train_knee_small_masks.py)"
 STAGES = {
     "hurt/knee-9331-0083.npy": f"synth hurt -n 84 --anatomy bank --seed 9331 {INJURED}",
     "fit/knee-small/model.json": (
@@ -81,12 +82,15 @@ def bare_knee(rng: np.random.Generator) -> Anatomy:
 
 
 def average(work: Path) -> Bundle:
-    """The weights of the masks half-way between those that are shipped and those that were fitted."""
-    before, after = open_bundle("knee-small"), open_bundle(work / "fit2/knee-small")
+    """The weights of the masks half-way between those that are shipped and the mean of those that were fitted."""
+    after = open_bundle(work / "fit2/knee-small")
+    folders = {open_bundle("knee-small").path: 0.5, work / "fit/knee-small": 0.25, after.path: 0.25}
     weights = {}
     for file in after.info.sha256:
-        old, new = load_file(before.path / file), load_file(after.path / file)
-        weights[file] = {name: ((old[name].float() + new[name].float()) / 2).half() for name in new}
+        parts = [(share, load_file(folder / file)) for folder, share in folders.items()]
+        names = parts[0][1]
+        mean = {name: torch.stack([share * part[name].float() for share, part in parts]).sum(0) for name in names}
+        weights[file] = {name: value.half() for name, value in mean.items()}
     return save_bundle(work / "mean/knee-small", dataclasses.replace(after.info, joint=KNEE), weights)
 
 

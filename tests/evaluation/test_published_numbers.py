@@ -51,13 +51,21 @@ def test_the_false_calls_of_the_card_are_those_of_its_table():
         assert float(line[7].split()[0]) == pytest.approx((~called)[~there].mean(), abs=6e-4)
 
 
-@pytest.mark.parametrize("joint", ["ankle", "shoulder"])
-def test_the_dice_of_the_transfer_page_are_those_of_its_tables(joint):
-    table = read_table(RESULTS / f"transfer_masks/{joint}.csv")
+@pytest.mark.parametrize(
+    ("named", "file", "lines"),
+    [
+        ("ankle", "ankle", 18),
+        ("shoulder", "shoulder", 6),
+        ("ankle in full", "ankle_full", 6),
+        ("shoulder in full", "shoulder_full", 18),
+    ],
+)
+def test_the_dice_of_the_transfer_page_are_those_of_its_tables(named, file, lines):
+    table = read_table(RESULTS / f"transfer_masks/{file}.csv")
     rows = [
-        line.split("|") for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith(f"| {joint}, ")
+        line.split("|") for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith(f"| {named}, ")
     ]
-    assert len(rows) == {"ankle": 18, "shoulder": 6}[joint]
+    assert len(rows) == lines
     for _, where, structure, *cells, _ in rows:
         of_count = table[table.labelled == where.split(",")[1].strip()].set_index("series_id")
         dice, patients = of_count[structure.strip().replace(" ", "_")], of_count["patient_id"]
