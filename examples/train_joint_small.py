@@ -20,10 +20,10 @@ from safetensors.torch import load_file
 from orthodx.bundles.bundle import Bundle, open_bundle, save_bundle
 
 SEEDS = {"ankle": 7, "shoulder": 8}  # the first digit of all seeds
-STEPS = {"ankle": 1500, "shoulder": 900}
-ANATOMIES = {"ankle": 32, "shoulder": 18}
-STUDIES = {"ankle": 160, "shoulder": 120}
-CODE = "b1a0a95"  # the commit whose code ran
+ANATOMIES = {"ankle": 32, "shoulder": 24}
+STUDIES = {"ankle": 160, "shoulder": 240}
+VERSION = {"ankle": "0.1.0", "shoulder": "0.2.0"}
+CODE = {"ankle": "b1a0a95", "shoulder": "cd63f29"}  # the commit whose code ran
 THICK_MM = 2.4  # three in four training images had slices of 2.4 to 4.6 mm: thinner ones are averaged when read
 CENTERS = "--center Harbour --center Meadow --center Northgate --center Outpost"
 STAGES = {  # the file that a stage leaves in WORK: its command. J: the joint, S: its digit
@@ -32,7 +32,7 @@ STAGES = {  # the file that a stage leaves in WORK: its command. J: the joint, S
         "synth J-hurt --bank --lesions -n 160 --joint J --anatomy J-bank --seed S201 --prevalence 0.85"
     ),
     "J-maps/maps/model.json": (
-        "finetune J-hurt --task diagnose --encoders knee-small --out J-maps --name maps --steps STEPS --batch 2"
+        "finetune J-hurt --task diagnose --encoders knee-small --out J-maps --name maps --steps 1500 --batch 2"
         " --crop 16 80 80 --focus 0.4 --learning-rate 8e-4 --encoder-share 0.5 --workers 0 --seed S203"
     ),
     "J-train/manifest.csv": f"synth J-train --joint J --lesions -n STUDIES --seed S121 --anatomy J-bank {CENTERS}",
@@ -45,7 +45,7 @@ STAGES = {  # the file that a stage leaves in WORK: its command. J: the joint, S
 
 def commands(joint: str) -> dict[str, str]:
     """STAGES of one joint."""
-    words = {"STUDIES": STUDIES, "ANATOMIES": ANATOMIES, "STEPS": STEPS, "S": SEEDS}
+    words = {"STUDIES": STUDIES, "ANATOMIES": ANATOMIES, "S": SEEDS}
     out = {}
     for result, command in STAGES.items():
         for word, of in words.items():
@@ -64,7 +64,7 @@ def pack(work: Path, joint: str) -> Bundle:
     began = json.loads((work / f"{joint}-maps/run.json").read_text(encoding="utf-8"))["starts"]
     record: list[dict[str, Any]] = [{"stage": "start", "bundle": "knee-small", "sha256": began}]
     for command in commands(joint).values():
-        stage: dict[str, Any] = {"stage": command.split()[0], "command": f"orthodx {command}", "code": CODE}
+        stage: dict[str, Any] = {"stage": command.split()[0], "command": f"orthodx {command}", "code": CODE[joint]}
         if "--name maps" in command:
             stage |= {"settings": settings.get("finetune segment+evidence", {})}
         record.append(stage)
@@ -74,7 +74,7 @@ def pack(work: Path, joint: str) -> Bundle:
     assert fitted.info.diagnosis is not None
     diagnosis = dataclasses.replace(fitted.info.diagnosis, synthetic_only=True)  # which the code that ran did not know
     info = dataclasses.replace(
-        fitted.info, version="0.1.0", training=record, sources=sources, grid=grid, diagnosis=diagnosis
+        fitted.info, version=VERSION[joint], training=record, sources=sources, grid=grid, diagnosis=diagnosis
     )
     weights = {file: load_file(fitted.path / file) for file in info.sha256}
     return save_bundle(work / f"{joint}-small", info, weights)

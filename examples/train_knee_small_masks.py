@@ -50,7 +50,8 @@ STAGES = {
     "kfit/manifest.csv": "synth kfit --lesions -n 60 --seed 4121 --anatomy kbank",
     "known/model.json": "models calibrate mean/knee-small kfit --out known --seed 4100",
 }
-FIRST, CODE = "656c0a1", "173a311"  # the commits whose code ran: up to the first training, and after it
+# The commits whose code ran: the first training, the second, calibration.
+FIRST, CODE, LAST = "656c0a1", "173a311", "cd63f29"
 
 
 def worn_shape(rng: np.random.Generator) -> dict[str, float]:
@@ -111,6 +112,7 @@ def pack(work: Path) -> Bundle:
             record.append({"stage": "synth", "command": ENDS, "code": code})
         if "--out fit2" in command:
             record.append({"stage": "mean", "command": MEAN, "code": code})
+            code = LAST
     info = dataclasses.replace(
         shipped.info,
         version="0.7.0",

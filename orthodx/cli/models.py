@@ -17,7 +17,7 @@ Name = Annotated[str, typer.Argument(help="Name of a shipped model, or a bundle 
 
 
 def _say(line: str) -> None:
-    print(readable(line))
+    print(readable(line), flush=True)  # calibrate takes minutes, and a pipe would keep its lines
 
 
 @app.command("list", epilog=further("models list", "models"))
