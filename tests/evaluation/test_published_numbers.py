@@ -21,8 +21,9 @@ label_shares = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(label_shares)
 
 
-@pytest.mark.parametrize("joint", ["ankle", "shoulder"])
-@pytest.mark.parametrize("taught", ["lesion masks"])
+@pytest.mark.parametrize(
+    ("joint", "taught"), [("ankle", "lesion masks"), ("shoulder", "lesion masks"), ("ankle", "labels alone")]
+)
 def test_the_auroc_of_the_transfer_page_are_those_of_its_tables(joint, taught):
     folder = RESULTS / "transfer_labels" / joint
     arms = [arm for arm in read_table(folder / "predictions.csv")["arm"].unique() if arm.startswith(taught)]
