@@ -57,7 +57,7 @@ def test_the_false_calls_of_the_card_are_those_of_its_table():
     [
         ("ankle", "ankle", 18),
         ("shoulder", "shoulder", 6),
-        ("ankle in full", "ankle_full", 6),
+        ("ankle in full", "ankle_full", 18),
         ("shoulder in full", "shoulder_full", 18),
     ],
 )
