@@ -1,6 +1,7 @@
 #!/bin/sh
 # AUROC on ankle or shoulder by the share of labelled studies, with evidence maps begun from the knee or from noise, and
 # what labels alone teach: the tables under "Labels" of docs/transfer.md. About 150 minutes of one core a joint.
+# (These commands were run one by one; labels alone on ankles only.)
 #
 #     sh examples/transfer_labels.sh ankle|shoulder WORK
 set -e
@@ -44,4 +45,4 @@ for kind, arm in (("transferred", "labels alone, frozen knee encoders"), ("resne
         parts.append(found.assign(arm=arm, share=share, seed=0))
 pd.concat(parts).to_csv("result/predictions.csv", index=False)
 PYTHON
-echo "-> $PWD/result  (python examples/benchmarks/label_shares.py prints it)"
+echo "-> $PWD/result  (python examples/benchmarks/label_shares.py FOLDER prints it)"

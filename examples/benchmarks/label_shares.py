@@ -20,8 +20,6 @@ from orthodx.evaluation.rows import MACRO, Row
 from orthodx.evaluation.run_facts import RunFacts
 from orthodx.evaluation.tables import Diagnoses
 
-TOLD = ("study_id", "arm", "share", "seed")
-
 
 def runs_of(folder: Path, arms: Sequence[str], centers: Sequence[str] = ()) -> list[Run]:
     """A run of each arm, share and seed. centers: only studies of these, if given."""
@@ -63,7 +61,7 @@ def cell(rows: Sequence[Row], target: str, share: float, arm: str, against: str 
 
 
 def main() -> None:
-    """Print a table of the macro average, then one of each label at the greatest share."""
+    """Print the macro average, then each label, at every share."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--arm", action="append", help="the first is compared with the others (default: all)")
