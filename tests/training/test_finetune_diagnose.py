@@ -129,6 +129,15 @@ def test_a_record_tells_what_no_image_shows(tmp_path, studies):
     assert alpha[LABELS.index("EFFU")] < alpha[LABELS.index("ACL")]
 
 
+def test_a_record_that_helps_nobody_new_hardly_counts(tmp_path, studies):
+    records = pd.read_csv(studies / "ehr.csv")
+    records["age"] = np.random.default_rng(5).permutation(records["age"])
+    records.to_csv(tmp_path / "ehr.csv", index=False)
+    fitted = fit(studies, tmp_path / "fit", ehr=tmp_path / "ehr.csv")
+    assert fitted.model.record.alpha[LABELS.index("ACL")] > 0.9
+    assert validation(tmp_path / "fit")["ACL"] > 0.9
+
+
 @pytest.mark.parametrize("head", ["global_local", "sap", "evidence"])
 def test_every_head_can_be_probed(tmp_path, studies, head):
     fit(studies, tmp_path, head=head)

@@ -241,7 +241,7 @@ def _fit_together(run: ViewRuns, by_view: Mapping[View, ViewResult]) -> None:
     patient = person_index([c.case for c in train])[lines.study]
     fused = fusion_stage.fit_fusion(model, vectors, outside, lines, truth, patient, seed=config.seed)
     records = [train[i].record for i in lines.study]
-    fusion_stage.fit_record(model, fused, records, truth, lines.weight, seed=config.seed)
+    fusion_stage.fit_record(model, fused, records, truth, lines.weight, patient, seed=config.seed)
     model.eval()
 
 

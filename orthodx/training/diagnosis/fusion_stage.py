@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ FOLDS = 5
 DROPPED = 0.15  # chance that a view is taken away in training, so that a study may lack it
 STEPS, BATCH, PEAK_RATE = 300, 64, 3e-3  # of each of the two small fits
 UNREAD = 0.2  # chance that a record is
+SHARES = tuple(np.arange(1, 100) / 100)  # of a record in a label's answer, tried
 
 
 def folds_of(patient: np.ndarray, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -54,32 +55,54 @@ def fit_fusion(
     folds = folds_of(patient, seed) if model.record is not None else []
     for train, test in [*folds, (everything, everything[:0])]:  # the last fit is the one kept
         model.fusion.load_state_dict(start)
-        _descend(model.fusion, inputs[train], present[train], truth[train], rows.weight[train], seed)
-        if not len(test):
-            break
+        loss = _fusion_loss(model.fusion, inputs[train], present[train], truth[train], rows.weight[train])
+        _descend(model.fusion, len(train), loss, seed)
         with torch.inference_mode():
-            fused[test] = model.fusion.eval()(inputs[test], present[test]).numpy()
-    model.fusion.eval()
+            fused[test] = model.fusion(inputs[test], present[test]).numpy()
     return fused
 
 
-def _descend(
-    fusion: nn.Module, inputs: Tensor, present: Tensor, truth: np.ndarray, weight: np.ndarray, seed: int
-) -> None:
+def _descend(part: nn.Module, rows: int, loss_of: Callable[[Tensor], Tensor], seed: int) -> None:
+    """Fit a part of a diagnosis in place to the losses of batches of its rows, given by their indices (B,)."""
     torch.manual_seed(seed)
-    optimizer = torch.optim.AdamW(fusion.parameters(), weight_decay=0.1)
-    y, w = torch.from_numpy(truth).float(), torch.from_numpy(weight).float()[:, None]
-    fusion.train()
+    optimizer = torch.optim.AdamW(part.parameters(), weight_decay=0.1)
+    part.train()
     for step in range(STEPS):
-        chosen = torch.randperm(len(inputs))[:BATCH]
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, STEPS, PEAK_RATE, 20)
-        seen = present[chosen] & (torch.rand(len(chosen), VIEWS) >= DROPPED)
-        seen = torch.where(seen.any(1, keepdim=True), seen, present[chosen])
-        loss = masked_bce(fusion(inputs[chosen], seen), y[chosen], weight=w[chosen])
+        loss = loss_of(torch.randperm(rows)[:BATCH])
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         guarded_step(optimizer, {"loss": loss})
+    part.eval()
+
+
+def _fusion_loss(
+    fusion: nn.Module, inputs: Tensor, present: Tensor, truth: np.ndarray, weight: np.ndarray
+) -> Callable[[Tensor], Tensor]:
+    """Of batches, some of whose views are taken away."""
+    y, w = torch.from_numpy(truth).float(), torch.from_numpy(weight).float()[:, None]
+
+    def loss(chosen: Tensor) -> Tensor:
+        seen = present[chosen] & (torch.rand(len(chosen), VIEWS) >= DROPPED)
+        seen = torch.where(seen.any(1, keepdim=True), seen, present[chosen])
+        return masked_bce(fusion(inputs[chosen], seen), y[chosen], weight=w[chosen])
+
+    return loss
+
+
+def _record_loss(
+    model: Diagnoser, records: Sequence[Record | None], truth: np.ndarray, weight: np.ndarray
+) -> Callable[[Tensor], Tensor]:
+    """Of batches, some of whose records are taken away: it must speak sense alone."""
+    y, w = torch.from_numpy(truth).float(), torch.from_numpy(weight).float()[:, None]
+
+    def loss(chosen: Tensor) -> Tensor:
+        read = torch.rand(len(chosen)) >= UNREAD
+        rows = [records[i] if keep else None for i, keep in zip(chosen.tolist(), read.tolist(), strict=True)]
+        return masked_bce(model.record_logits(rows), y[chosen], weight=w[chosen])
+
+    return loss
 
 
 def fit_record(
@@ -88,26 +111,39 @@ def fit_record(
     records: Sequence[Record | None],
     truth: np.ndarray,
     weight: np.ndarray,
+    patient: np.ndarray,
     *,
     seed: int,
 ) -> None:
-    """Fit `model.record` in place, beside out-of-fold fused image logits (R, L) of the same rows."""
-    if model.record is None:
+    """Fit `model.record` in place, beside out-of-fold fused image logits (R, L) of the same rows.
+
+    The record's share of a label is the one of `SHARES` with the lowest cross-entropy on patients from whose records
+    nothing was learned: a record that helps nobody new counts for almost nothing.
+    """
+    if model.record is None or model.coding is None:
         return
-    torch.manual_seed(seed)
-    optimizer = torch.optim.AdamW(model.record.parameters(), weight_decay=0.1)
-    image, y = torch.from_numpy(fused).float(), torch.from_numpy(truth).float()
-    w = torch.from_numpy(weight).float()[:, None]
-    model.record.train()
-    for step in range(STEPS):
-        chosen = torch.randperm(len(image))[:BATCH]
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, STEPS, PEAK_RATE, 20)
-        read = torch.rand(len(chosen)) >= UNREAD
-        rows = [records[i] if keep else None for i, keep in zip(chosen.tolist(), read.tolist(), strict=True)]
-        loss = masked_bce(model.mix(image[chosen], rows), y[chosen], weight=w[chosen])
-        loss = loss + masked_bce(model.record_logits(rows), y[chosen], weight=w[chosen])  # it must speak sense alone
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        guarded_step(optimizer, {"loss": loss})
-    model.record.eval()
+    start = {k: v.clone() for k, v in model.record.state_dict().items()}
+    everything, outside = np.arange(len(fused)), np.zeros(fused.shape)
+    for train, test in [*folds_of(patient, seed), (everything, everything[:0])]:  # the last fit is the one kept
+        model.record.load_state_dict(start)
+        loss = _record_loss(model, [records[i] for i in train], truth[train], weight[train])
+        _descend(model.record, len(train), loss, seed)
+        if len(test):
+            with torch.inference_mode():
+                outside[test] = model.record_logits([records[i] for i in test]).numpy()
+    known = model.coding.known(records).numpy()
+    shares = _shares(fused[known], outside[known], truth[known], weight[known])
+    with torch.no_grad():
+        model.record.alpha_param.copy_(torch.from_numpy(1 - shares).logit())
+
+
+def _shares(image: np.ndarray, record: np.ndarray, truth: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """(L,) the record's best share of each label; logits, truth (1, 0 or NaN) (R, L), weight (R,)."""
+    best, least = np.full(image.shape[1], SHARES[0]), np.full(image.shape[1], np.inf)
+    known, y = ~np.isnan(truth), truth == 1
+    for share in SHARES:
+        z = (1 - share) * image + share * record
+        loss = (np.where(known, np.logaddexp(0, np.where(y, -z, z)), 0.0) * weight[:, None]).sum(0)
+        better = loss < least
+        best[better], least[better] = share, loss[better]
+    return best
