@@ -1,10 +1,10 @@
 """The tables of a model card about a diagnosis: each label at its threshold, false calls of healthy joints, centers.
 
-    python examples/benchmarks/diagnosis_card.py examples/results/knee_diagnosis --free 9641 [--model knee-small]
+    python examples/benchmarks/diagnosis_card.py examples/results/knee_diagnosis [--free SEED] [--model knee-small]
 
 FOLDER holds predictions.csv (as `orthodx diagnose` writes it), labels.csv and studies.csv (study_id, patient_id,
-center). --free: the seed of the studies without any lesion (in their ids), which count as false calls only. AUROC with
-DeLong's interval, sensitivity and specificity with Wilson's.
+center). --free: the seed of the studies without any lesion (in their ids), which count as false calls only; there are
+none without it. AUROC with DeLong's interval, sensitivity and specificity with Wilson's.
 """
 
 import argparse
@@ -57,7 +57,7 @@ def lines(folder: Path, free: str, thresholds: Mapping[str, float]) -> Iterator[
         threshold = thresholds[one.name]
         at = at_threshold(one.scores, one.positive, one.patient, threshold)
         well = healthy[healthy[f"{one.name}_true"] == 0]
-        false = f"{int((well[one.name] >= threshold).sum())} of {len(well)}"
+        false = f"{int((well[one.name] >= threshold).sum())} of {len(well)}" if len(well) else ""
         area = auroc_interval(one.auroc())
         yield (
             f"| {one.name} | {threshold:.2f} | {int(one.positive.sum())} of {len(one.positive)} | "
@@ -89,7 +89,7 @@ def main() -> None:
     """Print both."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--free", required=True)
+    parser.add_argument("--free", default="none")
     parser.add_argument("--model", default="knee-small")
     args = parser.parse_args()
     diagnosis = open_bundle(args.model).info.diagnosis

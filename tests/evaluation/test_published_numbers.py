@@ -16,9 +16,17 @@ from orthodx.studies.tables import read_table
 
 RESULTS = Path(__file__).parents[2] / "examples/results"
 PAGE = Path(__file__).parents[2] / "docs/transfer.md"
-spec = importlib.util.spec_from_file_location("label_shares", RESULTS.parent / "benchmarks/label_shares.py")
-label_shares = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(label_shares)
+
+
+def benchmark(name):
+    """A program of examples/benchmarks, loaded."""
+    spec = importlib.util.spec_from_file_location(name, RESULTS.parent / f"benchmarks/{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+label_shares, diagnosis_card = benchmark("label_shares"), benchmark("diagnosis_card")
 
 
 @pytest.mark.parametrize(
@@ -50,6 +58,17 @@ def test_the_false_calls_of_the_card_are_those_of_its_table():
         assert line[3].split("->")[1].split() == [str((called & healthy).sum()), "of", str(healthy.sum())]
         assert float(line[6].split()[0]) == pytest.approx(called[there].mean(), abs=6e-4)
         assert float(line[7].split()[0]) == pytest.approx((~called)[~there].mean(), abs=6e-4)
+
+
+def test_the_fresh_studies_of_the_card_are_those_of_their_table():
+    bundle = open_bundle("knee-small")
+    card = (bundle.path / "MODEL_CARD.md").read_text(encoding="utf-8")
+    table = RESULTS / "knee_diagnosis", "none"
+    thresholds = bundle.info.diagnosis.thresholds
+    lines = [*diagnosis_card.lines(*table, thresholds), *diagnosis_card.by_center(*table, tuple(thresholds))]
+    assert len(lines) == 8 + 1 + 6
+    for line in lines:
+        assert line.rstrip("| ") in card
 
 
 @pytest.mark.parametrize(
