@@ -1,7 +1,7 @@
 #!/bin/sh
 # AUROC on ankle or shoulder by the share of labelled studies, with evidence maps begun from the knee or from noise, and
 # what labels alone teach: the tables under "Labels" of docs/transfer.md. About 150 minutes of one core a joint.
-# (These commands were run one by one; labels alone on ankles only.)
+# (These commands were run one by one; labels alone on shoulders with all 240 studies only.)
 #
 #     sh examples/transfer_labels.sh ankle|shoulder WORK
 set -e
