@@ -26,7 +26,7 @@ def synth(request: SynthRequest, *, tell: Callable[[str, int, int], None] = lamb
     if request.maps and request.anatomy is None:
         raise UsageError("--map picks from a folder of label maps", hint="give the folder with --anatomy")
     if request.bank:
-        only = ("centers", "formats", "views", "visits", "cartilage_loss", "resume")
+        only = ("centers", "formats", "views", "visits", "cartilage_loss")  # a bank is gone on with, asked or not
         request.refuse(only, "is for studies, not for --bank")
     if request.prevalence is not None and not request.lesions:
         raise UsageError("--prevalence is the share of injured joints", hint="add --lesions")

@@ -18,7 +18,7 @@ def synth(knee, tmp_path):
     AnatomyBank(tmp_path / "bank").add("knee", knee)
 
     def go(*words):
-        return CliRunner().invoke(app, ["synth", *map(str, words), "--anatomy", str(tmp_path / "bank"), "-n", "1"])
+        return CliRunner().invoke(app, ["synth", "--anatomy", str(tmp_path / "bank"), "-n", "1", *map(str, words)])
 
     return go
 
@@ -61,12 +61,23 @@ def test_a_bank_keeps_how_the_anatomies_of_a_seed_were_drawn(synth, tmp_path):
     assert len(AnatomyBank(tmp_path / "out")) == 2
 
 
-@pytest.mark.parametrize("more", [("--resume",), ("--center", "Harbour"), ("--format", "dicom")])
+@pytest.mark.parametrize("more", [("--center", "Harbour"), ("--format", "dicom")])
 def test_what_only_studies_have_is_refused_for_a_bank(synth, tmp_path, more):
     done = synth(tmp_path / "a", "--bank", *more)
     assert (done.exit_code, len(done.stderr.splitlines())) == (2, 1), done.output
     assert f"{more[0]} is for studies, not for --bank" in done.stderr
     assert not (tmp_path / "a").exists()
+
+
+def test_a_stopped_bank_goes_on_by_the_line_that_stopping_prints(synth, tmp_path):
+    line = (tmp_path / "out", "--bank", "--seed", 6)
+    assert synth(*line).exit_code == 0
+    first = next((tmp_path / "out").glob("*-0006-0000.npy"))
+    written = first.stat().st_mtime_ns
+    done = synth(*line, "--studies", 2, "--resume")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert first.stat().st_mtime_ns == written
+    assert AnatomyBank(tmp_path / "out").names == ["knee-0006-0000", "knee-0006-0001"]
 
 
 def test_a_bank_says_which_joint_it_is_of(tmp_path):
