@@ -33,7 +33,8 @@ def with_interval(row: Mapping[str, Any], errors: Mapping[Key, Error]) -> dict[s
 def cohort_rows(changes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The change of every measure to the last visit, over patients, with a Student's t interval and test of the mean.
 
-    Geometric means of ratios in %, and means of probabilities; two joints of a patient count once, by their mean.
+    changes: none of one day, unless no change is what is looked for. Geometric means of ratios in %, and means of
+    probabilities; two joints of a patient count once, by their mean.
     beyond_error: patients of whom a change is.
     """
     last: dict[Key, dict[tuple[str, str], Mapping[str, Any]]] = {}

@@ -15,7 +15,7 @@ from orthodx.evaluation.change import COHORT_COLUMNS, COLUMNS, cohort_rows, roun
 from orthodx.evaluation.followup_inputs import followup_inputs, probabilities, views_of
 from orthodx.evaluation.followup_picture import PatientPictures
 from orthodx.evaluation.inputs import Inputs, joint_of
-from orthodx.evaluation.measurement_error import FEWEST_PAIRS, Error, Key, errors_of, read_errors, write_errors
+from orthodx.evaluation.measurement_error import FEWEST_PATIENTS, Error, Key, errors_of, read_errors, write_errors
 from orthodx.evaluation.measures import PROBABILITY
 from orthodx.evaluation.notices import Notices, some
 from orthodx.evaluation.pairs import PairMeasurer, pairs_of
@@ -138,7 +138,7 @@ def _measured(
     if known is not None and (lacking := sorted({view or PROBABILITY for view, _, _ in here - known.keys()})):
         notices.note(f"--error says nothing of some measures ({some(lacking)}); no interval there")
     changes = [with_interval(row, errors) for row in changes]
-    cohort = cohort_rows(changes)
+    cohort = cohort_rows([row for row in changes if request.no_change or row["days"] != 0])
     write_table(request.out / CHANGES, [rounded(row) for row in changes], COLUMNS)
     write_table(request.out / COHORT, [rounded(row) for row in cohort], COHORT_COLUMNS)
     write_errors(request.out / ERRORS, errors)
@@ -156,7 +156,7 @@ def _errors(request: FollowupRequest, changes: list[dict[str, Any]], notices: No
     errors = errors_of(row for row in changes if request.no_change or row["days"] == 0)
     if not errors:
         notices.note(
-            f"no interval: the measurement error is unknown -> measure it on {FEWEST_PAIRS} or more patients without "
-            f"change (--no-change), and give its {ERRORS} with --error"
+            f"no interval: the measurement error is unknown -> measure it on {FEWEST_PATIENTS} or more patients "
+            f"without change (--no-change), and give its {ERRORS} with --error"
         )
     return errors

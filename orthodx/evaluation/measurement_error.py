@@ -3,7 +3,8 @@
 Errors are proportional to what is measured, so they are kept on a scale where they are alike: ratios (logarithm) of
 volumes and thickness, odds (logit) of probabilities. Of n pairs without change the error is the root mean square of
 their differences, as the reproducibility coefficient of QIBA (Raunig et al., Stat Methods Med Res 2015;24:27); a change
-has the interval of Student's t with n degrees of freedom round it.
+has the interval of Student's t round it, with as many degrees of freedom as there are patients: several pairs of one
+patient are not as good as pairs of several.
 """
 
 from __future__ import annotations
@@ -21,24 +22,25 @@ from orthodx.errors import StudyError
 from orthodx.evaluation.measures import PROBABILITY
 from orthodx.studies.tables import read_table, write_table
 
-FEWEST_PAIRS = 5
+FEWEST_PATIENTS = 5
 SURE = 1e-4  # probabilities nearer to 0 or 1 count as this
 KEY = ("view", "target", "measure")
-COLUMNS = (*KEY, "scale", "sd_of_change", "pairs")
+COLUMNS = (*KEY, "scale", "sd_of_change", "pairs", "patients")
 Key = tuple[str, str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Error:
-    """sd: of the difference of two measurements, on the scale of its measure. pairs: behind it."""
+    """sd: of the difference of two measurements, on the scale of its measure. pairs, patients: behind it."""
 
     sd: float
     pairs: int
+    patients: int
 
     @property
     def reach(self) -> float:
         """Half the 95 % interval of a change, on its scale."""
-        return float(stats.t.ppf(0.975, self.pairs)) * self.sd
+        return float(stats.t.ppf(0.975, self.patients)) * self.sd
 
 
 def scale_of(measure: str) -> str:
@@ -64,16 +66,17 @@ def difference(row: Mapping[str, Any]) -> float:
 
 
 def errors_of(rows: Iterable[Mapping[str, Any]]) -> dict[Key, Error]:
-    """The error of every view, target and measure that has `FEWEST_PAIRS` rows without change, not all alike."""
-    found: dict[Key, list[float]] = {}
+    """The error of every view, target and measure that `FEWEST_PATIENTS` have without change, not all alike."""
+    found: dict[Key, list[tuple[str, float]]] = {}
     for row in rows:
         if not np.isnan(value := difference(row)):
-            found.setdefault((row["view"], row["target"], row["measure"]), []).append(value)
-    return {
-        key: Error(sd=float(np.sqrt(np.mean(np.square(values)))), pairs=len(values))
-        for key, values in found.items()
-        if len(values) >= FEWEST_PAIRS and any(values)
-    }
+            found.setdefault((row["view"], row["target"], row["measure"]), []).append((row["patient_id"], value))
+    out = {}
+    for key, pairs in found.items():
+        patients, values = len({patient for patient, _ in pairs}), np.array([value for _, value in pairs])
+        if patients >= FEWEST_PATIENTS and values.any():
+            out[key] = Error(sd=float(np.sqrt(np.mean(values**2))), pairs=len(pairs), patients=patients)
+    return out
 
 
 def interval(row: Mapping[str, Any], error: Error | None) -> tuple[float, float]:
@@ -94,6 +97,7 @@ def write_errors(path: Path, errors: Mapping[Key, Error]) -> None:
             "scale": scale_of(key[2]),
             "sd_of_change": round(e.sd, 6),
             "pairs": e.pairs,
+            "patients": e.patients,
         }
         for key, e in errors.items()
     ]
@@ -101,20 +105,26 @@ def write_errors(path: Path, errors: Mapping[Key, Error]) -> None:
 
 
 def read_errors(path: Path) -> dict[Key, Error]:
-    """The errors of `write_errors`; raises `StudyError`, naming the row, for anything else."""
+    """The errors of `write_errors`; raises `StudyError`, naming the row, for anything else.
+
+    A table of an earlier version says nothing of patients: there each pair counts as one.
+    """
     table = read_table(path, COLUMNS)
     if missing := [c for c in (*KEY, "sd_of_change", "pairs") if c not in table.columns]:
         raise StudyError(
             f"{path.name}: has no column '{missing[0]}'", hint="give the error.csv of orthodx followup --no-change"
         )
-    numbers = table[["sd_of_change", "pairs"]].apply(pd.to_numeric, errors="coerce")
+    if "patients" not in table.columns:
+        table["patients"] = table["pairs"]
+    numbers = table[["sd_of_change", "pairs", "patients"]].apply(pd.to_numeric, errors="coerce")
     out = {}
     for at, row in table.iterrows():
-        sd, pairs = numbers.loc[at]
-        if not (0 <= sd < 100 and pairs >= 1):
+        sd, pairs, patients = numbers.loc[at]
+        if not (0 <= sd < 100 and pairs >= patients >= 1):
             raise StudyError(
-                f"{path.name} row {int(at) + 2}: no error and number of pairs",
-                hint="both are numbers",
+                f"{path.name} row {int(at) + 2}: no error and numbers of pairs and patients",
+                hint="all are numbers",
             )
-        out[row["view"], row["target"], row["measure"]] = Error(sd=float(sd), pairs=int(pairs))
+        error = Error(sd=float(sd), pairs=int(pairs), patients=int(patients))
+        out[row["view"], row["target"], row["measure"]] = error
     return out

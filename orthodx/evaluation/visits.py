@@ -18,6 +18,7 @@ from orthodx.studies.study import mixed_studies
 from orthodx.studies.tables import read_table
 
 VISIT, DAYS = VISIT_COLUMNS
+SIDES = {"l": "left", "r": "right"}
 AS_NUMBERS = "write days between as numbers, such as 0 and 365, or the order of the visits; never dates"
 
 
@@ -91,7 +92,9 @@ def visits_of(
 
 
 def _side(row: Mapping[str, Any]) -> str:
-    return str(row.get("laterality") or "").strip().lower()
+    """ "left", "right", or blank for anything else, such as "unknown"."""
+    told = str(row.get("laterality") or "").strip().lower()
+    return SIDES.get(told[:1], "") if told in {*SIDES, *SIDES.values()} else ""
 
 
 def _sides(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:

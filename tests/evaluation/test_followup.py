@@ -60,9 +60,10 @@ def table(path):
 def test_what_thinned_is_less_by_so_much_and_what_did_not_is_not(cohort, tmp_path):
     folder = cohort({"P": [(30, knee(3.2)), (395, knee(2.4, (3.0, -2.0, 4.0)))]})
     errors = {
-        ("axial", name, "thickness_mm"): Error(sd=0.03, pairs=20) for name in ("femoral_cartilage", "tibial_cartilage")
+        ("axial", name, "thickness_mm"): Error(sd=0.03, pairs=20, patients=20)
+        for name in ("femoral_cartilage", "tibial_cartilage")
     }
-    errors["axial", "femur", "volume_ml"] = Error(sd=0.02, pairs=20)
+    errors["axial", "femur", "volume_ml"] = Error(sd=0.02, pairs=20, patients=20)
     write_errors(tmp_path / "error.csv", errors)
     done = followup(tmp_path / "out", folder=folder, error=tmp_path / "error.csv")
     found = table(tmp_path / "out/changes.csv")
@@ -113,6 +114,15 @@ def test_over_patients_the_mean_change_is_tested(cohort, tmp_path):
     assert any("the measurement error is unknown" in note for note in done.notices.notes)
 
 
+def test_patients_scanned_twice_on_one_day_give_the_error_and_no_change(cohort, tmp_path):
+    patients = {f"P{i}": [(0, knee(mm)), (400, knee(mm - 0.8))] for i, mm in enumerate((2.8, 3.2, 3.6))}
+    stable = {f"S{i}": [(0, knee(mm)), (0, knee(mm + 0.1))] for i, mm in enumerate(np.linspace(2.4, 4, 5))}
+    done = followup(tmp_path / "out", folder=cohort(patients | stable), picture=False)
+    (row,) = [r for r in done.cohort if (r["target"], r["measure"]) == ("femoral_cartilage", "thickness_mm")]
+    assert (row["patients"], row["mean"]) == (3, pytest.approx(-25, abs=6))
+    assert done.errors["axial", "femoral_cartilage", "thickness_mm"].patients == 5
+
+
 def test_two_scans_of_one_later_day_are_no_change_to_the_last_visit(cohort, tmp_path):
     folder = cohort({"P": [(0, knee(3.2)), (200, knee(2.4)), (200, knee(2.4))]})
     done = followup(tmp_path / "out", folder=folder, picture=False)
@@ -149,7 +159,7 @@ def test_what_appears_or_goes_has_a_change_and_no_ratio(cohort, tmp_path):
 def test_probabilities_of_studies_are_followed_too(cohort, tmp_path):
     folder = cohort({"P": [(0, knee()), (9, knee())]})
     (folder / "predictions.csv").write_text("study_id,status,ACL,MM\nP-1,done,0.9,0.2\nP-2,done,0.1,\n")
-    write_errors(tmp_path / "error.csv", {("", "ACL", "probability"): Error(sd=0.8, pairs=30)})
+    write_errors(tmp_path / "error.csv", {("", "ACL", "probability"): Error(sd=0.8, pairs=30, patients=30)})
     followup(tmp_path / "out", folder=folder, error=tmp_path / "error.csv")
     found = table(tmp_path / "out/changes.csv")
     row = found["P", "P-2", "ACL", "probability"]

@@ -72,6 +72,7 @@ def test_both_joints_in_one_study_are_parted_and_a_blank_side_is_the_only_one_kn
     assert [v.series["sagittal"] for v in found["P left"]] == ["l", "L"]
     assert [v.series["sagittal"] for v in found["P right"]] == ["r", "R"]
     assert list(seen(rows("a", "b", days=["0", "5"], laterality=["", "left"]))) == ["P left"]
+    assert list(seen(rows("a", "b", "c", days=["0", "5", "9"], laterality=["L", "unknown", "Left"]))) == ["P left"]
 
 
 def test_a_study_of_two_patients_is_refused():
