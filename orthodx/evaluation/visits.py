@@ -12,13 +12,13 @@ import pandas as pd
 from orthodx.errors import StudyError
 from orthodx.evaluation.notices import Notices, some
 from orthodx.studies.keys import study_key
+from orthodx.studies.laterality import side_of_row
 from orthodx.studies.link import OWN, by_study_id
 from orthodx.studies.manifest import VISIT_COLUMNS
 from orthodx.studies.study import mixed_studies
 from orthodx.studies.tables import read_table
 
 VISIT, DAYS = VISIT_COLUMNS
-SIDES = {"l": "left", "r": "right"}
 AS_NUMBERS = "write days between as numbers, such as 0 and 365, or the order of the visits; never dates"
 
 
@@ -74,7 +74,7 @@ def visits_of(
     for row in rows:
         if row["patient_id"] and row["study_id"] in orders and row["study_id"] not in mixed:
             patient = row["patient_id"]
-            side = _side(row) or (sides[patient][0] if len(sides[patient]) == 1 else "")
+            side = side_of_row(row) or (sides[patient][0] if len(sides[patient]) == 1 else "")
             series = joints.setdefault((patient, side), {}).setdefault(row["study_id"], {})
             if (view := views.get(row["series_id"])) is not None:
                 series.setdefault(view, row["series_id"])
@@ -91,17 +91,11 @@ def visits_of(
     return out
 
 
-def _side(row: Mapping[str, Any]) -> str:
-    """ "left", "right", or blank for anything else, such as "unknown"."""
-    told = str(row.get("laterality") or "").strip().lower()
-    return SIDES.get(told[:1], "") if told in {*SIDES, *SIDES.values()} else ""
-
-
 def _sides(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
     """Patient -> the sides that the manifest names."""
     out: dict[str, set[str]] = {}
     for row in rows:
-        out.setdefault(row["patient_id"], set()).update({_side(row)} - {""})
+        out.setdefault(row["patient_id"], set()).update({side_of_row(row)} - {""})
     return {patient: sorted(sides) for patient, sides in out.items()}
 
 

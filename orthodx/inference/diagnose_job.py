@@ -155,6 +155,7 @@ class Job:
 
     def _answer(self, study: Study, reads: Reads, case: StudyCase) -> list[str]:
         """The main path: each series read -> one answer -> explained; what a reader should know."""
+        study.refuse_both_sides()
         notes = other_joint(study.series, self.reader.bundle)
         readings = [r for one in reads if (r := self._reading(*one, notes)) is not None]
         if not readings:

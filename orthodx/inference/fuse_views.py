@@ -21,6 +21,7 @@ from torch.nn import functional
 from orthodx.errors import OrthodxError
 from orthodx.inference.predict import Segmenter
 from orthodx.inference.sights import Sight, inner_of, see, seen_from
+from orthodx.studies.laterality import side_of_row
 from orthodx.studies.series import Series
 from orthodx.studies.study import Study
 from orthodx.studies.volume import Volume
@@ -44,9 +45,13 @@ class Fused(NamedTuple):
 
 
 def beside(series: Series, studies: Sequence[Study]) -> list[Series]:
-    """The other series of its study."""
-    own = [one for study in studies if study.study_id == series.study_id for one in study.series]
-    return [one for one in own if one.series_id != series.series_id]
+    """The other series of its study; where that shows both sides, those of the same one."""
+    out: list[Series] = []
+    for study in studies:
+        if study.study_id == series.study_id:
+            side, both = side_of_row(series.row), len(study.sides) > 1
+            out += [one for one in study.series if not both or (side and side_of_row(one.row) == side)]
+    return [one for one in out if one.series_id != series.series_id]
 
 
 @dataclass

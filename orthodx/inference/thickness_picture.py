@@ -59,7 +59,8 @@ def write_thickness_picture(path: Path, layers: Sequence[LayerMap], title: str) 
 
 def _words(layer: LayerMap, view: SurfaceView, with_means: bool) -> str:
     """What is seen, and the mean thickness of each plate."""
-    head = f"{layer.name.replace('_', ' ')}, from {view.seen_from}".replace("from in front", "from the front")
+    name = f"{layer.side} {layer.name.replace('_', ' ')}".lstrip()
+    head = f"{name}, from {view.seen_from}".replace("from in front", "from the front")
     known = {name: thick.mean_mm for name, thick in layer.plates.items() if thick is not None}
     means = [f"{name} {mm:.1f}" for name, mm in known.items() if not np.isnan(mm)]
     if not with_means or not means:

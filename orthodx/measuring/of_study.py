@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from orthodx.measuring.field_of_view import seen
 from orthodx.measuring.plates import layer_thickness
 from orthodx.measuring.sides import Sides, members, sides_of
 from orthodx.measuring.thickness import Thickness
+from orthodx.studies.laterality import LEFT, RIGHT, side_of_row
 from orthodx.studies.volume import Volume, turned_to_ras
 
 WIDEST_MM = 130.0  # no layer of a joint reaches farther; what does is no layer, and would take long
@@ -38,6 +39,7 @@ class LayerMap:
     volume: Volume
     sides: Sides
     plates: Mapping[str, Thickness | None]
+    side: str = ""
 
 
 @dataclass(eq=False)
@@ -69,11 +71,28 @@ def _rank(row: Row) -> tuple[bool, bool, float]:
 
 
 def measure_study(volumes: Sequence[Row], labels_of: Callable[[str], Volume | None], joint: Joint) -> StudyMeasures:
-    """Everything that is measured of one study.
+    """Everything that is measured of one study; where it shows a left and a right joint, of each.
 
     volumes: its rows of volumes.csv, with what `how_seen` adds and if it is `unsure`. labels_of: series -> label map of
     the joint, None where there is none any more.
     """
+    out = StudyMeasures()
+    for side, rows in _by_side(volumes).items():
+        one = _measure_joint(rows, labels_of, joint)
+        out.rows += one.rows
+        out.layers += [replace(layer, side=side) for layer in one.layers]
+    return out
+
+
+def _by_side(volumes: Sequence[Row]) -> dict[str, Sequence[Row]]:
+    """Side -> its rows, where there are both sides; else all together."""
+    sides: dict[str, list[Row]] = {}
+    for row in volumes:
+        sides.setdefault(side_of_row(row), []).append(row)
+    return {**sides} if {LEFT, RIGHT} <= sides.keys() else {"": volumes}
+
+
+def _measure_joint(volumes: Sequence[Row], labels_of: Callable[[str], Volume | None], joint: Joint) -> StudyMeasures:
     out = StudyMeasures()
     of = {name: [row for row in volumes if row["structure"] == name] for name in joint.names.values()}
     looks = _Looks(labels_of, joint, {row["series_id"]: str(row.get("laterality", "")) for row in volumes})

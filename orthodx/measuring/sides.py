@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from orthodx.joints import Joint, SidedPair
+from orthodx.studies.laterality import LEFT, RIGHT, side_of
 from orthodx.studies.volume import Volume
 
 UPPER_END_MM = 15.0
 FEWEST = 100  # voxels of a bone that tell anything
 APART_MM = 10.0  # so far from the middle a lateral bone must lie to speak against the manifest
-LATERAL_X = {"right": 1.0, "r": 1.0, "left": -1.0, "l": -1.0}
+LATERAL_X = {RIGHT: 1.0, LEFT: -1.0}
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +77,7 @@ def sides_of(volume: Volume, joint: Joint, laterality: str = "") -> Sides:
     if end is None or end.high[0] - end.low[0] < pair.whole_mm or end.cut[0]:
         return Sides(0.0, float("nan"), f"sides unknown: the upper end of the {bone} is not whole")
     middle = float(end.middle[0])
-    told, shown = LATERAL_X.get(laterality.strip().lower(), 0.0), _shown(volume, value[pair.lateral_bone], middle)
+    told, shown = LATERAL_X.get(side_of(laterality), 0.0), _shown(volume, value[pair.lateral_bone], middle)
     if told and shown and told != shown:
         which = f"the {pair.lateral_bone.replace('_', ' ')} is not on the lateral side of a {laterality} {joint.name}"
         return Sides(0.0, middle, f"sides unknown: {which}")

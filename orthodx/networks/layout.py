@@ -28,3 +28,14 @@ def image_channels_last(x: Tensor) -> Tensor:
 def coarse(image: Tensor, detail: int) -> Tensor:
     """What an encoder sees of an image that a head sees `detail` times finer in plane: (..., D, H, W) -> its means."""
     return image if detail == 1 else functional.avg_pool3d(image, (1, detail, detail))
+
+
+def coarse_labels(labels: Tensor, detail: int) -> Tensor:
+    """The labels (..., D, H, W) of `coarse`'s pixels: each the one in its middle.
+
+    Where that lies between two, the one before and the one after take turns like the squares of a chessboard, so that
+    labels do not move against their image.
+    """
+    rows, columns = torch.meshgrid(*(torch.arange(n // detail) for n in labels.shape[-2:]), indexing="ij")
+    inside = torch.where((rows + columns) % 2 == 0, (detail - 1) // 2, detail // 2)
+    return labels[..., rows * detail + inside, columns * detail + inside]

@@ -28,7 +28,7 @@ def read_manifest(path: Path, needs: Sequence[str] = NAMED) -> tuple[list[dict[s
     A row in which one of `needs` is blank is left out. A blank patient_id is unknown. Raises `StudyError` for a missing
     column or a repeated series_id.
     """
-    table = read_table(path, (*REQUIRED, "joint", "view", "center"))
+    table = read_table(path, (*COLUMNS, *VISIT_COLUMNS))
     missing = [c for c in REQUIRED if c not in table.columns]
     if missing:
         raise StudyError(f"{path.name}: has no column '{missing[0]}'", hint=f"needed: {', '.join(REQUIRED)}")

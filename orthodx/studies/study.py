@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from orthodx.errors import StudyError
+from orthodx.studies.laterality import side_of_row
 from orthodx.studies.series import Series
 
 
@@ -29,6 +31,19 @@ class Study:
     def center(self) -> str:
         """Where it was made, blank where no series says it."""
         return next((c for s in self.series if (c := str(s.row.get("center", "")))), "")
+
+    @property
+    def sides(self) -> list[str]:
+        """The sides of the joints that its series name, "left" and "right" where it shows both."""
+        return sorted({side for one in self.series if (side := side_of_row(one.row))})
+
+    def refuse_both_sides(self) -> None:
+        """Raise `StudyError` where it shows a left and a right joint, of which no answer can hold."""
+        if len(self.sides) > 1:
+            raise StudyError(
+                f"study '{self.study_id}' has series of a left and of a right joint",
+                hint="give each side a study_id of its own in a manifest.csv",
+            )
 
 
 def studies_of(series: Sequence[Series]) -> tuple[list[Study], dict[str, str]]:

@@ -89,6 +89,8 @@ def checked(request: FinetuneRequest, say: Callable[[str], None]) -> Run:
     if request.task is Task.DIAGNOSE and banks and len(request.studies) > 1:
         raise UsageError("lesion masks are read from one bank alone", hint="give one bank, or studies and labels")
     dense = request.task is Task.SEGMENT or banks > 0
+    if request.encoder_share == 0 and not dense:
+        raise UsageError("--encoder-share 0 leaves the encoders as they are", hint="say --probe instead")
     _refuse_idle(request, dense)
     if processes() > 1 and not dense:
         raise UsageError("a diagnosis is fitted by one process", hint="run it without torchrun")

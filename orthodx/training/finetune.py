@@ -23,7 +23,8 @@ from orthodx.training.distributed import leave
 from orthodx.training.left_out import Leave, LeftOut
 from orthodx.training.masks.fit import MasksConfig, fit_masks
 from orthodx.training.masks.tasks import dense_task
-from orthodx.training.sources import EVERYONE, Chosen, Source, identity, left_out_of, open_source, studies_of
+from orthodx.training.source_contents import identity, left_out_of, refuse_shared, studies_of
+from orthodx.training.sources import EVERYONE, Chosen, Source, open_source
 from orthodx.training.starting import dense_notes, dense_start
 
 
@@ -109,7 +110,9 @@ def _from_truth(run: Run, note: Leave) -> tuple[Bundle, dict[str, Any]]:
     chosen = Chosen(request.only, request.label_fraction, request.seed, request.group_by)
     source = opened(request.studies, augment=request.augment, bank_share=request.bank_share, chosen=chosen)
     held_out = None if request.validation is None else opened([request.validation])
-    config = _masks_config(run, source, aim)
+    if held_out is not None:
+        refuse_shared(source, held_out)
+    config = _masks_config(run, source, held_out, aim)
     masks = run.head if request.task is Task.SEGMENT else task.heads.get("segment", "")
     begin = dense_start(start, str(request.task), run.joint, run.views, closer, masks)
     for one in (*left_out_of(source), *([] if held_out is None else left_out_of(held_out))):
@@ -138,7 +141,9 @@ def _from_truth(run: Run, note: Leave) -> tuple[Bundle, dict[str, Any]]:
     return bundle, {"config": asdict(config), "counts": {name: n for name, n in counts.items() if n}}
 
 
-def _masks_config(run: Run, source: Source, focus: tuple[float, tuple[str, ...]] | None) -> MasksConfig:
+def _masks_config(
+    run: Run, source: Source, held_out: Source | None, focus: tuple[float, tuple[str, ...]] | None
+) -> MasksConfig:
     """What decides the weights, as the checkpoint keeps it."""
     request = run.request
     return MasksConfig(
@@ -164,6 +169,7 @@ def _masks_config(run: Run, source: Source, focus: tuple[float, tuple[str, ...]]
         augment=None if isinstance(source, SyntheticSource) else request.augment,
         label_fraction=None if request.label_fraction == 1 else request.label_fraction,
         data=identity(source),
+        validated_on=None if held_out is None else identity(held_out),
     )
 
 

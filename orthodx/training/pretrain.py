@@ -18,7 +18,8 @@ from orthodx.studies.run_record import RUN, sha256, told_of, write_run
 from orthodx.training.checkpoint import trained_in
 from orthodx.training.denoising.fit import PretrainConfig, fit_denoiser
 from orthodx.training.distributed import join, leave
-from orthodx.training.sources import Source, identity, joint_of_data, left_out_of, open_source
+from orthodx.training.source_contents import identity, left_out_of
+from orthodx.training.sources import Source, joint_of_data, open_source
 
 
 @takes(PretrainRequest)

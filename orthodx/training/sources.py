@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -219,26 +218,3 @@ def joint_of_data(studies: Sequence[Path]) -> Joint | None:
     if len(found) > 1:
         raise UsageError(f"the studies show {' and '.join(sorted(found))}", hint="give one joint's, or say --joint")
     return next(iter(found.values()), None)
-
-
-def identity(source: Source) -> str:
-    """A short hash of the names of a source's anatomies and series: what `--resume` must find again."""
-    if isinstance(source, Mixture):
-        names = [identity(one) for one in source.sources]
-    elif isinstance(source, StudySource):
-        names = sorted(source.names)
-    else:
-        names = list(source.anatomies.names) if isinstance(source.anatomies, AnatomyBank) else []
-    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:12]
-
-
-def studies_of(source: Source) -> int:
-    """How many studies samples come from; 0 of banks alone."""
-    sources = source.sources if isinstance(source, Mixture) else [source]
-    return sum(len(one.studies) for one in sources if isinstance(one, StudySource))
-
-
-def left_out_of(source: Source) -> list[LeftOut]:
-    """The inputs that could not be used."""
-    sources = source.sources if isinstance(source, Mixture) else [source]
-    return [one for part in sources if isinstance(part, StudySource) for one in part.refused]

@@ -12,8 +12,10 @@ from torch.nn import functional
 
 from orthodx.errors import NoInputError, UsageError
 from orthodx.joints import View
+from orthodx.studies.run_record import sha256
 from orthodx.studies.series import Series
 from orthodx.training.augmentation import Augmentation
+from orthodx.training.diagnosis.splits import Case
 from orthodx.training.kept_series import Keeping, Kept
 from orthodx.training.left_out import LeftOut
 
@@ -40,19 +42,35 @@ class StudySource:
         self.augmentation = Augmentation(crop) if augment else None
         self.crop, self.seed, self.joint = crop, seed, keeping.joint
         self.names: list[str] = []
-        self.studies = set[str]()
+        self.contents: list[str] = []  # with masks what both files hold, else the names
+        self.cases: dict[str, Case] = {}
         self.items: dict[View, list[Kept]] = {view: [] for view in View}
         self.refused = list(refused)
-        for one, kept in zip(series, keeping.all(series, masks), strict=True):
+        for one, mask, kept in zip(series, masks, keeping.all(series, masks), strict=True):
             if isinstance(kept, str):
                 self.refused.append(LeftOut.of(one, kept))
             else:
                 self.items[one.view].append(kept)
                 self.names.append(f"{one.view} {one.series_id}")
-                self.studies.add(one.study_id)
+                self._remember(one, mask)
         if not any(self.items.values()):
             reason = f": {self.refused[0].line}" if self.refused else ""
             raise NoInputError(f"no series to train on{reason}", hint="give series that 'orthodx segment' can read")
+
+    def _remember(self, series: Series, mask: Path | None) -> None:
+        """What was read, so that a run goes on with the same, and validation is of others."""
+        images = frozenset[str]() if mask is None else frozenset([series.content])
+        bare = series.stack is None and not series.row  # called like its folder, as others may be
+        study = f"{series.study_id} ({series.path.parent})" if bare else series.study_id
+        before = self.cases.get(study)
+        self.cases[study] = Case(
+            study_id=study,
+            patient_id=series.patient_id,
+            center="",
+            labels=(),
+            images=images | (before.images if before else frozenset()),
+        )
+        self.contents.append(" ".join([self.names[-1], *images, *([] if mask is None else [sha256(mask)])]))
 
     def refuse_without(self, views: Iterable[View]) -> None:
         """Raise `UsageError` where there is no usable series of one of the views."""

@@ -15,6 +15,7 @@ from orthodx.requests import FinetuneRequest, Task, TransferRequest
 from orthodx.requests.transfer import VALIDATED
 from orthodx.studies.readable import counted
 from orthodx.training.diagnosis.recipe import recipe_of
+from orthodx.training.diagnosis.splits import validating
 from orthodx.trials.parts import Parts
 
 TRANSFERRED, SCRATCH = "transferred", "scratch"
@@ -23,6 +24,7 @@ BASELINES = {  # encoder -> what it does, and the head that completes it
     "dynunet": (Task.SEGMENT, "linear_segment"),
 }
 HEADS_OF = {Task.DIAGNOSE: "global_local", Task.SEGMENT: "skip_segment"}  # where neither person nor recipe asks
+CALIBRATE = FinetuneRequest.validation_share  # of the patients, where labels are learned
 LIGHTLY = 0.05  # encoders' learning rate relative to the head's, as published
 
 
@@ -74,12 +76,15 @@ class Plan:
         request = self.request
         if not request.label_count:
             return dict.fromkeys(request.label_fraction)
-        if max(request.label_count) > parts.patients:
+        calibrate = validating(parts.patients, CALIBRATE) if request.task is Task.DIAGNOSE else 0
+        learners = parts.patients - calibrate
+        if max(request.label_count) > learners:
+            apart = f" ({calibrate} more calibrate)" if calibrate else ""
             raise UsageError(
-                f"--label-count {max(request.label_count)} is more than the {parts.patients} patients who can train",
+                f"--label-count {max(request.label_count)} is more than the {learners} patients who can train{apart}",
                 hint="give fewer, or more studies",
             )
-        return {number / parts.patients: number for number in request.label_count}
+        return {number / learners: number for number in request.label_count}
 
     def asked(self, arm: Arm, parts: Parts, out: Path) -> FinetuneRequest:
         """What fine-tuning is asked for an arm."""

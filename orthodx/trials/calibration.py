@@ -21,6 +21,7 @@ from orthodx.inference.decision import mask_of
 from orthodx.inference.patient_records import records_for
 from orthodx.inference.predict import Segmenter
 from orthodx.inference.quality import Firmness, inputs_of_curve
+from orthodx.inference.sights import Sight, can_be_cut, in_all_planes
 from orthodx.inference.study_reader import StudyReader
 from orthodx.networks.device import pick_device
 from orthodx.networks.encoders.encoder import ViewEncoder
@@ -156,7 +157,7 @@ def _fit_masks(
         for name, image in images.items():
             grid = to_grid(image, segmenter.grid, series.view)
             prediction = segmenter(grid, (block,))
-            dice = {} if truth is None else _dice(segmenter, prediction.probabilities, grid, image, truth)
+            dice = {} if truth is None else _dice(segmenter, Sight(series.series_id, grid, prediction), image, truth)
             looks.append(_Look(study, series, name, prediction.features[block], prediction.firm, dice))
         say(f"{series.series_id}: read{' and rated' if truth is not None else ''}")
     known = [Known(one.features, one.series.view, _patient(one.study)) for one in looks if one.image == USUAL]
@@ -210,10 +211,12 @@ def _fit_answers(
     if truth is None:
         return
     values = truth.of(answered)
-    fresh = fit_thresholds(np.stack(chances), values, reader.labels, say=lambda line: None, specificity=specificity)
     counts = {name: [int((values[:, i] == there).sum()) for there in (1, 0)] for i, name in enumerate(reader.labels)}
     enough = [name for name in reader.labels if min(counts[name]) >= FEWEST_ANSWERS]
-    fitted.diagnosis = dataclasses.replace(info, thresholds=reader.thresholds | {name: fresh[name] for name in enough})
+    columns = [reader.labels.index(name) for name in enough]
+    before: dict[str, Any] = {"say": say, "specificity": specificity, "otherwise": reader.thresholds}
+    fresh = fit_thresholds(np.stack(chances)[:, columns], values[:, columns], enough, **before)
+    fitted.diagnosis = dataclasses.replace(info, thresholds=reader.thresholds | fresh)
     positives = {name: there for name, (there, _) in counts.items()}
     fitted.told |= {"answered": len(answered), "positives": positives, "specificity": specificity}
     kept = [name for name in reader.labels if name not in enough]
@@ -258,10 +261,11 @@ def _truth(path: Path | None, series: Series, volume: Volume, say: Say) -> Volum
         return None
 
 
-def _dice(segmenter: Segmenter, probabilities: Tensor, grid: Any, volume: Volume, truth: Volume) -> dict[int, float]:
+def _dice(segmenter: Segmenter, own: Sight, volume: Volume, truth: Volume) -> dict[int, float]:
     """Structure value -> Dice of the mask as `segment` writes it, of those that the truth shows or the mask has."""
     joint = segmenter.bundle.info.joint
-    labels = mask_of(probabilities, grid, volume, joint)
+    sight = in_all_planes(segmenter, own, volume) if can_be_cut(volume, own.grid) else own
+    labels = mask_of(sight.prediction.probabilities, own.grid, volume, joint, several=sight.planes > 1)
     ml = volume.voxel_mm3 / 1000
     sizes = np.bincount(np.asarray(truth.data, np.uint8).ravel(), minlength=256) * ml
     found = dice_by_structure(labels, truth.data, joint.names)

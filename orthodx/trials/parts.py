@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,11 +18,12 @@ from orthodx.studies.keys import study_key
 from orthodx.studies.labels import LABELS_FILE, read_by_study, read_labels
 from orthodx.studies.manifest import COLUMNS
 from orthodx.studies.mask_files import TRUTH, truth_of
+from orthodx.studies.run_record import sha256
 from orthodx.studies.study import Study
 from orthodx.studies.tables import write_table
 from orthodx.studies.writing import atomic
 from orthodx.training.diagnosis.splits import Case, person_index, refuse_leakage, split
-from orthodx.training.diagnosis.study_cases import labels_in, table_of
+from orthodx.training.diagnosis.study_cases import labels_in, others_table, table_of
 
 SPLIT, TRAIN, TEST = "split", "train.csv", "test.csv"
 Say = Callable[[str], None]
@@ -33,7 +34,8 @@ class Parts:
     """One split, on disk in `folder`.
 
     train, test: tables of series, as `--only` reads them. tested_in: where the test studies lie. patients: who train or
-    calibrate. inputs: hash of all images and ids. labels: the table of labels, None for masks.
+    calibrate. inputs: hash of all images and ids, and of the truth that arms learn from. labels: the table of labels,
+    None for masks.
     """
 
     folder: Path
@@ -68,6 +70,15 @@ class _Known:
     table: Path | None = None
     masks: Mapping[str, Path] = field(default_factory=dict)
 
+    def truth(self, chosen: Iterable[int]) -> Iterator[tuple[str, str]]:
+        """What is known of the chosen studies: (study, labels), (series, hash of its image and mask)."""
+        for i in chosen:
+            study = self.studies[i]
+            yield study.study_id, repr([float(value) for value in self.cases[i].labels])
+            for one in study.series:
+                if (mask := self.masks.get(one.series_id)) is not None:
+                    yield one.series_id, f"{one.content} {sha256(mask)}"
+
 
 def part(request: TransferRequest, joint: Joint, say: Say) -> Parts:
     """Part the studies, and write both sides and the truth of the test studies into `out/split`.
@@ -82,10 +93,12 @@ def part(request: TransferRequest, joint: Joint, say: Say) -> Parts:
         refuse_leakage(known.cases, own.cases)
     else:
         own, train, test = known, *_sides(known.cases, request, say)
+    learned = [*known.truth(train)]
     if request.validation is not None:
-        validating = _known((request.validation,), request, joint, say).cases
-        refuse_leakage([known.cases[i] for i in train], validating)
-        refuse_leakage([own.cases[i] for i in test], validating)
+        validating = _known((request.validation,), request, joint, say)
+        refuse_leakage([known.cases[i] for i in train], validating.cases)
+        refuse_leakage([own.cases[i] for i in test], validating.cases)
+        learned += validating.truth(range(len(validating.studies)))
     folder = request.out / SPLIT
     sides = {TRAIN: [known.studies[i] for i in train], TEST: [own.studies[i] for i in test]}
     for name, studies in sides.items():
@@ -95,7 +108,7 @@ def part(request: TransferRequest, joint: Joint, say: Say) -> Parts:
         tested_in=request.test or request.studies,
         patients=len(set(person_index([known.cases[i] for i in train]))),
         tested=len(sides[TEST]),
-        inputs=_digest([study for studies in sides.values() for study in studies]),
+        inputs=_digest([study for studies in sides.values() for study in studies], learned),
         labels=known.table,
     )
     if own.table is not None:
@@ -123,17 +136,14 @@ def _known(paths: Sequence[Path], request: TransferRequest, joint: Joint, say: S
         if not known:
             raise NoInputError(f"no masks for the studies of {paths[0]}", hint="put them into truth/<series_id>.nii.gz")
         return _Known(known, [_case(study, ()) for study in known], None, masks)
-    table = table_of(paths, None if request.test and paths == request.test and _has_own(paths) else request.labels)
+    others = request.test and paths == request.test
+    table = table_of(paths, others_table(paths, request.labels, say) if others else request.labels)
     names = labels_in(table, joint, say, request.link)
     values = read_labels(table, names, request.link).of([study.study_id for study in studies])
     answered = [i for i, answers in enumerate(values) if not np.isnan(answers).all()]
     if not answered:
         raise NoInputError(f"no study of {paths[0]} has a label in {table.name}", hint="study_id must agree")
     return _Known([studies[i] for i in answered], [_case(studies[i], values[i].tolist()) for i in answered], table)
-
-
-def _has_own(paths: Sequence[Path]) -> bool:
-    return any((root / LABELS_FILE).is_file() for root in (paths[0], paths[0].parent))
 
 
 def _case(study: Study, labels: Sequence[float]) -> Case:
@@ -149,9 +159,9 @@ def _sides(cases: Sequence[Case], request: TransferRequest, say: Say) -> tuple[n
     return parted.train, parted.validation
 
 
-def _digest(studies: Sequence[Study]) -> str:
+def _digest(studies: Sequence[Study], learned: Sequence[tuple[str, str]]) -> str:
     told = [(s.patient_id, s.study_id, one.series_id, str(one.view), one.content) for s in studies for one in s.series]
-    return hashlib.sha256(repr(sorted(told)).encode()).hexdigest()
+    return hashlib.sha256(repr([sorted(told), sorted(learned)]).encode()).hexdigest()
 
 
 def _write(path: Path, studies: Sequence[Study]) -> None:

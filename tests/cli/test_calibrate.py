@@ -103,8 +103,12 @@ def test_weights_stay_as_they_were(rated, bundle):
 
 
 def test_thresholds_are_fitted_and_a_strange_study_gets_no_answer(known, diagnosis, tmp_path):
-    options = ("--labels", known / "labels.csv", "--specificity", "0.8", "--debug")
-    done = calibrate(diagnosis.path, known, "--out", tmp_path / "new", *options)
+    same = (diagnosis.path, known, "--specificity", "0.5", "--debug")
+    done = calibrate(*same, "--out", tmp_path / "kept", "--labels", known / "labels.csv")
+    assert "ACL: threshold 0.99, not fitted: no threshold" in done.output  # of an untrained model
+    turned = [row | {"ACL": 1 - int(row["ACL"])} for row in rows(known / "labels.csv")]
+    write_table(tmp_path / "turned.csv", turned, list(turned[0]))
+    done = calibrate(*same, "--out", tmp_path / "new", "--labels", tmp_path / "turned.csv")
     assert done.exit_code == 0, done.output
     assert "thresholds of 1 labels" in done.output.replace("1 label ", "1 labels ")
     new, old = open_bundle(tmp_path / "new").info, diagnosis.info

@@ -34,17 +34,28 @@ def tiny(monkeypatch):
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
 
 
-@pytest.fixture
-def studies(tmp_path):
+def written(folder, name, seed):
     """An axial and a sagittal series with a bright femur."""
     for i, (view, affine) in enumerate(AFFINES.items()):
         shape = (4, 32, 32) if view == "sagittal" else (32, 32, 4)
         femur = np.zeros(shape, np.int16)
         femur[tuple(slice(n // 4, n // 2) for n in shape)] = 1
-        noise = np.random.default_rng(i).integers(1, 100, shape)
-        write_image(tmp_path / f"studies/{view}.nii.gz", (noise + 500 * femur).astype(np.int16), affine)
-        write_image(tmp_path / f"studies/truth/{view}.nii.gz", femur, affine)
-    return tmp_path / "studies"
+        noise = np.random.default_rng(seed + i).integers(1, 100, shape)
+        write_image(folder / f"{name}{view}.nii.gz", (noise + 500 * femur).astype(np.int16), affine)
+        write_image(folder / f"truth/{name}{view}.nii.gz", femur, affine)
+    return folder
+
+
+@pytest.fixture
+def studies(tmp_path):
+    """What is learned from."""
+    return written(tmp_path / "studies", "", 0)
+
+
+@pytest.fixture
+def held(tmp_path):
+    """What validates."""
+    return written(tmp_path / "held", "held_", 7)
 
 
 @pytest.fixture
@@ -60,8 +71,8 @@ def finetune(studies):
     return go
 
 
-def test_masks_are_learned_and_found_closer_than_the_encoders_look(studies, finetune, tmp_path):
-    line = ("--from-scratch", "--head", "fine_segment", "--detail", "2", "--view", "sagittal", "--validation", studies)
+def test_masks_are_learned_and_found_closer_than_the_encoders_look(studies, held, finetune, tmp_path):
+    line = ("--from-scratch", "--head", "fine_segment", "--detail", "2", "--view", "sagittal", "--validation", held)
     finetune(*line, "--out", tmp_path / "a", "--seed", 3)
     bundle = open_bundle(tmp_path / "a/my-model")
     assert (bundle.info.heads["segment"].name, bundle.head("segment").detail, bundle.info.grid.pixel_mm) == (
@@ -167,7 +178,30 @@ def test_the_encoder_named_is_the_one_that_learns(finetune, tmp_path):
     assert (info.encoders[View.AXIAL].name, info.heads["segment"].name) == ("published", "published_segment")
 
 
-def test_validation_reads_as_many_crops_as_often_as_asked(finetune, studies, tmp_path, monkeypatch):
+def test_studies_that_train_do_not_validate(studies, tmp_path):
+    line = ("finetune", studies, "--from-scratch", "--view", "axial", "--preset", "tiny", "--steps", 2, "--batch", 1)
+    more = ("--crop", 4, 32, 32, "--workers", 0, "--device", "cpu", "--validation", studies, "--out", tmp_path / "out")
+    done = CliRunner().invoke(app, [*map(str, line), *map(str, more)])
+    assert (done.exit_code, len(done.stderr.splitlines())) == (2, 1), done.output
+    assert f"study 'studies ({studies})' is in training and in validation" in done.stderr
+
+
+def test_a_run_goes_on_with_the_masks_and_the_validation_it_began_with(finetune, held, studies, tmp_path):
+    line = ["finetune", studies, "--from-scratch", "--view", "axial", "--validation", held, "--preset", "tiny"]
+    line += ["--out", tmp_path / "o"]
+    line += ["--steps", 2, "--batch", 1, "--crop", 4, 32, 32, "--workers", 0, "--device", "cpu"]
+    assert CliRunner().invoke(app, [*map(str, line), "--stop-at", "1"]).exit_code == 0
+    written(held, "held_", 8)
+    other = CliRunner().invoke(app, [*map(str, line), "--resume"])
+    assert (other.exit_code, "was made with other options (validated_on)" in other.stderr) == (2, True), other.output
+    written(held, "held_", 7)
+    mask = nib.load(studies / "truth/axial.nii.gz")
+    nib.save(nib.Nifti1Image(np.zeros(mask.shape, np.uint8), mask.affine), studies / "truth/axial.nii.gz")
+    other = CliRunner().invoke(app, [*map(str, line), "--resume"])
+    assert (other.exit_code, "was made with other options (data)" in other.stderr) == (2, True), other.output
+
+
+def test_validation_reads_as_many_crops_as_often_as_asked(finetune, held, tmp_path, monkeypatch):
     read, item = Counter(), StudySource.__getitem__
 
     def counted(self, key):
@@ -175,7 +209,7 @@ def test_validation_reads_as_many_crops_as_often_as_asked(finetune, studies, tmp
         return item(self, key)
 
     monkeypatch.setattr(StudySource, "__getitem__", counted)
-    line = ("--from-scratch", "--view", "axial", "--out", tmp_path / "out", "--validation", studies)
+    line = ("--from-scratch", "--view", "axial", "--out", tmp_path / "out", "--validation", held)
     finetune(*line, "--validate-every", 1, "--validation-samples", 3, "--patience", 5)
     assert (tmp_path / "out/best.safetensors").is_file()
     assert sorted(read.values()) == [1, 1, 2, 2, 2]  # a sample a step, and three after each step

@@ -193,6 +193,11 @@ def test_a_validation_cohort_needs_labels(finetune, studies, weights, tmp_path):
     refused(finetune(*line, "--out", tmp_path / "b", "--validation-share", 0.1), "does nothing with --validation")
 
 
+def test_encoders_that_would_not_learn_are_a_probe_and_called_so(finetune, weights, tmp_path):
+    line = ("--task", "diagnose", "--encoders", weights, "--encoder-share", 0, *SMALL, "--out", tmp_path / "a")
+    refused(finetune(*line), "--encoder-share 0 leaves the encoders as they are", "--probe")
+
+
 def test_a_healthy_bank_teaches_no_lesions(finetune, knee, weights, tmp_path):
     write_bank(tmp_path / "bank", anatomies=1, anatomy=lambda rng: knee)
     done = finetune("--task", "diagnose", "--encoders", weights, "--preset", "tiny", "--view", "sagittal", "--out",

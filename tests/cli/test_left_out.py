@@ -82,12 +82,10 @@ def test_held_out_studies_are_named_too(studies, tmp_path):
     for name in ("--validation", "--probe"):
         command = ("finetune", "--from-scratch") if name == "--validation" else ("pretrain",)
         out = tmp_path / command[0]
-        (tmp_path / "good").mkdir(exist_ok=True)
-        for i, one in enumerate("abc"):
-            image = (studies / f"s{i}/{one}.nii.gz").read_bytes()
-            (tmp_path / f"good/{one}.nii.gz").write_bytes(image)
-            (tmp_path / "good/truth").mkdir(exist_ok=True)
-            (tmp_path / f"good/truth/{one}.nii.gz").write_bytes((studies / f"truth/{one}.nii.gz").read_bytes())
+        for i in range(3):
+            image = np.random.default_rng(90 + i).integers(1, 900, SHAPE).astype(np.int16)
+            write_image(tmp_path / f"good/t{i}/train{i}.nii.gz", image, np.diag([1.0, 1, 4, 1]))
+            write_image(tmp_path / f"good/truth/train{i}.nii.gz", np.ones(SHAPE, np.uint8), np.diag([1.0, 1, 4, 1]))
         done = train(command[0], tmp_path / "good", out, *command[1:], name, studies, *STEPS)
         assert done.exit_code == 8, done.output
         assert "bare" in left_out(out)

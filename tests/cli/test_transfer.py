@@ -131,6 +131,20 @@ def test_what_is_done_is_kept_and_a_further_seed_is_added(labelled, wrists, knee
     assert "parts the patients in another way" in other.stderr
 
 
+def test_labels_by_numbers_of_patients_who_calibrate_besides(labelled, wrists, knee, tmp_path):
+    line = (wrists, "--from", knee, "--joint", WRIST, "--probe", "--region", 6, 32, 32, "--head", "mean",
+            "--no-scratch", "--cache", labelled[0] / "cache", "--device", "cpu")  # fmt: skip
+    transfer(*line, "--label-count", 2, "--out", tmp_path / "out")
+    (arm,) = read_table(tmp_path / "out/arms.csv").to_dict("records")
+    assert (arm["arm"], arm["train"]) == ("transferred-n2-seed0", "2")
+    patients = pd.read_csv(tmp_path / "out/split/train.csv").patient_id.nunique()
+    many = invoke(*line, "--label-count", patients, "--out", tmp_path / "many")
+    assert many.exit_code == 2, many.output
+    assert f"more than the {patients - int(arm['validation'])} patients who can train ({arm['validation']} more" in (
+        many.stderr
+    )
+
+
 def test_masks_by_numbers_of_studies(wrists, knee, tmp_path):
     out = tmp_path / "out"
     transfer(wrists, "--from", knee, "--joint", WRIST, "--task", "segment", "--full", "--label-count", "1,4",
@@ -246,6 +260,20 @@ def test_other_studies_can_test_and_share_no_patient_with_those_that_train(wrist
     assert "patient 'P1'" in done.stderr
 
 
+def test_a_changed_answer_is_not_taken_for_learned(wrists, knee, tmp_path):
+    ours = manifest_of(wrists, tmp_path / "a", "manifest.csv", [(f"w{i:02d}", f"P{i}", "") for i in range(8)])
+    theirs = manifest_of(wrists, tmp_path / "b", "manifest.csv", [(f"w{i:02d}", f"P{i}", "") for i in range(8, 12)])
+    line = (ours, "--from", knee, "--joint", WRIST, *QUICK, "--test", theirs, "--out", tmp_path / "out")
+    transfer(*line)
+    table = pd.read_csv(ours / "labels.csv")
+    label = next(name for name in table if set(table[name].dropna().unique()) == {0, 1})
+    table[label] = 1 - table[label]
+    table.to_csv(ours / "labels.csv", index=False)
+    done = invoke(*line, "--resume", "--device", "cpu")
+    assert (done.exit_code, len(done.stderr.splitlines())) == (2, 1), done.output
+    assert "was written with other options (inputs)" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [
@@ -253,7 +281,7 @@ def test_other_studies_can_test_and_share_no_patient_with_those_that_train(wrist
         (("--label-fraction", "0.5", "--label-count", "4"), "say the same"),
         (("--label-fraction", "0.5,2"), "no share above 0"),
         (("--label-fraction", "half"), "'half' is no number"),
-        (("--label-count", "40"), "more than the 9 patients who can train"),
+        (("--label-count", "40"), "more than the 7 patients who can train (2 more calibrate)"),
         (("--test-share", "0.5", "--hold-out-center", "x"), "both say who tests"),
         (("--steps", "5"), "is for --task segment"),
         (("--task", "segment", "--epochs", "2"), "is for --task diagnose"),

@@ -14,7 +14,7 @@ from orthodx.networks.encoders.ortho import OrthoConfig, OrthoEncoder
 from orthodx.networks.encoders.published import PublishedEncoder
 from orthodx.networks.heads.evidence import NOWHERE, EvidenceHead, strongest
 from orthodx.networks.heads.head import Wanted, head_config
-from orthodx.networks.heads.pooled import masked_bce
+from orthodx.networks.heads.pooled import known_a_case, masked_bce
 from orthodx.networks.layout import coarse
 from orthodx.studies.records import Record
 
@@ -167,6 +167,22 @@ def test_summaries_are_standardised_as_fitted(encoder):
     scaled = head.standardised(summaries).transpose(0, 1).flatten(1)
     assert torch.allclose(scaled.mean(1), torch.zeros(16), atol=1e-5)
     assert torch.allclose(scaled.std(1, correction=0), torch.ones(16), atol=1e-4)
+
+
+def test_a_case_counts_alike_whatever_else_is_in_its_batch():
+    truth, weight = torch.tensor([[1.0], [0.0], [float("nan")], [1.0]]), torch.tensor([1.0, 1.0, 1.0, 0.25])
+    known = known_a_case(truth, weight)
+    assert known == pytest.approx(2.25 / 4)
+
+    def pull(*chosen):
+        """How much an epoch of these batches pulls at each case."""
+        logits = torch.zeros(4, 1, requires_grad=True)
+        for rows in map(list, chosen):
+            masked_bce(logits[rows], truth[rows], weight=weight[rows, None], known_a_case=known).backward()
+        return logits.grad.abs().flatten() * len(chosen[0])
+
+    torch.testing.assert_close(pull([0], [1], [2], [3]), pull([0, 3], [1, 2]))
+    assert pull([0], [1], [2], [3]).tolist() == pytest.approx([0.5 / known, 0.5 / known, 0, 0.125 / known])
 
 
 def test_weights_of_cases_count_as_repeats():

@@ -9,6 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from orthodx.networks.encoders.ortho import OrthoConfig, OrthoEncoder
 from orthodx.networks.layers import GroupNorm, unshuffle
+from orthodx.networks.layout import coarse, coarse_labels
 from orthodx.training.denoising.objective import Denoise
 
 FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
@@ -103,3 +104,17 @@ def test_normalisation_by_moments_writes_bf16_from_moments_in_float32():
 def test_on_the_cpu_normalisation_is_torchs_own_to_the_bit():
     x = torch.randn(2, 16, 3, 5, 7)
     assert torch.equal(GroupNorm(4, 16)(x), torch.nn.GroupNorm(4, 16)(x))
+
+
+@pytest.mark.parametrize("detail", [1, 2, 3])
+def test_coarse_labels_lie_where_the_coarse_image_does(detail):
+    off = []
+    for start in range(6, 12):
+        for end in range(24, 30):
+            fine = torch.zeros(1, 1, 48, 48)
+            fine[:, :, start:end, start:end] = 1
+            image, labels = coarse(fine, detail)[0, 0], coarse_labels(fine, detail)[0, 0]
+            assert image.shape == labels.shape
+            at = [(torch.nonzero(m) * m[m > 0][:, None]).sum(0) / m.sum() for m in (image, labels)]
+            off.append(at[0] - at[1])
+    assert torch.stack(off).mean(0).abs().max() < 0.02

@@ -120,6 +120,19 @@ def test_a_label_that_cannot_be_fitted_gets_one_half_and_is_named():
     ]
 
 
+def test_a_label_no_better_than_chance_at_the_specificity_asked_for_keeps_its_threshold():
+    y = np.repeat([0.0, 1.0], 20)[:, None]
+    p = np.where(y == 1, 0.6, 0.2)
+    p[[0, 1, 2], 0] = 0.95, 0.96, 0.97  # three healthy ones above all ill ones
+    said = []
+    kept = {"otherwise": {"MM": 0.3}, "say": said.append}
+    assert fit_thresholds(p, y, ["MM"], specificity=0.9, **kept) == {"MM": 0.3}
+    assert said == [
+        "MM: threshold 0.3, not fitted: no threshold with a specificity of 0.9 is better than chance in validation"
+    ]
+    assert fit_thresholds(p, y, ["MM"], specificity=0.8, **kept) == pytest.approx({"MM": 0.4})
+
+
 probabilities = arrays(np.float64, st.integers(2, 30), elements=st.floats(0, 1))
 
 

@@ -89,7 +89,8 @@ from orthodx.grid.spec import GridSpec
 from orthodx.joints import KNEE, View
 from orthodx.training.distributed import join, leave
 from orthodx.training.kept_series import Keeping
-from orthodx.training.sources import left_out_of, open_source
+from orthodx.training.source_contents import left_out_of
+from orthodx.training.sources import open_source
 wrote, kept = [], Keeping._on_grid
 Keeping._on_grid = lambda self, series, mask: (wrote.append(series.series_id), kept(self, series, mask))[1]
 team = join(torch.device("cpu"))

@@ -49,7 +49,7 @@ def test_a_structure_of_one_voxel_fills_the_pixels_that_its_image_fills(tmp_path
     assert image[truth == FEMUR].min() > image[truth == 0].max()
 
 
-@pytest.mark.parametrize("pixel_mm", [0.4, 0.75, 1.25, 1.6])
+@pytest.mark.parametrize("pixel_mm", [0.25, 0.4, 0.5, 0.75, 1.25, 1.6])
 @pytest.mark.parametrize("flips", [(1, 1, 1), (1, -1, -1)])
 def test_a_structure_lies_where_its_image_is_bright_whatever_the_pixels(tmp_path, pixel_mm, flips):
     n = round(96 / pixel_mm)

@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 
+import nibabel as nib
 import numpy as np
 import pytest
 import torch
@@ -16,7 +17,8 @@ from orthodx.joints import KNEE, View
 from orthodx.networks.encoders.ortho import OrthoConfig, OrthoEncoder
 from orthodx.synth.anatomy import Anatomy
 from orthodx.synth.anatomy_bank import AnatomyBank
-from orthodx.training.sources import Mixture, identity, left_out_of, open_source
+from orthodx.training.source_contents import identity, left_out_of, refuse_shared
+from orthodx.training.sources import Mixture, open_source
 
 SPEC, CROP = GridSpec(), (4, 32, 32)
 
@@ -122,6 +124,28 @@ def test_a_source_is_known_by_what_is_in_it(bank, cohort, tmp_path, knee):
     assert len({identity(opened(*one)) for one in sources}) == len(sources)
     shutil.copytree(bank, tmp_path / "elsewhere")
     assert identity(opened(tmp_path / "elsewhere", cohort)) == identity(opened(bank, cohort))
+
+
+def test_with_masks_a_source_is_known_by_what_its_files_hold(cohort, tmp_path):
+    shutil.copytree(cohort, tmp_path / "other")
+    one, two = (opened(folder, truth=True) for folder in (cohort, tmp_path / "other"))
+    assert identity(one) == identity(two)
+    mask = next((tmp_path / "other/truth").glob("*.nii.gz"))
+    drawn = nib.load(mask)
+    nib.save(nib.Nifti1Image(np.zeros(drawn.shape, np.uint8), drawn.affine), mask)
+    assert identity(opened(tmp_path / "other", truth=True)) != identity(one)
+    assert identity(opened(tmp_path / "other")) == identity(opened(cohort))  # pretraining knows images by their names
+
+
+def test_validation_shares_nothing_with_training(bank, cohort, tmp_path, knee):
+    with pytest.raises(UsageError, match=r"study '.*' is in training and in validation"):
+        refuse_shared(opened(bank, cohort, truth=True), opened(cohort, truth=True))
+    (name,) = AnatomyBank(bank).names
+    with pytest.raises(UsageError, match=f"anatomy '{name}' is in training and in validation"):
+        refuse_shared(opened(bank, cohort, truth=True), opened(bank, truth=True))
+    turned = Anatomy(knee.tissues[::-1].copy(), knee.affine, knee.side, "test")
+    AnatomyBank(tmp_path / "b").add(name, turned)  # the same name is not the same anatomy
+    refuse_shared(opened(bank, cohort, truth=True), opened(tmp_path / "b", truth=True))
 
 
 def test_pretraining_reads_banks_and_studies_and_resumes_with_the_same_only(tmp_path, bank, cohort, monkeypatch):

@@ -1,5 +1,7 @@
 """Stage I: mirrored knees, kept features, and out-of-fold logits that never saw their patient."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from orthodx.grid.spec import GridSpec
 from orthodx.joints import View
 from orthodx.networks.heads.pooled import PooledConfig, SelfAttentionHead
 from orthodx.studies.volume import Volume
-from orthodx.training.diagnosis import head_stage, view_stage
+from orthodx.training.diagnosis import head_stage, summaries, view_stage
 from orthodx.training.diagnosis.fusion_stage import folds_of
 from orthodx.training.diagnosis.recipe import StageOne
 from orthodx.training.diagnosis.study_cases import SeriesRegion
@@ -73,17 +75,21 @@ def test_a_shifted_region_ends_in_padding_not_in_its_other_edge():
     assert torch.equal(view_stage._shifted(image, 0, 0), image)
 
 
-def test_out_of_fold_vectors_do_not_depend_on_the_labels_kept_apart():
+@pytest.mark.parametrize("trained", [False, True])
+def test_out_of_fold_vectors_do_not_depend_on_the_labels_kept_apart(trained):
     torch.manual_seed(0)
     n = 30
     summaries = torch.randn(n, 16, 2, 3, 3)
     truth = np.arange(n)[:, None] % 2 * 1.0
-    head = SelfAttentionHead(PooledConfig(labels=1, block_channels=16))
+    begun = SelfAttentionHead(PooledConfig(labels=1, block_channels=16))
     folds = folds_of(np.arange(n), 0)
 
     def apart(truth):
+        head, same = copy.deepcopy(begun), {"seed": 0, "positive_weight": torch.ones(1)}
         samples = view_stage.ViewSamples([None] * n, truth, np.ones(n), np.arange(n))
-        return head_stage.vectors_apart(head, summaries, samples, folds, seed=0, positive_weight=torch.ones(1))
+        if trained:  # with its encoder, on all patients
+            head_stage.fit_pooling(head, summaries, samples, **same)
+        return head_stage.vectors_apart(head, summaries, samples, folds, trained=trained, **same)
 
     other = truth.copy()
     other[folds[0][1]] = 1 - other[folds[0][1]]
@@ -177,3 +183,12 @@ def test_a_large_summary_is_the_same_when_it_is_read_again(tmp_path):
 class SimpleWhole(Whole):
     def summary(self, features, image):
         return features["mid"] / 3
+
+
+def test_features_of_another_precision_are_computed_anew(tmp_path, monkeypatch):
+    region, found = kept(tmp_path, np.ones((2, 4, 4))), []
+    for native in (False, True, False):
+        monkeypatch.setattr(summaries, "native_bf16", lambda device, native=native: native)
+        Summaries(tmp_path / "features", Reader(), SimpleWhole(), CPU)([region])
+        found.append(len(list((tmp_path / "features").iterdir())))
+    assert found == [1, 2, 2]

@@ -20,17 +20,28 @@ TOKENS = (7, 16, 16)  # positions to which a larger block is averaged
 
 
 def masked_bce(
-    logits: Tensor, truth: Tensor, positive_weight: Tensor | None = None, weight: Tensor | None = None
+    logits: Tensor,
+    truth: Tensor,
+    positive_weight: Tensor | None = None,
+    weight: Tensor | None = None,
+    *,
+    known_a_case: float | None = None,
 ) -> Tensor:
     """Mean binary cross-entropy over the known cells, in float32; unknown ones give no gradient.
 
-    logits: (B, L). truth: (B, L) 1, 0 or NaN. positive_weight: (L,). weight: (B, 1) of the cases. A batch of unknowns
-    gives 0, with a graph.
+    logits: (B, L). truth: (B, L) 1, 0 or NaN. positive_weight: (L,). weight: (B, 1) of the cases. known_a_case: what
+    `known_a_case` says of all cases, so that a cell counts alike whatever else is in its batch; without it the mean is
+    of this batch alone. A batch of unknowns gives 0, with a graph.
     """
     known = (~truth.isnan()).float() * (1 if weight is None else weight)
     x, y = logits.float().masked_fill(truth.isnan(), 0), truth.float().nan_to_num()
     loss = functional.binary_cross_entropy_with_logits(x, y, pos_weight=positive_weight, reduction="none")
-    return (loss * known).sum() / known.sum().clamp(min=1)
+    return (loss * known).sum() / (known.sum().clamp(min=1) if known_a_case is None else len(x) * known_a_case)
+
+
+def known_a_case(truth: Tensor, weight: Tensor) -> float:
+    """Known cells of a case, by their weights, on average. truth: (N, L) 1, 0 or NaN. weight: (N,)."""
+    return float(((~truth.isnan()).float() * weight[:, None]).sum(1).mean().clamp(min=1e-6))
 
 
 class DiagnoseHead(Head):

@@ -5,7 +5,8 @@ Temperatures and thresholds are fitted on validation studies and kept with the m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
@@ -42,19 +43,23 @@ def fit_thresholds(
     *,
     say: Callable[[str], None] = print,
     specificity: float = 0.0,
+    otherwise: Mapping[str, float] = MappingProxyType({}),
 ) -> dict[str, float]:
     """Threshold t of each label, 0 < t < 1, so that `probability >= t` has the greatest Youden's J.
 
-    specificity: the least; where no t between two probabilities has so much, t is the highest of these.
+    specificity: the least; where no t between two probabilities has so much, t is the highest of these. otherwise: the
+    threshold of a label that cannot be fitted, instead of 0.5: of one class, whose probabilities part nothing, or that
+    is no better than chance at such a specificity. `say` is told.
 
     probability: (N, L), calibrated as it will be used. truth: (N, L) 1, 0 or NaN. names: L labels. J =
     sensitivity + specificity - 1 (Youden 1950); t lies midway between neighbouring probabilities, of equal ones
-    nearest to 0.5. A label of one class, or whose probabilities part nothing, gets 0.5; `say` is told.
+    nearest to 0.5.
     """
     out = {}
     for name, p, y in zip(names, probability.T, truth.T, strict=True):
         threshold, why = _threshold(*_known(p, y), specificity)
         if why:
+            threshold = otherwise.get(name, UNDECIDED)
             say(f"{name}: threshold {threshold}, not fitted: {why} in validation")
         out[name] = threshold
     return out
@@ -100,5 +105,7 @@ def _threshold(p: np.ndarray, y: np.ndarray, least: float) -> tuple[float, str]:
     if not len(j) or j.max() < SAME:
         return UNDECIDED, "no threshold is better than chance"
     allowed = specificity >= min(least, specificity.max())
+    if j[allowed].max() < SAME:
+        return UNDECIDED, f"no threshold with a specificity of {least:g} is better than chance"
     best = middle[allowed & (j > j[allowed].max() - SAME)]
     return float(best[np.abs(best - UNDECIDED).argmin()]), ""

@@ -24,7 +24,7 @@ from orthodx.networks.diagnosis.diagnoser import Diagnoser
 from orthodx.networks.diagnosis.record_coding import RecordCoding
 from orthodx.networks.heads.pooled import DiagnoseHead
 from orthodx.requests import GroupBy
-from orthodx.studies.labels import LABELS_FILE, RECORDS_FILE
+from orthodx.studies.labels import RECORDS_FILE
 from orthodx.studies.readable import counted
 from orthodx.studies.run_record import sha256, write_json
 from orthodx.studies.tables import write_table
@@ -33,7 +33,14 @@ from orthodx.training.diagnosis import fusion_stage, head_stage
 from orthodx.training.diagnosis.calibration import fit_temperature, fit_thresholds
 from orthodx.training.diagnosis.splits import Split, label_fraction, person_index, refuse_leakage, split
 from orthodx.training.diagnosis.stage_one import DiagnosisConfig, ViewResult, ViewRuns, fit_view, scores
-from orthodx.training.diagnosis.study_cases import StudyCase, beside, labels_in, open_cases, table_of
+from orthodx.training.diagnosis.study_cases import (
+    StudyCase,
+    beside,
+    labels_in,
+    open_cases,
+    others_table,
+    table_of,
+)
 from orthodx.training.left_out import Leave
 from orthodx.training.starting import Start, head_start
 
@@ -204,7 +211,7 @@ def _cases(
     given: list[StudyCase] = []
     if cohort.validation:
         tables += [path for path in (beside(cohort.validation, RECORDS_FILE),) if tables and path]
-        own = beside(cohort.validation, LABELS_FILE) or cohort.labels
+        own = others_table(cohort.validation, cohort.labels, say)
         given = opened(cohort.validation, table_of(cohort.validation, own), tables)
     return _parts(config, known, given, say)
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from orthodx.networks.diagnosis.combinations import StudyRows
 from orthodx.networks.diagnosis.diagnoser import Diagnoser
 from orthodx.networks.diagnosis.fusion import VIEWS
-from orthodx.networks.heads.pooled import masked_bce
+from orthodx.networks.heads.pooled import known_a_case, masked_bce
 from orthodx.studies.records import Record
 from orthodx.training.optimise import guarded_step, learning_rate
 
@@ -82,11 +82,12 @@ def _fusion_loss(
 ) -> Callable[[Tensor], Tensor]:
     """Of batches, some of whose views are taken away."""
     y, w = torch.from_numpy(truth).float(), torch.from_numpy(weight).float()[:, None]
+    known = known_a_case(y, w[:, 0])
 
     def loss(chosen: Tensor) -> Tensor:
         seen = present[chosen] & (torch.rand(len(chosen), VIEWS) >= DROPPED)
         seen = torch.where(seen.any(1, keepdim=True), seen, present[chosen])
-        return masked_bce(fusion(inputs[chosen], seen), y[chosen], weight=w[chosen])
+        return masked_bce(fusion(inputs[chosen], seen), y[chosen], weight=w[chosen], known_a_case=known)
 
     return loss
 
@@ -96,11 +97,12 @@ def _record_loss(
 ) -> Callable[[Tensor], Tensor]:
     """Of batches, some of whose records are taken away: it must speak sense alone."""
     y, w = torch.from_numpy(truth).float(), torch.from_numpy(weight).float()[:, None]
+    known = known_a_case(y, w[:, 0])
 
     def loss(chosen: Tensor) -> Tensor:
         read = torch.rand(len(chosen)) >= UNREAD
         rows = [records[i] if keep else None for i, keep in zip(chosen.tolist(), read.tolist(), strict=True)]
-        return masked_bce(model.record_logits(rows), y[chosen], weight=w[chosen])
+        return masked_bce(model.record_logits(rows), y[chosen], weight=w[chosen], known_a_case=known)
 
     return loss
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from orthodx.errors import UsageError
-from orthodx.networks.heads.pooled import DiagnoseHead, masked_bce
+from orthodx.networks.heads.pooled import DiagnoseHead, known_a_case, masked_bce
 from orthodx.training.diagnosis.linear import Folds, fit_linear
 from orthodx.training.diagnosis.recipe import StageOne
 from orthodx.training.diagnosis.view_stage import ViewSamples
@@ -21,13 +21,21 @@ from orthodx.training.optimise import guarded_step, learning_rate
 
 
 def by_regression(
-    head: DiagnoseHead, summaries: Tensor, samples: ViewSamples, folds: Folds, *, seed: int, positive_weight: Tensor
+    head: DiagnoseHead,
+    summaries: Tensor,
+    samples: ViewSamples,
+    folds: Folds,
+    *,
+    seed: int,
+    positive_weight: Tensor,
+    trained: bool,
 ) -> np.ndarray:
     """Fit a head in place: its attention by descent, then its last layer by logistic regression.
 
-    summaries: (M, ...) of the samples. Returns out-of-fold logits (M, L).
+    summaries: (M, ...) of the samples. trained: the head was trained with its encoder, on all patients. Returns
+    out-of-fold logits (M, L).
     """
-    apart = vectors_apart(head, summaries, samples, folds, seed=seed, positive_weight=positive_weight)
+    apart = vectors_apart(head, summaries, samples, folds, seed=seed, positive_weight=positive_weight, trained=trained)
     fit_pooling(head, summaries, samples, seed=seed, positive_weight=positive_weight)
     with torch.inference_mode():
         vectors = head.vector(summaries).numpy()
@@ -110,33 +118,51 @@ def _descend(
     pool = cast(nn.Module, getattr(head, "pool", nn.Identity()))
     optimizer = torch.optim.AdamW([*pool.parameters(), *head.classifier.parameters()], weight_decay=decay)
     truth, weight = torch.from_numpy(samples.truth).float(), torch.from_numpy(samples.weight).float()
+    known = known_a_case(truth, weight)
     steps = epochs * -(-len(summaries) // batch)
     for step in range(steps):
         chosen = torch.randperm(len(summaries))[:batch]
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, steps, peak_rate, steps // 10 + 1)
         logits = head.classifier(head.vector(summaries[chosen]))
-        loss = masked_bce(logits, truth[chosen], positive_weight, weight[chosen][:, None])
+        loss = masked_bce(logits, truth[chosen], positive_weight, weight[chosen][:, None], known_a_case=known)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         guarded_step(optimizer, {"loss": loss})
 
 
 def vectors_apart(
-    head: DiagnoseHead, summaries: Tensor, samples: ViewSamples, folds: Folds, *, seed: int, positive_weight: Tensor
+    head: DiagnoseHead,
+    summaries: Tensor,
+    samples: ViewSamples,
+    folds: Folds,
+    *,
+    seed: int,
+    positive_weight: Tensor,
+    trained: bool = False,
 ) -> list[np.ndarray]:
     """Vectors (M, W) as each fold sees them: pooled by an attention that was not fitted to its test patients.
 
-    head: before `fit_pooling`. Without attention the vectors are the same in every fold.
+    head: before `fit_pooling`; where it was trained already, each fold begins its pooling anew. Without attention the
+    vectors are the same in every fold.
     """
     out = []
     for rows_in, _ in folds if attends(head) else folds[:1]:
-        own = copy.deepcopy(head)
+        own = _begun_anew(head, seed) if trained and attends(head) else copy.deepcopy(head)
         rows = _of(samples, rows_in)
         fit_pooling(own, summaries[rows_in], rows, seed=seed, positive_weight=positive_weight)
         with torch.inference_mode():
             out.append(own.vector(summaries).numpy())
     return out if attends(head) else out * len(folds)
+
+
+def _begun_anew(head: DiagnoseHead, seed: int) -> DiagnoseHead:
+    """A copy whose pooling and classifier have learned nothing yet."""
+    torch.manual_seed(seed)
+    own, fresh = copy.deepcopy(head), type(head)(head.config)
+    for part in ("pool", "classifier"):
+        getattr(own, part).load_state_dict(getattr(fresh, part).state_dict())
+    return own
 
 
 def _of(samples: ViewSamples, rows: np.ndarray) -> ViewSamples:

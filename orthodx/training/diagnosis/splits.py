@@ -77,8 +77,13 @@ def split(
             hint="give more patients, or hold out fewer centers",
         )
     order = _order(cases, here, seed, spare=2)
-    first = min(_nearest(validation * len(here)), len(here) - 1)
+    first = validating(len(here), validation)
     return Split(_studies(order[first:]), _studies(order[:first]), _studies(away))
+
+
+def validating(patients: int, share: float) -> int:
+    """How many of so many patients `split` has validate."""
+    return min(_nearest(share * patients), patients - 1)
 
 
 def label_fraction(cases: Sequence[Case], fraction: float, seed: int) -> np.ndarray:

@@ -180,19 +180,11 @@ def _fit_head(
     if way.standardise:
         head.fit_scale(known)
     folds = fusion_stage.folds_of(samples.patient, config.seed)
+    same: dict[str, Any] = {"seed": config.seed, "positive_weight": balance, "trained": config.encoder_share > 0}
     if way.descent:
-        outside = head_stage.by_descent(
-            head,
-            known,
-            samples,
-            folds,
-            seed=config.seed,
-            positive_weight=balance,
-            way=way,
-            trained=config.encoder_share > 0,
-        )
+        outside = head_stage.by_descent(head, known, samples, folds, way=way, **same)
     else:
-        outside = head_stage.by_regression(head, known, samples, folds, seed=config.seed, positive_weight=balance)
+        outside = head_stage.by_regression(head, known, samples, folds, **same)
     with torch.inference_mode():
         vectors = [[head.vector(s[None])[0] for s in one] for one in summaries]
     by_study: list[list[Tensor]] = [[] for _ in train]

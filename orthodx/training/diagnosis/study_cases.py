@@ -111,6 +111,11 @@ def open_cases(
     labelled = [study for study in found.studies if study_key(study.study_id) in known]
     out = []
     for study in sorted(labelled, key=lambda study: study.study_id):
+        try:
+            study.refuse_both_sides()
+        except StudyError as error:
+            leave(LeftOut(study.source, error.line))
+            continue
         views = _views(study, grid, region, cache, leave)
         if views:
             out.append(
@@ -169,6 +174,16 @@ def labels_in(table: Path, joint: Joint, say: Callable[[str], None], link: Path 
 def beside(studies: Sequence[Path], name: str) -> Path | None:
     """The table of that name with the first of `studies`, or beside it, if there is one."""
     return next((root / name for root in (studies[0], studies[0].parent) if (root / name).is_file()), None)
+
+
+def others_table(studies: Sequence[Path], labels: Path | None, say: Callable[[str], None]) -> Path | None:
+    """The table of labels of further studies: in their own folder, else the one given, else beside the folder."""
+    own = studies[0] / LABELS_FILE
+    if not own.is_file():
+        return labels or beside(studies, LABELS_FILE)
+    if labels is not None and labels.resolve() != own.resolve():
+        say(f"{studies[0].name} has a {LABELS_FILE} of its own, which is read instead of --labels")
+    return own
 
 
 def table_of(studies: Sequence[Path], labels: Path | None) -> Path:

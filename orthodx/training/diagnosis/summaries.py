@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from orthodx.networks.encoders.encoder import ViewEncoder
 from orthodx.networks.heads.pooled import DiagnoseHead
+from orthodx.networks.precision import native_bf16
 from orthodx.networks.reading import CLEAN, Noising, ask, blocks_of
 from orthodx.networks.weights import load_file
 from orthodx.studies.writing import atomic
@@ -42,9 +43,10 @@ class Summaries:
         self.noising = noising
         summary = type(head).summary  # two heads without weights may still differ in what they make of a block
         how = (type(encoder).__name__, getattr(encoder, "config", None), summary.__module__, summary.__qualname__)
-        noisy = f" {noising}" if noising.timestep else ""
+        noisy = f" {noising} {device.type}" if noising.timestep else ""  # each kind of device draws its own noise
+        precision = " bf16" if native_bf16(device) else ""
         tokens = getattr(getattr(head, "config", None), "tokens", "")  # positions a pooled block is averaged to
-        self.weights = f"{weights_hash(encoder, head)} {how} {head.blocks} {tokens}{noisy}"
+        self.weights = f"{weights_hash(encoder, head)} {how} {head.blocks} {tokens}{noisy}{precision}"
 
     @torch.inference_mode()
     def __call__(self, regions: Iterable[SeriesRegion]) -> list[Tensor]:

@@ -13,7 +13,7 @@ from torch import Tensor
 from orthodx.grid.spec import left_to_right
 from orthodx.joints import View
 from orthodx.networks.encoders.encoder import ViewEncoder
-from orthodx.networks.heads.pooled import DiagnoseHead, masked_bce
+from orthodx.networks.heads.pooled import DiagnoseHead, known_a_case, masked_bce
 from orthodx.networks.reading import CLEAN, Noising, ask, blocks_of
 from orthodx.training import checkpoint
 from orthodx.training.diagnosis.study_cases import SeriesRegion
@@ -100,7 +100,7 @@ class Answers(Lesson):
         self.per_epoch = -(-len(samples.regions) // config.batch)
         self.steps, self.volumes = config.epochs * self.per_epoch, config.batch
         self.truth, self.weight = torch.from_numpy(samples.truth).float(), torch.from_numpy(samples.weight).float()
-        self.balance = positive_weight.to(device)
+        self.balance, self.known = positive_weight.to(device), known_a_case(self.truth, self.weight)
 
     def begin(self, start: int, end: int) -> None:
         """Nothing is kept between steps."""
@@ -120,7 +120,7 @@ class Answers(Lesson):
         blocks = blocks_of(self.encoder, images, self.head.blocks, detail=self.head.detail, noising=self.config.noising)
         logits = ask(self.head, blocks, images)
         truth, weight = self.truth[chosen].to(device), self.weight[chosen][:, None].to(device)
-        loss = masked_bce(logits, truth, self.balance, weight)
+        loss = masked_bce(logits, truth, self.balance, weight, known_a_case=self.known)
         loss.backward()
         return {"loss": loss.detach()}
 

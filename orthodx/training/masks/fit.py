@@ -42,7 +42,7 @@ class MasksConfig:
     in a row without a better one end the run; its weights are then those that validated best. detail: pixels of an
     image along each side of one that the encoders see; the heads see them all. crop, pixel_mm, focus, bank_share,
     augment, label_fraction, data: how the source was opened and what is in it, for the record and so that `resume` goes
-    on with the same.
+    on with the same; validated_on: what is in the other one.
     """
 
     views: tuple[View, ...] = (View.SAGITTAL, View.CORONAL, View.AXIAL)
@@ -72,6 +72,7 @@ class MasksConfig:
     augment: bool | None = None
     label_fraction: float | None = None
     data: str | None = None
+    validated_on: str | None = None
 
     def __post_init__(self) -> None:
         shares = self.view_shares

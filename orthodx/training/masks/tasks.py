@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from orthodx.joints import Joint, View
-from orthodx.networks.layout import coarse
+from orthodx.networks.layout import coarse, coarse_labels
 
 Samples = Iterable[tuple[View, Tensor, Tensor]]
 Heads = Mapping[str, Any]
@@ -150,12 +150,12 @@ class JointTask:
 
     def loss(self, heads: Heads, blocks: Mapping[str, Tensor], image: Tensor, truth: Tensor) -> Tensor:
         detail = heads["evidence"].detail
-        plain = self.structures.loss(heads, blocks, coarse(image, detail), truth[:, 0, :, ::detail, ::detail])
+        plain = self.structures.loss(heads, blocks, coarse(image, detail), coarse_labels(truth[:, 0], detail))
         return plain + self.lesions.loss(heads, blocks, image, truth[:, 1])
 
     def validate(self, heads: Heads, blocks: Blocks, samples: Samples) -> dict[str, float]:
         kept, detail = list(samples), heads["evidence"].detail
-        plain = [(view, coarse(image, detail), truth[0, :, ::detail, ::detail]) for view, image, truth in kept]
+        plain = [(view, coarse(image, detail), coarse_labels(truth[0], detail)) for view, image, truth in kept]
         out = self.structures.validate(heads, blocks, plain)
         return out | self.lesions.validate(heads, blocks, [(view, image, truth[1]) for view, image, truth in kept])
 
