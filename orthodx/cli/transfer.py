@@ -102,5 +102,5 @@ def run(given: Given) -> None:
     voice.say(f"-> {target / REPORT / PAGE}")
     if given.json:
         print_json({"model": str(done.bundle.path), "arms": done.arms, "report": done.evaluation.summary})
-    if done.failed:
+    if done.failed or done.left_out:
         raise SystemExit(exits.SOME_FAILED)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from orthodx.errors import UsageError
 from orthodx.evaluation.estimates import average
 from orthodx.evaluation.label_cases import LabelCases, cases_by_label, patient_index, pooled
 from orthodx.evaluation.operating import at_threshold, brier, calibration_error, net_benefit, proportion
@@ -32,7 +33,12 @@ class Threshold:
 
 
 def thresholds(labels: Sequence[str], facts: RunFacts, settings: Settings) -> dict[str, Threshold]:
-    """Per label: the option's, else the run record's, else 0.5, which is said to be unvalidated."""
+    """Per label: the option's, else the run record's, else 0.5, which is said to be unvalidated.
+
+    Raises `UsageError` for an option of a label that is not scored.
+    """
+    if strangers := sorted(set(settings.threshold_labels) - set(labels)):
+        raise UsageError(f"--threshold: no label '{strangers[0]}' is scored", hint=f"there are: {', '.join(labels)}")
     out = {}
     for label in labels:
         given = settings.threshold_for(label)

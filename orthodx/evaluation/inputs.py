@@ -138,7 +138,8 @@ def joint_of(asked: str | Path | None, inputs: Inputs, manifest: pd.DataFrame | 
                 notices.note(f"{RUN}: its joint cannot be read ({error})")
     if inputs.truth is not None and (beside := joint_beside(inputs.truth)) is not None:
         return beside
-    named = set() if manifest is None or "joint" not in manifest.columns else set(manifest["joint"])
+    told = [] if manifest is None or "joint" not in manifest.columns else manifest["joint"]
+    named = {str(joint).strip().casefold() for joint in told}
     known = sorted(named & JOINTS.keys())
     if len(known) > 1:
         notices.note(

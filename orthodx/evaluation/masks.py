@@ -135,5 +135,7 @@ def _score_one(
         return case, result, None
     except OrthodxError as error:
         return case, _EMPTY, (str(error), error.hint)
+    except OSError as error:
+        return case, _EMPTY, (f"{case.series_id}: {error.strerror or error}", "check its files and their permissions")
     except MemoryError:
         return case, _EMPTY, (f"{case.series_id}: out of memory", "use fewer --workers")

@@ -49,5 +49,13 @@ class StudyCase:
 
 
 def refused(found: Found) -> list[StudyCase]:
-    """The inputs that never became a study."""
-    return [StudyCase("", bad.study_id, bad.source, "failed", bad.reason, "", 0.0) for bad in found.refused]
+    """The inputs that never became a study, nor a part of one."""
+    studies = {study.study_id for study in found.studies}
+    lost = [bad for bad in found.refused if bad.study_id not in studies]
+    return [StudyCase("", bad.study_id, bad.source, "failed", bad.reason, "", 0.0) for bad in lost]
+
+
+def lacking(found: Found, study: Study) -> dict[str, str]:
+    """What a study should have and has not: where that is -> what is told of it."""
+    own = [bad for bad in found.refused if bad.study_id == study.study_id]
+    return {bad.source: f"{bad.source}: left out, {bad.reason}" for bad in own}

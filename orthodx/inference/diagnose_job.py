@@ -13,7 +13,7 @@ from typing import Any
 from orthodx.errors import StudyError, UsageError
 from orthodx.inference import answers, explanation
 from orthodx.inference.answers import ANSWERS, answer_rows
-from orthodx.inference.diagnose_case import ABOUT_COLUMNS, STATUS_COLUMNS, StudyCase, refused
+from orthodx.inference.diagnose_case import ABOUT_COLUMNS, STATUS_COLUMNS, StudyCase, lacking, refused
 from orthodx.inference.model_choice import other_joint
 from orthodx.inference.plausibility import strange
 from orthodx.inference.study_reader import Reading, StudyReader
@@ -72,8 +72,8 @@ class Job:
 
     def all(self, found: Found, tell: Callable[[StudyCase, int, int], None]) -> list[StudyCase]:
         """Every study of this run, one after the other; the tables are whole after each."""
-        total, keep = len(found.studies) + len(found.refused), self.request.keep_paths
-        cases = refused(found)
+        cases, keep = refused(found), self.request.keep_paths
+        total = len(found.studies) + len(cases)
         rows = [case.row(keep, self.request.studies) for case in cases]
         for i, case in enumerate(cases):
             tell(case, i + 1, total)
@@ -85,7 +85,7 @@ class Job:
             earlier = kept.get(study.study_id)
             own = islice(reads, 0 if earlier else len(study.series))
             cases.append(earlier or self.do(study, own))
-            rows.append(cases[-1].row(keep, self.request.studies, study))
+            rows.append(cases[-1].row(keep, self._paths(study), study))
             deque(own, 0)  # what a refused study did not take
             tell(cases[-1], len(cases), total)
             if not earlier:
@@ -146,17 +146,21 @@ class Job:
         except StudyError as error:
             case.status, case.reason = "failed", error.line
         case.seconds = round(time.perf_counter() - began, 2)
-        result = {**case.row(self.request.keep_paths, self.request.studies, study), "at": _whereabouts(study)}
+        result = {**case.row(self.request.keep_paths, self._paths(study), study), "at": _whereabouts(study)}
         if case.status == "failed":
             self.receipts.fail(study.study_id, self._made_from(study), result)
         else:
             self.receipts.write(study.study_id, self._made_from(study), self._files(case), result)
         return case
 
+    def _paths(self, study: Study) -> list[Any]:
+        """What the reason of its case may name."""
+        return [*self.request.studies, *lacking(self.everything, study)]
+
     def _answer(self, study: Study, reads: Reads, case: StudyCase) -> list[str]:
         """The main path: each series read -> one answer -> explained; what a reader should know."""
         study.refuse_both_sides()
-        notes = other_joint(study.series, self.reader.bundle)
+        notes = [*other_joint(study.series, self.reader.bundle), *lacking(self.everything, study).values()]
         readings = [r for one in reads if (r := self._reading(*one, notes)) is not None]
         if not readings:
             raise StudyError("; ".join(notes))

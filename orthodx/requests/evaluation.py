@@ -33,6 +33,11 @@ class Settings(Request):
             raise UsageError(f"--by names a column twice: {','.join(self.by)}", hint="name each once")
         self.threshold_for("")
 
+    @property
+    def threshold_labels(self) -> list[str]:
+        """The labels that have a threshold of their own."""
+        return [name for item in self.thresholds if (name := item.rpartition("=")[0])]
+
     def threshold_for(self, label: str) -> float | None:
         """The threshold given for a label, else the one given for all, else None."""
         common = None

@@ -151,7 +151,9 @@ class _Search:
         before, refused = len(self.images) + len(self.series), len(self.found.refused) + len(self.walk.refused)
         flat = root.absolute()
         for path in self.walk.files(root):
-            if is_nifti(path):
+            if path.name == MANIFEST:
+                self.walk.passed.append(Passed(str(path), "not read; to use it, name its folder as a STUDY"))
+            elif is_nifti(path):
                 self.images.append(Image(path, given, given or path.absolute().parent == flat))
             else:
                 rest.append(path)
@@ -252,5 +254,5 @@ def _unique(series: list[Series]) -> list[Series]:
         while file_name(candidate).casefold() in taken:
             candidate, n = f"{name}-{n}", n + 1
         taken.add(file_name(candidate).casefold())
-        out.append(replace(s, series_id=candidate))
+        out.append(replace(s, series_id=candidate, own_id=s.series_id))
     return out

@@ -24,7 +24,10 @@ def stem_of(path: Path) -> str:
 
 
 def files_by_name(folder: Path) -> dict[str, Path]:
-    """`file_name` -> NIfTI file of a folder, so that a mask is found by its series, however it spells the id."""
+    """`file_name` -> NIfTI file of a folder, so that a mask is found by its series, however it spells the id.
+
+    Raises `StudyError` where two files have one name, as `knee.nii` and `knee.nii.gz`.
+    """
     return _listed(folder, folder.stat().st_mtime_ns) if folder.is_dir() else {}
 
 
@@ -50,4 +53,10 @@ def truth_of(study: Path, series: Series) -> Path | None:
 @lru_cache(maxsize=32)
 def _listed(folder: Path, changed: int) -> dict[str, Path]:
     files = (p for p in sorted(folder.iterdir()) if is_nifti(p) and not p.name.startswith(".") and p.is_file())
-    return {file_name(stem_of(path)): path for path in files}
+    out: dict[str, Path] = {}
+    for path in files:
+        name = file_name(stem_of(path))
+        if name in out:
+            raise StudyError(f"{folder}: holds {out[name].name} and {path.name}", hint="keep the one that counts")
+        out[name] = path
+    return out

@@ -21,8 +21,9 @@ from orthodx.studies.volume import Volume
 class Series:
     """One image series.
 
-    Ids are as they were written; patient_id is blank where it is unknown, series_id is unique within a run. row:
-    further manifest columns. stack: the DICOM frames it is made of, None for NIfTI.
+    Ids are as they were written; patient_id is blank where it is unknown, series_id is unique within a run, for which
+    it may have had to differ from own_id. row: further manifest columns. stack: the DICOM frames it is made of, None
+    for NIfTI.
     """
 
     patient_id: str
@@ -34,6 +35,7 @@ class Series:
     load: Callable[[], Volume] = field(compare=False, repr=False)
     row: dict[str, Any] = field(default_factory=dict, compare=False)
     stack: Stack | None = field(default=None, compare=False, repr=False)
+    own_id: str = field(default="", compare=False)
 
     @cached_property
     def content(self) -> str:

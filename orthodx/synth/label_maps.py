@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from scipy import ndimage
@@ -18,6 +19,7 @@ from orthodx.studies.volume import Volume
 from orthodx.synth.anatomy import Anatomy
 from orthodx.synth.solids import Field
 
+Values: TypeAlias = int | Sequence[int]
 FAR_MM = 30.0
 BONE_SMOOTH_MM, THIN_SMOOTH_MM = 0.7, 0.45  # against the staircases of slices
 
@@ -41,6 +43,20 @@ def read_labels(path: Path) -> Volume:
     if np.min(np.diag(volume.affine[:3, :3] / volume.spacing_mm)) < np.cos(np.deg2rad(20)):
         raise StudyError(f"{path.name}: its axes are not about RAS+", hint="reorient the map to RAS+")
     return volume
+
+
+def as_right(labels: np.ndarray, pairs: Sequence[tuple[Values, Values]]) -> np.ndarray:
+    """Labels (X, Y, Z), axes about RAS+, as those of a right joint: of a left one mirrored.
+
+    pairs: values of what is lateral and of what is medial to it; the first pair that the map shows decides. A map that
+    shows none counts as right.
+    """
+    for lateral, medial in pairs:
+        masks = [np.isin(labels, values) for values in (lateral, medial)]
+        if all(mask.any() for mask in masks):
+            x, other = (np.flatnonzero(mask.any((1, 2))).mean() for mask in masks)
+            return labels if x > other else labels[::-1]
+    return labels
 
 
 def field_of(
@@ -114,7 +130,7 @@ def map_paths(folder: Path, joint: str, names: Sequence[str] | None = None) -> l
 
     Raises `UsageError` where there are none, or not these.
     """
-    paths = {p.name.split(".")[0]: p for p in sorted(folder.glob("*.nii.gz"))}
+    paths = {p.name.removesuffix(".nii.gz"): p for p in sorted(folder.glob("*.nii.gz"))}
     if not paths:
         raise UsageError(f"no label map (.nii.gz) in {folder}", hint=f"give a folder of {joint} label maps")
     for name in names or ():

@@ -18,6 +18,7 @@ from orthodx.studies.keys import study_key
 from orthodx.studies.labels import LABELS_FILE, read_by_study, read_labels
 from orthodx.studies.manifest import COLUMNS
 from orthodx.studies.mask_files import TRUTH, truth_of
+from orthodx.studies.readable import counted
 from orthodx.studies.run_record import sha256
 from orthodx.studies.study import Study
 from orthodx.studies.tables import write_table
@@ -129,12 +130,20 @@ def _known(paths: Sequence[Path], request: TransferRequest, joint: Joint, say: S
         say(line)
     studies = sorted(found.studies, key=lambda study: study.study_id)
     if request.task is Task.SEGMENT:
+        renamed = next((one for one in found.series if one.own_id != one.series_id and len(paths) > 1), None)
+        if renamed is not None:  # fine-tuning, which reads each folder apart, would not find it by that name
+            raise UsageError(
+                f"two of the folders have a series '{renamed.own_id}'", hint="give every series a name of its own"
+            )
         masks = {
             one.series_id: mask for path in paths for one in found.series if (mask := truth_of(path, one)) is not None
         }
         known = [study for study in studies if any(one.series_id in masks for one in study.series)]
         if not known:
             raise NoInputError(f"no masks for the studies of {paths[0]}", hint="put them into truth/<series_id>.nii.gz")
+        bare = [study.study_id for study in studies if study not in known]
+        if bare:
+            say(f"{counted(len(bare), 'studies')} without masks, left out, such as '{bare[0]}'")
         return _Known(known, [_case(study, ()) for study in known], None, masks)
     others = request.test and paths == request.test
     table = table_of(paths, others_table(paths, request.labels, say) if others else request.labels)

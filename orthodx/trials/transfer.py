@@ -41,11 +41,12 @@ NOT_MADE_FROM = {"out", "device", "workers", "resume", "cache", "studies", "only
 
 @dataclass(frozen=True, eq=False)
 class Transferred:
-    """What a transfer gave. arms: a row an arm, as in `arms.csv`. failed: test studies that could not be read."""
+    """What a transfer gave. arms: a row an arm, as in `arms.csv`. left_out: training inputs, a row each."""
 
     bundle: Bundle
     arms: list[dict[str, Any]]
     evaluation: Evaluation
+    left_out: list[dict[str, str]]
 
     @property
     def failed(self) -> int:
@@ -122,11 +123,12 @@ def _transferred(
         "starts": {bundle.info.name: bundle.digest},
         "inputs": parts.inputs,
         "arms": [row["arm"] for row in rows],
+        "left_out": (left := trial.left_out(arms)),
         "model": {"name": request.name, "sha256": made.digest},
     }
     words = nameless_command(command, request, keep_paths=request.keep_paths)
     write_run(out / RUN, command=words, started=started, facts=facts)
-    return Transferred(made, rows, evaluation)
+    return Transferred(made, rows, evaluation, left)
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,10 +203,18 @@ class Trial:
             self.say(f"  {case.source}: {case.reason}")
         return len(bad)
 
+    def left_out(self, arms: Sequence[Arm]) -> list[dict[str, str]]:
+        """The training inputs that an arm could not use, each once, as its record tells them."""
+        rows = [row for arm in arms for row in self._record(arm).get("left_out", ())]
+        return list({repr(row): row for row in rows}.values())
+
+    def _record(self, arm: Arm) -> dict[str, Any]:
+        record: dict[str, Any] = json.loads((self.folder(arm) / RUN).read_text(encoding="utf-8"))
+        return record
+
     def _counts(self, arm: Arm) -> dict[str, Any]:
         """Studies that trained and calibrated, where the arm's record says it."""
-        record = json.loads((self.folder(arm) / "run.json").read_text(encoding="utf-8"))
-        return {name: record.get("counts", {}).get(name, "") for name in ("train", "validation")}
+        return {name: self._record(arm).get("counts", {}).get(name, "") for name in ("train", "validation")}
 
 
 def _joint(request: TransferRequest) -> Joint:

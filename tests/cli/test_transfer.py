@@ -304,3 +304,27 @@ def test_studies_that_do_not_say_their_joint_need_it_said(wrists, knee, tmp_path
     done = invoke(wrists, "--from", knee, "--out", tmp_path / "o")
     assert (done.exit_code, len(done.stderr.splitlines())) == (2, 1), done.output
     assert "give --joint" in done.stderr
+
+
+def test_series_of_one_name_in_two_folders_are_named_and_not_dropped(wrists, knee, tmp_path):
+    for i in range(6):
+        folder, name = tmp_path / "AB"[i % 2], f"case{i // 2}"
+        for part in ("", "truth/"):
+            (folder / part).mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.nii.gz").write_bytes((wrists / f"w{i:02d}/w{i:02d}.nii.gz").read_bytes())
+        (folder / f"truth/{name}.nii.gz").write_bytes((wrists / f"truth/w{i:02d}.nii.gz").read_bytes())
+    done = invoke(tmp_path / "A", tmp_path / "B", "--from", knee, "--joint", WRIST, "--task", "segment", "--steps", 1,
+                  "--crop", 6, 32, 32, "--view", "sagittal", "--workers", 0, "--out", tmp_path / "out")  # fmt: skip
+    assert (done.exit_code, len(done.stderr.splitlines())) == (2, 1), done.output
+    assert "two of the folders have a series 'case0'" in done.stderr
+
+
+def test_what_could_not_be_used_is_told_by_the_exit_too(wrists, knee, tmp_path):
+    ours = manifest_of(wrists, tmp_path / "a", "manifest.csv", [(f"w{i:02d}", f"P{i}", "") for i in range(8)])
+    (ours / "w03.nii.gz").write_bytes(b"no image")
+    theirs = manifest_of(wrists, tmp_path / "b", "manifest.csv", [(f"w{i:02d}", f"P{i}", "") for i in range(8, 12)])
+    done = invoke(ours, "--from", knee, "--joint", WRIST, *QUICK, "--test", theirs, "--out", tmp_path / "out",
+                  "--device", "cpu")  # fmt: skip
+    assert done.exit_code == 8, done.output
+    (row,) = json.loads((tmp_path / "out/run.json").read_text())["left_out"]
+    assert row["series_id"] == "w03"

@@ -2,6 +2,7 @@
 
 import json
 
+import pandas as pd
 import pytest
 
 from orthodx.evaluation.inputs import Inputs, joint_of
@@ -29,3 +30,12 @@ def test_masks_that_are_not_scored_do_not_say_which_joint_it_is(results):
     both = Inputs(predictions=predictions, masks=masks, truth=truth, **known)
     assert joint_of(None, both, None, Notices()).name == "knee"
     assert joint_of("shoulder", both, None, Notices()).name == "shoulder"
+
+
+@pytest.mark.parametrize(
+    ("told", "joint"), [("ankle", "ankle"), ("Ankle ", "ankle"), ("SHOULDER", "shoulder"), ("", "knee")]
+)
+def test_a_manifest_says_the_joint_in_any_case(told, joint):
+    nothing = dict.fromkeys(("predictions", "masks", "truth", "labels", "manifest", "ehr"))
+    manifest = pd.DataFrame({"joint": [told, told]})
+    assert joint_of(None, Inputs(**nothing), manifest, Notices()).name == joint

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from orthodx.errors import NoInputError
+from orthodx.evaluation import masks
 from orthodx.evaluation.inputs import Inputs, read_attributes
 from orthodx.evaluation.masks import pair_masks, score_masks
 from orthodx.evaluation.notices import Notices
@@ -13,6 +14,7 @@ from orthodx.evaluation.rows import find
 from orthodx.evaluation.segmentation import score_segment_groups, score_segmentation
 from orthodx.joints import KNEE
 from orthodx.requests.evaluation import Settings
+from orthodx.studies.run_record import sha256
 
 from .conftest import cube, write_map
 
@@ -87,6 +89,18 @@ def test_unreadable_unknown_and_unpaired_files_are_named(segmented):
     assert "masks/b.nii.gz: values [77] are no known structure" in text
     assert "masks: 1 file has no truth: extra" in text
     assert "truth: 1 file has no mask, missing from all numbers: c" in text
+
+
+def test_a_mask_that_may_not_be_read_is_named_and_the_others_are_scored(segmented, monkeypatch):
+    def forbidden(path):
+        if path == segmented / "masks/a.nii.gz":
+            raise PermissionError(13, "Permission denied", str(path))
+        return sha256(path)
+
+    monkeypatch.setattr(masks, "sha256", forbidden)  # root may read anything
+    notices = Notices()
+    assert set(femur(score(segmented, notices)).index) == {"b", "c", "d"}
+    assert notices.refused == ["a: Permission denied -> check its files and their permissions"]
 
 
 def test_no_pair_at_all_is_no_input(segmented):

@@ -162,6 +162,14 @@ def test_a_threshold_given_for_one_label_wins_over_the_common_one():
     assert Settings().threshold_for("ACL") is None
 
 
+@pytest.mark.parametrize("item", ["acl=0.2", "XYZ=0.4"])
+def test_a_threshold_of_a_label_that_is_not_scored_is_refused(tmp_path, item):
+    folder = write_diagnoses(tmp_path / "small", patients=12)
+    with pytest.raises(UsageError, match=f"no label '{item.split('=')[0]}' is scored") as caught:
+        run(folder, thresholds=(item,))
+    assert "ACL" in caught.value.hint
+
+
 def test_the_page_spells_labels_out_and_counts_what_could_not_be_tested_or_paired(tmp_path):
     folder = write_diagnoses(tmp_path / "small", patients=12)
     rows = (folder / "predictions.csv").read_text().splitlines()

@@ -440,3 +440,14 @@ def test_an_unknown_record_is_no_record(reader, readings):
     answer = reader.answer([readings["axial"]], Record(event="meteorite"))
     assert answer.record_logit is None
     np.testing.assert_array_equal(answer.probability, answer.probability_without_record)
+
+
+def test_a_study_without_a_series_that_its_manifest_names_is_answered_once_and_warned(run, study, tmp_path):
+    folder = study("Doe_J", "sagittal")
+    rows = ["patient_id,study_id,series_id,path", "P,S,a,Doe_J_sagittal.nii.gz", "P,S,b,gone/Doe_axial.nii.gz"]
+    (folder / "manifest.csv").write_text("\n".join(rows))
+    assert run(folder)["S"]["views"] == "sagittal"
+    (told,) = table(tmp_path / "out/predictions.status.csv")
+    assert told["status"] == "warned"
+    assert "named in manifest.csv but not there" in told["reason"]
+    assert "Doe" not in told["reason"]

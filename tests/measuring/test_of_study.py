@@ -41,6 +41,22 @@ def test_every_plate_has_its_own_thickness(boxes, as_rows, known, spacing, turn,
         assert found[structure, plate, MEAN]["note"] == ""
 
 
+def test_of_both_knees_in_one_study_each_has_its_own_numbers(boxes, as_rows):
+    volumes = {side: boxes((1.0, 1.0, 1.0), side=side) for side in ("left", "right")}
+    volumes["right"].data[volumes["right"].data == 1] = 0  # a right knee without a femur
+    rows = [row for side, v in volumes.items() for row in as_rows(v, series_id=side, laterality=side)]
+    found = measure_study(rows, volumes.get, KNEE)
+    ml = {(r["laterality"], r["structure"]): r["value"] for r in found.rows if r["measure"] == VOLUME}
+    assert {side for side, _ in ml} == {"left", "right"}
+    assert ml["left", "femur"] > 0
+    assert ml["right", "femur"] is None
+    assert ml["left", "tibia"] == pytest.approx(ml["right", "tibia"], rel=0.01)
+    assert {layer.side for layer in found.layers} == {"left", "right"}
+    alone = measure_study([row for row in rows if row["laterality"] == "left"], volumes.get, KNEE)
+    assert alone.rows == [row for row in found.rows if row["laterality"] == "left"]
+    assert {layer.side for layer in alone.layers} == {""}
+
+
 @pytest.mark.parametrize("spacing", [(0.8, 0.8, 0.8), (3.0, 0.5, 0.5)], ids=str)
 def test_areas_are_those_of_the_plates(boxes, as_rows, spacing):
     found = of_one(boxes(spacing), as_rows, laterality="right")

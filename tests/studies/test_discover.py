@@ -4,6 +4,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from orthodx.errors import StudyError
 from orthodx.joints import View
 from orthodx.studies.discover import find_series
 from orthodx.studies.keys import file_name
@@ -53,6 +54,31 @@ def test_a_manifest_names_the_series(tmp_path):
     (tmp_path / "manifest.csv").write_text(HEADER + "p1,s1,first,s/x.nii.gz,coronal\n")
     (series,) = find_series([tmp_path]).series
     assert (series.patient_id, series.series_id, series.view) == ("p1", "first", View.CORONAL)
+
+
+def test_a_manifest_below_the_folder_given_is_told_of(tmp_path):
+    put(tmp_path / "all/s/x.nii.gz")
+    (tmp_path / "all/s/manifest.csv").write_text(HEADER + "p1,s1,first,x.nii.gz,coronal\n")
+    found = find_series([tmp_path / "all"])
+    (note,) = [note for note in found.notes if "manifest.csv" in note]
+    assert note.endswith("s/manifest.csv: not read; to use it, name its folder as a STUDY")
+    assert [one.study_id for one in find_series([tmp_path / "all/s"]).series] == ["s1"]
+
+
+def test_two_masks_of_one_name_are_refused(tmp_path):
+    for name in ("x.nii", "x.nii.gz", "y.nii"):
+        put(tmp_path / "masks" / name)
+    with pytest.raises(StudyError, match=r"holds x\.nii and x\.nii\.gz") as caught:
+        files_by_name(tmp_path / "masks")
+    assert "keep the one that counts" in caught.value.hint
+
+
+def test_columns_are_known_however_they_are_spelt(tmp_path):
+    put(tmp_path / "x.nii.gz")
+    text = "Patient ID;StudyID;series_id;Path;Laterality;Field Strength;Days\np;s;a;x.nii.gz;left;1.5;30\n"
+    (tmp_path / "manifest.csv").write_text(text)
+    (row,), _ = read_manifest(tmp_path / "manifest.csv")
+    assert (row["laterality"], row["field_strength"], row["days"]) == ("left", "1.5", "30")
 
 
 def test_a_manifest_cannot_lead_out_of_its_folder(tmp_path):

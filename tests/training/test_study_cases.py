@@ -12,7 +12,7 @@ from orthodx.studies.series import Series
 from orthodx.studies.tables import write_table
 from orthodx.studies.volume import Volume
 from orthodx.training.diagnosis import study_cases
-from orthodx.training.diagnosis.study_cases import labels_in, open_cases, table_of
+from orthodx.training.diagnosis.study_cases import labels_in, open_cases, others_table, table_of
 
 GRID, REGION = GridSpec(pixel_mm=2.0), RegionSpec(slices=4, rows=32, columns=32)
 AFFINE = np.array([[0, 0, 4, 0], [2, 0, 0, 0], [0, 2, 0, 0], [0, 0, 0, 1]], float)
@@ -58,6 +58,26 @@ def test_the_first_table_with_a_record_counts(folder):
     for name, rows in (("a", [("s0", 30)]), ("b", [("s0", 50), ("s1", 60)])):
         write_table(folder / f"{name}.csv", [dict(study_id=s, age=a) for s, a in rows], ("study_id", "age"))
     assert [c.record.age for c in opened(folder, ehr=(folder / "a.csv", folder / "b.csv"))] == [30, 60]
+
+
+def test_a_study_of_both_sides_never_trains(folder):
+    rows = [("s0", "a", "s0/s0.nii.gz", "left"), ("s0", "b", "s1/s1.nii.gz", "right")]
+    columns = ("patient_id", "study_id", "series_id", "path", "laterality")
+    write_table(folder / "manifest.csv", [dict(zip(columns, ("P", *row), strict=True)) for row in rows], columns)
+    left = []
+    with pytest.raises(NoInputError):
+        opened(folder, leave=left.append)
+    assert "a left and of a right joint" in left[0].line
+
+
+def test_further_studies_have_the_table_in_their_folder_then_the_one_given_then_one_beside_it(folder, tmp_path):
+    given, said = tmp_path / "given.csv", []
+    assert others_table([folder], given, said.append) == folder / "labels.csv"
+    assert said == ["in has a labels.csv of its own, which is read instead of --labels"]
+    (folder / "labels.csv").rename(tmp_path / "labels.csv")
+    assert others_table([folder], given, said.append) == given
+    assert others_table([folder], None, said.append) == tmp_path / "labels.csv"
+    assert len(said) == 1
 
 
 def test_what_cannot_be_read_is_not_blamed_on_the_labels(folder):

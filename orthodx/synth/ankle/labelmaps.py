@@ -1,9 +1,9 @@
 """Ankles from label maps: the map's bones, completed to a whole ankle.
 
-A map (NIfTI, axes about RAS+, a right ankle, the foot at about a right angle to the leg) shows tibia, fibula, talus,
-calcaneus and the bones before them, as 1-5 of the ankle's structures or as 40-44 of the Z-Anatomy maps. Its bones are
-kept; cartilage, ligaments, tendons, muscles, fat and skin are added round them by the rules that build the procedural
-ankle.
+A map (NIfTI, axes about RAS+, a left ankle is mirrored, the foot at about a right angle to the leg) shows tibia,
+fibula, talus, calcaneus and the bones before them, as 1-5 of the ankle's structures or as 40-44 of the Z-Anatomy
+maps. Its bones are kept; cartilage, ligaments, tendons, muscles, fat and skin are added round them by the rules that
+build the procedural ankle.
 """
 
 from __future__ import annotations
@@ -20,7 +20,15 @@ from orthodx.synth.anatomy import Anatomy
 from orthodx.synth.ankle.joint_space import Bones
 from orthodx.synth.ankle.posture import Posture
 from orthodx.synth.ankle.procedural import CENTRE, HIGH_MM, LOW_MM, assemble, sample_shape
-from orthodx.synth.label_maps import BONE_SMOOTH_MM, LabelMap, LabelMapSource, field_of, map_paths, read_labels
+from orthodx.synth.label_maps import (
+    BONE_SMOOTH_MM,
+    LabelMap,
+    LabelMapSource,
+    as_right,
+    field_of,
+    map_paths,
+    read_labels,
+)
 from orthodx.synth.solids import gap, grid_points
 
 VALUES: dict[str, tuple[int, int]] = {
@@ -42,7 +50,7 @@ def read_map(path: Path, spacing_mm: float = 0.7) -> LabelMap:
     Raises `StudyError` unless its five bones are there, on axes within 20 degrees of RAS+.
     """
     volume = read_labels(path)
-    labels = np.rint(volume.data).astype(np.uint8)
+    labels = as_right(np.rint(volume.data).astype(np.uint8), [(VALUES["fibula"], VALUES["tibia"])])
     masks = {name: ndimage.binary_fill_holes(np.isin(labels, values)) for name, values in VALUES.items()}
     for name, mask in masks.items():
         if not mask.any():
@@ -62,7 +70,7 @@ def read_map(path: Path, spacing_mm: float = 0.7) -> LabelMap:
         name: field_of(mask, mm, origin, affine, shape, shaft=name in ("tibia", "fibula"), smooth_mm=BONE_SMOOTH_MM)
         for name, mask in masks.items()
     }
-    return LabelMap(path.name.split(".")[0], fields, affine, scale)
+    return LabelMap(path.name.removesuffix(".nii.gz"), fields, affine, scale)
 
 
 def complete(source: LabelMap, rng: np.random.Generator) -> Anatomy:

@@ -1,6 +1,6 @@
 """Knees from label maps: real or modelled bones and cartilage, completed to a whole limb.
 
-A map (NIfTI, values 1-11 of the knee's structures, axes about RAS+, a right knee) gives what it has; what it
+A map (NIfTI, values 1-11 of the knee's structures, axes about RAS+; a left knee is mirrored) gives what it has; what it
 lacks is added round it: shafts beyond its ends, cortex, fibula, menisci, cruciates, collaterals, tendons,
 muscles, fat and skin, by the same rules that build the procedural knee.
 """
@@ -24,6 +24,7 @@ from orthodx.synth.label_maps import (
     THIN_SMOOTH_MM,
     LabelMap,
     LabelMapSource,
+    as_right,
     field_of,
     grown,
     map_paths,
@@ -35,6 +36,7 @@ PLATEAU_WIDTH_MM = 75.0  # of the procedural knee that the soft tissue is scaled
 JOINT_BOX_MM = ((-58.0, -58.0, -66.0), (58.0, 70.0, 88.0))
 SHAFTS = ("femur", "tibia", "fibula")
 BONES = (*SHAFTS, "patella")
+SIDES = [(TISSUES["fibula"], TISSUES["tibia"]), (TISSUES["lateral_meniscus"], TISSUES["medial_meniscus"])]
 CARTILAGES = ("femoral_cartilage", "tibial_cartilage", "patellar_cartilage")
 # what maps show too thin is thickened to a volume drawn from these (mL, of adults)
 VOLUMES_ML = {"medial_meniscus": (1.8, 3.6), "lateral_meniscus": (1.8, 3.6), "acl": (1.2, 2.4), "pcl": (1.6, 3.0)}
@@ -46,7 +48,7 @@ def read_map(path: Path, spacing_mm: float = 0.8) -> LabelMap:
     Raises `StudyError` unless femur, tibia and patella are there, on axes within 20 degrees of RAS+.
     """
     volume = read_labels(path)
-    labels = np.rint(volume.data).astype(np.uint8)
+    labels = as_right(np.rint(volume.data).astype(np.uint8), SIDES)
     for name in ("femur", "tibia", "patella"):
         if not (labels == TISSUES[name]).any():
             raise StudyError(f"{path.name}: has no {name}", hint="give a whole knee")
@@ -67,7 +69,7 @@ def read_map(path: Path, spacing_mm: float = 0.8) -> LabelMap:
         if mask.sum() * mm.prod() >= 100:
             smooth = BONE_SMOOTH_MM if name in BONES else THIN_SMOOTH_MM
             fields[name] = field_of(mask, mm, origin, affine, shape, shaft=name in SHAFTS, smooth_mm=smooth)
-    return LabelMap(path.name.split(".")[0], fields, affine, scale)
+    return LabelMap(path.name.removesuffix(".nii.gz"), fields, affine, scale)
 
 
 def complete(source: LabelMap, rng: np.random.Generator) -> Anatomy:

@@ -1,9 +1,9 @@
 """Shoulders from label maps: the map's bones, completed to a whole shoulder.
 
-A map (NIfTI, axes about RAS+, a right shoulder, the arm beside the body) shows humerus, scapula and clavicle, as 1-3
-of the shoulder's structures or as 60-62 of the Z-Anatomy maps. Its bones are kept; cartilage, labrum, tendons, bursa,
-muscles, fat and skin are added round them by the rules that build the procedural shoulder: maps show these thin, in
-pieces, or not apart from their muscles.
+A map (NIfTI, axes about RAS+, a left shoulder is mirrored, the arm beside the body) shows humerus, scapula and
+clavicle, as 1-3 of the shoulder's structures or as 60-62 of the Z-Anatomy maps. Its bones are kept; cartilage,
+labrum, tendons, bursa, muscles, fat and skin are added round them by the rules that build the procedural shoulder:
+maps show these thin, in pieces, or not apart from their muscles.
 """
 
 from __future__ import annotations
@@ -18,7 +18,15 @@ from scipy import ndimage
 from orthodx.errors import StudyError
 from orthodx.joints import SHOULDER
 from orthodx.synth.anatomy import Anatomy
-from orthodx.synth.label_maps import BONE_SMOOTH_MM, LabelMap, LabelMapSource, field_of, map_paths, read_labels
+from orthodx.synth.label_maps import (
+    BONE_SMOOTH_MM,
+    LabelMap,
+    LabelMapSource,
+    as_right,
+    field_of,
+    map_paths,
+    read_labels,
+)
 from orthodx.synth.shoulder import soft_tissue
 from orthodx.synth.shoulder.joint_space import Bones
 from orthodx.synth.shoulder.landmarks import sphere_through
@@ -45,7 +53,7 @@ def read_map(path: Path, spacing_mm: float = 0.8) -> ShoulderMap:
     Raises `StudyError` unless humerus, scapula and clavicle are there, on axes within 20 degrees of RAS+.
     """
     volume = read_labels(path)
-    labels = np.rint(volume.data).astype(np.uint8)
+    labels = as_right(np.rint(volume.data).astype(np.uint8), [(VALUES["humerus"], VALUES["scapula"])])
     masks = {name: np.isin(labels, values) for name, values in VALUES.items()}
     for name, mask in masks.items():
         if not mask.any():
@@ -68,7 +76,7 @@ def read_map(path: Path, spacing_mm: float = 0.8) -> ShoulderMap:
     for name, mask in masks.items():
         lower = np.array([0, 0, more * mm[2] if name == "humerus" else 0.0])
         fields[name] = field_of(mask, mm, origin + lower, affine, shape, smooth_mm=BONE_SMOOTH_MM)
-    return ShoulderMap(path.name.split(".")[0], fields, affine, scale, plane)
+    return ShoulderMap(path.name.removesuffix(".nii.gz"), fields, affine, scale, plane)
 
 
 def _head(humerus: np.ndarray, scapula: np.ndarray, mm: np.ndarray) -> tuple[np.ndarray, float]:

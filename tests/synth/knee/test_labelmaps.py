@@ -9,6 +9,7 @@ from orthodx.errors import StudyError, UsageError
 from orthodx.synth.knee.labelmaps import complete, open_maps, read_map
 from orthodx.synth.knee.procedural import build_knee, sample_shape
 from orthodx.synth.knee.tissues import TISSUES
+from orthodx.synth.label_maps import map_paths
 
 MM = 1.6
 KEPT = ("femur", "tibia", "patella", "femoral_cartilage", "tibial_cartilage", "patellar_cartilage")
@@ -85,6 +86,28 @@ def test_left_knees_are_mirrored_in_the_world(made):
         anatomy = complete(source, np.random.default_rng(seed))
         x = np.argwhere(anatomy.tissues == TISSUES["fibula"])[:, 0].mean() * MM + anatomy.affine[0, 3]
         assert (x > 0) == (anatomy.side == "right")  # the fibula is lateral, and lateral is +x on the right
+
+
+def test_a_map_of_a_left_knee_is_one_of_a_right_knee_mirrored(tmp_path):
+    knee = build_knee(sample_shape(np.random.default_rng(5)), MM)
+    assert knee.side == "right"
+    structure = np.zeros_like(knee.tissues)
+    for name in (*KEPT, "fibula", "medial_meniscus", "lateral_meniscus"):
+        structure[knee.tissues == TISSUES[name]] = TISSUES[name]
+    for name, without in (("P1.right", ()), ("P1.nofibula", ("fibula",))):
+        kept = np.where(np.isin(structure, [TISSUES[one] for one in without]), 0, structure)
+        for side, data in (("", kept), (".mirrored", np.ascontiguousarray(kept[::-1]))):
+            nib.save(nib.Nifti1Image(data, knee.affine), tmp_path / f"{name}{side}.nii.gz")
+        one, two = (read_map(tmp_path / f"{name}{side}.nii.gz", MM) for side in ("", ".mirrored"))
+        assert one.fields.keys() == two.fields.keys()
+        for field in one.fields:
+            np.testing.assert_allclose(
+                one.fields[field], two.fields[field], atol=0.7, err_msg=field
+            )  # of 1.6 mm voxels
+    assert [path.name for path in map_paths(tmp_path, "knee", ["P1.right.mirrored", "P1.right"])] == [
+        "P1.right.mirrored.nii.gz",
+        "P1.right.nii.gz",
+    ]
 
 
 def test_maps_that_cannot_be_a_knee_are_refused_by_name(tmp_path):
