@@ -125,7 +125,7 @@ def calibrate(
     fitted, where = _Fitted(), pick_device(device)
     with torch.inference_mode():
         if "segment" in bundle.info.heads:
-            truths = {one.series_id: truth_of(path, one) for path in studies for one in find_series([path]).series}
+            truths = _truths(studies, found.series)
             _fit_masks(fitted, Segmenter(bundle, where), found.studies, truths, seed, say)
         if bundle.info.diagnosis is not None:
             reader = StudyReader(bundle, where)
@@ -135,6 +135,12 @@ def calibrate(
     if not fitted.familiarity:
         raise UsageError(f"{bundle.info.name} has encoders only", hint="calibrate a model that segments or diagnoses")
     return _written(bundle, fitted, out, {"studies": len(found.studies), "seed": seed})
+
+
+def _truths(studies: Sequence[Path], series: Sequence[Series]) -> dict[str, Path | None]:
+    """Series -> its true mask, which lies in its own folder, where several have a series of one name."""
+    masks = {(one.path, one.own_id): truth_of(path, one) for path in studies for one in find_series([path]).series}
+    return {one.series_id: masks.get((one.path, one.own_id)) for one in series}
 
 
 def _fit_masks(

@@ -10,10 +10,11 @@ from orthodx.inference.predict import Segmenter
 from orthodx.inference.segment import segment
 from orthodx.inference.sights import Sight
 from orthodx.joints import KNEE, View
+from orthodx.studies.discover import find_series
 from orthodx.studies.mask_files import read_labels_file
 from orthodx.studies.nifti import read_volume, write_image
 from orthodx.studies.volume import Volume
-from orthodx.trials.calibration import _dice
+from orthodx.trials.calibration import _dice, _truths
 
 AFFINES = {"thin": np.diag([1.5, 1.0, 1.0, 1.0]), "thick": np.diag([4.0, 1.0, 1.0, 1.0])}  # sagittal
 
@@ -34,3 +35,13 @@ def test_a_series_is_rated_by_the_mask_that_segment_writes(bundle, tmp_path, kin
     expected = dice_by_structure(written.data, truth.data, KNEE.names)
     assert len(found) > 3
     assert found == pytest.approx({value: expected[value] for value in found})
+
+
+def test_series_of_one_name_in_two_folders_have_their_own_truth(tmp_path):
+    folders = [tmp_path / "a", tmp_path / "b"]
+    for folder in folders:
+        write_image(folder / "knee.nii.gz", np.ones((6, 9, 9), np.int16), AFFINES["thick"])
+        write_image(folder / "truth/knee.nii.gz", np.ones((6, 9, 9), np.uint8), AFFINES["thick"])
+    series = find_series(folders).series
+    assert len({one.series_id for one in series}) == 2
+    assert _truths(folders, series) == {one.series_id: one.path.parent / "truth/knee.nii.gz" for one in series}
