@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 
 from orthodx.inference.quality import Firmness, inputs_of_curve
-from orthodx.trials.calibration import USUAL
 from orthodx.trials.familiar import fit_curve
+from orthodx.trials.rated_masks import USUAL
 
 
 def main() -> None:

@@ -15,13 +15,9 @@ from torch import Tensor
 from orthodx.bundles.bundle import Bundle, Part, open_bundle, save_bundle
 from orthodx.bundles.model_json import DiagnosisInfo, QualityCurve
 from orthodx.errors import NoInputError, StudyError, UsageError
-from orthodx.evaluation.overlap import dice_by_structure, on_grid_of
-from orthodx.grid.canonical import to_grid
-from orthodx.inference.decision import mask_of
 from orthodx.inference.patient_records import records_for
 from orthodx.inference.predict import Segmenter
-from orthodx.inference.quality import Firmness, inputs_of_curve
-from orthodx.inference.sights import Sight, can_be_cut, in_all_planes
+from orthodx.inference.quality import inputs_of_curve
 from orthodx.inference.study_reader import StudyReader
 from orthodx.networks.device import pick_device
 from orthodx.networks.encoders.encoder import ViewEncoder
@@ -30,7 +26,6 @@ from orthodx.networks.weights import load_file
 from orthodx.studies.discover import find_series, require_any
 from orthodx.studies.keys import study_key
 from orthodx.studies.labels import LABELS_FILE, Labels, read_labels
-from orthodx.studies.mask_files import read_labels_file, truth_of
 from orthodx.studies.readable import counted
 from orthodx.studies.run_record import versions
 from orthodx.studies.series import Series
@@ -39,44 +34,16 @@ from orthodx.studies.tables import write_table
 from orthodx.studies.volume import Volume
 from orthodx.training.diagnosis.calibration import fit_thresholds
 from orthodx.trials.familiar import Known, fit_curve, fit_familiarity
-from orthodx.trials.spoiling import spoiled
+from orthodx.trials.rated_masks import USUAL, looks_at, truths_of
 
 TABLE = "calibration.csv"
 COLUMNS = ("study_id", "series_id", "view", "image", "structure", "strangeness", "agreement", "promised", "expected",
            "dice")  # fmt: skip
 BLOCK = "up_2"  # of the encoder, or its last block where it has none of that name
 MARGIN = {"segment": 1.65, "diagnose": 1.3}  # of the limit: a mask can be judged by eye, an answer cannot
-USUAL = "as it is"
 FEWEST_SERIES = 12  # that can tell what is familiar
 FEWEST_ANSWERS = 5  # studies of each class of a label that can tell where its threshold lies
-LEAST_ML = 0.1  # of a structure in the field of view, below which its mask is not rated
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True, eq=False)
-class _Look:
-    """One image of a series segmented. image: as it is, or spoiled. dice: structure value -> true Dice, if known."""
-
-    study: Study
-    series: Series
-    image: str
-    features: Tensor
-    firm: Mapping[int, Firmness]
-    dice: Mapping[int, float]
-
-    def row(self, value: int, structure: str) -> dict[str, Any]:
-        """What `calibration.csv` says of one structure, but for what was fitted."""
-        firm = self.firm[value]
-        return {
-            "study_id": self.series.study_id,
-            "series_id": self.series.series_id,
-            "view": str(self.series.view),
-            "image": self.image,
-            "structure": structure,
-            "agreement": round(firm.agreement, 4),
-            "promised": round(firm.promised, 4),
-            "dice": round(self.dice[value], 4),
-        }
 
 
 @dataclass(eq=False)
@@ -125,7 +92,7 @@ def calibrate(
     fitted, where = _Fitted(), pick_device(device)
     with torch.inference_mode():
         if "segment" in bundle.info.heads:
-            truths = _truths(studies, found.series)
+            truths = truths_of(studies, found.series)
             _fit_masks(fitted, Segmenter(bundle, where), found.studies, truths, seed, say)
         if bundle.info.diagnosis is not None:
             reader = StudyReader(bundle, where)
@@ -135,12 +102,6 @@ def calibrate(
     if not fitted.familiarity:
         raise UsageError(f"{bundle.info.name} has encoders only", hint="calibrate a model that segments or diagnoses")
     return _written(bundle, fitted, out, {"studies": len(found.studies), "seed": seed})
-
-
-def _truths(studies: Sequence[Path], series: Sequence[Series]) -> dict[str, Path | None]:
-    """Series -> its true mask, which lies in its own folder, where several have a series of one name."""
-    masks = {(one.path, one.own_id): truth_of(path, one) for path in studies for one in find_series([path]).series}
-    return {one.series_id: masks.get((one.path, one.own_id)) for one in series}
 
 
 def _fit_masks(
@@ -153,19 +114,7 @@ def _fit_masks(
 ) -> None:
     """Each series segmented as it is, and spoiled where its truth is known; then familiarity and curves."""
     block = _block(segmenter.read.encoder(studies[0].series[0].view))
-    looks: list[_Look] = []
-    for number, (study, series, volume) in enumerate(_volumes(studies, say)):
-        truth = _truth(truths.get(series.series_id), series, volume, say)
-        images = {USUAL: volume}
-        if truth is not None:
-            bad = spoiled(np.asarray(volume.data), np.random.default_rng([seed, number]))
-            images["spoiled"] = Volume(bad, volume.affine, volume.source)
-        for name, image in images.items():
-            grid = to_grid(image, segmenter.grid, series.view)
-            prediction = segmenter(grid, (block,))
-            dice = {} if truth is None else _dice(segmenter, Sight(series.series_id, grid, prediction), image, truth)
-            looks.append(_Look(study, series, name, prediction.features[block], prediction.firm, dice))
-        say(f"{series.series_id}: read{' and rated' if truth is not None else ''}")
+    looks = looks_at(segmenter, _volumes(studies, say), truths, block, seed, say)
     known = [Known(one.features, one.series.view, _patient(one.study)) for one in looks if one.image == USUAL]
     familiar, strangeness = _familiar(fitted, "segment", known, block, seed, say)
     own = iter(strangeness)
@@ -255,27 +204,6 @@ def _volumes(studies: Sequence[Study], say: Say) -> Iterator[tuple[Study, Series
                 yield study, series, series.load()
             except StudyError as error:
                 say(f"{series.series_id} left out: {error.line}")
-
-
-def _truth(path: Path | None, series: Series, volume: Volume, say: Say) -> Volume | None:
-    if path is None:
-        return None
-    try:
-        return on_grid_of(read_labels_file(path), volume, series.series_id)
-    except StudyError as error:
-        say(f"{series.series_id}: its truth is left out: {error.line}")
-        return None
-
-
-def _dice(segmenter: Segmenter, own: Sight, volume: Volume, truth: Volume) -> dict[int, float]:
-    """Structure value -> Dice of the mask as `segment` writes it, of those that the truth shows or the mask has."""
-    joint = segmenter.bundle.info.joint
-    sight = in_all_planes(segmenter, own, volume) if can_be_cut(volume, own.grid) else own
-    labels = mask_of(sight.prediction.probabilities, own.grid, volume, joint, several=sight.planes > 1)
-    ml = volume.voxel_mm3 / 1000
-    sizes = np.bincount(np.asarray(truth.data, np.uint8).ravel(), minlength=256) * ml
-    found = dice_by_structure(labels, truth.data, joint.names)
-    return {v: d for v, d in found.items() if not np.isnan(d) and (sizes[v] >= LEAST_ML or sizes[v] == 0)}
 
 
 def _block(encoder: ViewEncoder) -> str:

@@ -14,7 +14,7 @@ from orthodx.studies.discover import find_series
 from orthodx.studies.mask_files import read_labels_file
 from orthodx.studies.nifti import read_volume, write_image
 from orthodx.studies.volume import Volume
-from orthodx.trials.calibration import _dice, _truths
+from orthodx.trials.rated_masks import rated, truths_of
 
 AFFINES = {"thin": np.diag([1.5, 1.0, 1.0, 1.0]), "thick": np.diag([4.0, 1.0, 1.0, 1.0])}  # sagittal
 
@@ -31,7 +31,7 @@ def test_a_series_is_rated_by_the_mask_that_segment_writes(bundle, tmp_path, kin
     segmenter = Segmenter(bundle, torch.device("cpu"))
     with torch.inference_mode():
         grid = to_grid(volume, segmenter.grid, View.SAGITTAL)
-        found = _dice(segmenter, Sight(case.series_id, grid, segmenter(grid)), volume, truth)
+        found = rated(segmenter, Sight(case.series_id, grid, segmenter(grid)), volume, truth)
     expected = dice_by_structure(written.data, truth.data, KNEE.names)
     assert len(found) > 3
     assert found == pytest.approx({value: expected[value] for value in found})
@@ -44,4 +44,4 @@ def test_series_of_one_name_in_two_folders_have_their_own_truth(tmp_path):
         write_image(folder / "truth/knee.nii.gz", np.ones((6, 9, 9), np.uint8), AFFINES["thick"])
     series = find_series(folders).series
     assert len({one.series_id for one in series}) == 2
-    assert _truths(folders, series) == {one.series_id: one.path.parent / "truth/knee.nii.gz" for one in series}
+    assert truths_of(folders, series) == {one.series_id: one.path.parent / "truth/knee.nii.gz" for one in series}
