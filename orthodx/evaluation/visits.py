@@ -12,7 +12,7 @@ import pandas as pd
 from orthodx.errors import StudyError
 from orthodx.evaluation.notices import Notices, some
 from orthodx.studies.keys import study_key
-from orthodx.studies.laterality import side_of_row
+from orthodx.studies.laterality import side_or_word
 from orthodx.studies.link import OWN, by_study_id
 from orthodx.studies.manifest import VISIT_COLUMNS
 from orthodx.studies.study import mixed_studies
@@ -74,7 +74,7 @@ def visits_of(
     for row in rows:
         if row["patient_id"] and row["study_id"] in orders and row["study_id"] not in mixed:
             patient = row["patient_id"]
-            side = side_of_row(row) or (sides[patient][0] if len(sides[patient]) == 1 else "")
+            side = side_or_word(row) or (sides[patient][0] if len(sides[patient]) == 1 else "")
             series = joints.setdefault((patient, side), {}).setdefault(row["study_id"], {})
             if (view := views.get(row["series_id"])) is not None:
                 series.setdefault(view, row["series_id"])
@@ -95,7 +95,7 @@ def _sides(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
     """Patient -> the sides that the manifest names."""
     out: dict[str, set[str]] = {}
     for row in rows:
-        out.setdefault(row["patient_id"], set()).update({side_of_row(row)} - {""})
+        out.setdefault(row["patient_id"], set()).update({side_or_word(row)} - {""})
     return {patient: sorted(sides) for patient, sides in out.items()}
 
 

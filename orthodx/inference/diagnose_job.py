@@ -216,6 +216,8 @@ class Job:
             "patient_id": study.patient_id,
             "record": "" if record is None else pseudonym(repr(record), 20),  # a plain hash of so little can be guessed
             "inputs": [[s.series_id, str(s.view), content_of(s)] for s in study.series],
+            **({"lacking": pseudonym(repr(sorted(gone)), 20)} if (gone := lacking(self.everything, study)) else {}),
+            **({"sides": sides} if len(sides := study.sides) > 1 else {}),
         }
 
     def write_tables(

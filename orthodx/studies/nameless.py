@@ -33,7 +33,10 @@ def nameless(text: str, paths: Iterable[str | Path], ids: Iterable[str] = ()) ->
     '[name]: series 2: slice 3 is missing'
     """
     names, ids = set[str](), frozenset(ids)
-    for path in {str(one) for one in paths if text} - {"", "."}:
+    given = {str(one) for one in paths if text} - {"", "."}
+    for path in sorted(given, key=len, reverse=True):  # whatever it is called
+        text = re.sub(rf"(?<![\w/]){re.escape(path)}/[^:;,)]*", NAME, text)
+    for path in given:
         for form in {path, os.path.abspath(path), os.path.realpath(path)}:
             names |= _runs(Path(form)) | _runs(Path(readable(form)))
     kept = {one for one in names if one in ids or stem_of(Path(one)) in ids}

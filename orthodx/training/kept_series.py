@@ -26,6 +26,7 @@ from orthodx.training.distributed import Team
 
 Arrays: TypeAlias = tuple[np.ndarray, np.ndarray | None]  # image (D, H, W) float16; structures (D, H, W) uint8, if any
 TOLD_EVERY = 20.0  # seconds
+TRUTH = "between two voxels in turn"  # how a mask comes to the grid, since when a cache knows it
 TIE = 1e-3  # voxels: so near to the middle between two counts as there
 _STALE = 3600.0  # seconds: no process is at one file for so long
 
@@ -113,7 +114,7 @@ class Keeping:
     def _in_folder(self, series: Series, mask: Path | None, folder: Path) -> InFolder:
         """Kept under the inputs' state on disk, so that a changed input is read anew."""
         state = state_on_disk(series.path, *([mask] if mask else []))
-        made_from = (series.series_id, series.view, self.spec, self.joint.values, state)
+        made_from = (series.series_id, series.view, self.spec, self.joint.values, state, *([TRUTH] if mask else []))
         key = hashlib.sha256(repr(made_from).encode()).hexdigest()[:20]
         kept = InFolder(folder / f"{key}.image.npy", folder / f"{key}.truth.npy" if mask else None)
         files = [path for path in (kept.image, kept.structures) if path]

@@ -30,7 +30,7 @@ def identity(source: Source) -> str:
 
 def studies_of(source: Source) -> int:
     """How many studies samples come from; 0 of banks alone."""
-    return sum(len(one.cases) for one in _parts(source) if isinstance(one, StudySource))
+    return sum(len(one.studies) for one in _parts(source) if isinstance(one, StudySource))
 
 
 def left_out_of(source: Source) -> list[LeftOut]:

@@ -43,6 +43,7 @@ class StudySource:
         self.crop, self.seed, self.joint = crop, seed, keeping.joint
         self.names: list[str] = []
         self.contents: list[str] = []  # with masks what both files hold, else the names
+        self.studies = set[str]()
         self.cases: dict[str, Case] = {}
         self.items: dict[View, list[Kept]] = {view: [] for view in View}
         self.refused = list(refused)
@@ -60,12 +61,13 @@ class StudySource:
     def _remember(self, series: Series, mask: Path | None) -> None:
         """What was read, so that a run goes on with the same, and validation is of others."""
         images = frozenset[str]() if mask is None else frozenset([series.content])
-        bare = series.stack is None and not series.row  # called like its folder, as others may be
+        self.studies.add(series.study_id)
+        bare = series.stack is None and not series.row  # called like its file or folder, as another patient's may be
         study = f"{series.study_id} ({series.path.parent})" if bare else series.study_id
         before = self.cases.get(study)
         self.cases[study] = Case(
             study_id=study,
-            patient_id=series.patient_id,
+            patient_id="" if bare else series.patient_id,
             center="",
             labels=(),
             images=images | (before.images if before else frozenset()),

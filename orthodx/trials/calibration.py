@@ -169,14 +169,18 @@ def _fit_answers(
     counts = {name: [int((values[:, i] == there).sum()) for there in (1, 0)] for i, name in enumerate(reader.labels)}
     enough = [name for name in reader.labels if min(counts[name]) >= FEWEST_ANSWERS]
     columns = [reader.labels.index(name) for name in enough]
-    before: dict[str, Any] = {"say": say, "specificity": specificity, "otherwise": reader.thresholds}
+    unfit: list[str] = []
+    before: dict[str, Any] = {"say": unfit.append, "specificity": specificity, "otherwise": reader.thresholds}
     fresh = fit_thresholds(np.stack(chances)[:, columns], values[:, columns], enough, **before)
     fitted.diagnosis = dataclasses.replace(info, thresholds=reader.thresholds | fresh)
     positives = {name: there for name, (there, _) in counts.items()}
     fitted.told |= {"answered": len(answered), "positives": positives, "specificity": specificity}
     kept = [name for name in reader.labels if name not in enough]
     few = f"; fewer than {FEWEST_ANSWERS} of a class, as they were: {', '.join(kept)}" if kept else ""
-    say(f"thresholds of {counted(len(enough), 'labels')} fitted to {counted(len(answered), 'studies')}{few}")
+    for line in unfit:
+        say(line)
+    fit = counted(len(enough) - len(unfit), "labels")
+    say(f"thresholds of {fit} fitted to {counted(len(answered), 'studies')}{few}")
 
 
 def _familiar(

@@ -20,6 +20,7 @@ from orthodx.studies.manifest import COLUMNS
 from orthodx.studies.mask_files import TRUTH, truth_of
 from orthodx.studies.readable import counted
 from orthodx.studies.run_record import sha256
+from orthodx.studies.series import Series
 from orthodx.studies.study import Study
 from orthodx.studies.tables import write_table
 from orthodx.studies.writing import atomic
@@ -130,14 +131,7 @@ def _known(paths: Sequence[Path], request: TransferRequest, joint: Joint, say: S
         say(line)
     studies = sorted(found.studies, key=lambda study: study.study_id)
     if request.task is Task.SEGMENT:
-        renamed = next((one for one in found.series if one.own_id != one.series_id and len(paths) > 1), None)
-        if renamed is not None:  # fine-tuning, which reads each folder apart, would not find it by that name
-            raise UsageError(
-                f"two of the folders have a series '{renamed.own_id}'", hint="give every series a name of its own"
-            )
-        masks = {
-            one.series_id: mask for path in paths for one in found.series if (mask := truth_of(path, one)) is not None
-        }
+        masks = _masks(paths, found.series)
         known = [study for study in studies if any(one.series_id in masks for one in study.series)]
         if not known:
             raise NoInputError(f"no masks for the studies of {paths[0]}", hint="put them into truth/<series_id>.nii.gz")
@@ -153,6 +147,28 @@ def _known(paths: Sequence[Path], request: TransferRequest, joint: Joint, say: S
     if not answered:
         raise NoInputError(f"no study of {paths[0]} has a label in {table.name}", hint="study_id must agree")
     return _Known([studies[i] for i in answered], [_case(studies[i], values[i].tolist()) for i in answered], table)
+
+
+def _masks(paths: Sequence[Path], series: Sequence[Series]) -> dict[str, Path]:
+    """Series -> its mask.
+
+    Raises `UsageError` where a series would have another id in its folder alone, as fine-tuning reads it.
+    """
+    apart = {(one.path, one.own_id): (one.series_id, truth_of(path, one)) for path in paths for one in _in(path)}
+    out = {}
+    for one in series:
+        name, mask = apart.get((one.path, one.own_id), (one.series_id, None))
+        if mask is not None:
+            if name != one.series_id:
+                raise UsageError(
+                    f"two of the folders have a series '{name}'", hint="give every series a name of its own"
+                )
+            out[one.series_id] = mask
+    return out
+
+
+def _in(path: Path) -> list[Series]:
+    return find_series([path]).series
 
 
 def _case(study: Study, labels: Sequence[float]) -> Case:

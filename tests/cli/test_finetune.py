@@ -186,6 +186,14 @@ def test_studies_that_train_do_not_validate(studies, tmp_path):
     assert f"study 'studies ({studies})' is in training and in validation" in done.stderr
 
 
+def test_other_patients_may_have_the_same_numbers(tmp_path):
+    train, held = written(tmp_path / "train/images", "", 0), written(tmp_path / "val/images", "", 7)
+    line = ("finetune", train, "--from-scratch", "--view", "axial", "--preset", "tiny", "--steps", 2, "--batch", 1)
+    more = ("--crop", 4, 32, 32, "--workers", 0, "--device", "cpu", "--validation", held, "--out", tmp_path / "out")
+    done = CliRunner().invoke(app, [*map(str, line), *map(str, more)])
+    assert done.exit_code == 0, done.output
+
+
 def test_a_run_goes_on_with_the_masks_and_the_validation_it_began_with(finetune, held, studies, tmp_path):
     line = ["finetune", studies, "--from-scratch", "--view", "axial", "--validation", held, "--preset", "tiny"]
     line += ["--out", tmp_path / "o"]

@@ -319,6 +319,21 @@ def test_series_of_one_name_in_two_folders_are_named_and_not_dropped(wrists, kne
     assert "two of the folders have a series 'case0'" in done.stderr
 
 
+def test_two_cohorts_with_a_folder_a_study_are_one(wrists, knee, tmp_path):
+    for i in range(6):
+        cohort, study = tmp_path / "AB"[i % 2], f"{'AB'[i % 2]}{i}"
+        for folder in (cohort / study, cohort / "truth"):
+            folder.mkdir(parents=True, exist_ok=True)
+        (cohort / study / "sag.nii.gz").write_bytes((wrists / f"w{i:02d}/w{i:02d}.nii.gz").read_bytes())
+        (cohort / f"truth/{study}_sag.nii.gz").write_bytes((wrists / f"truth/w{i:02d}.nii.gz").read_bytes())
+    transfer(tmp_path / "A", tmp_path / "B", "--from", knee, "--joint", WRIST, "--task", "segment", "--steps", 1,
+             "--crop", 6, 32, 32, "--view", "sagittal", "--no-scratch", "--workers", 0,
+             "--out", tmp_path / "o")  # fmt: skip
+    sides = [set(read_table(tmp_path / f"o/split/{side}.csv")["series_id"]) for side in ("train", "test")]
+    assert set.union(*sides) == {f"{'AB'[i % 2]}{i}_sag" for i in range(6)}
+    assert {path.name for path in (tmp_path / "o/split/truth").iterdir()} == {f"{name}.nii.gz" for name in sides[1]}
+
+
 def test_what_could_not_be_used_is_told_by_the_exit_too(wrists, knee, tmp_path):
     ours = manifest_of(wrists, tmp_path / "a", "manifest.csv", [(f"w{i:02d}", f"P{i}", "") for i in range(8)])
     (ours / "w03.nii.gz").write_bytes(b"no image")

@@ -73,6 +73,13 @@ def test_both_joints_in_one_study_are_parted_and_a_blank_side_is_the_only_one_kn
     assert [v.series["sagittal"] for v in found["P right"]] == ["r", "R"]
     assert list(seen(rows("a", "b", days=["0", "5"], laterality=["", "left"]))) == ["P left"]
     assert list(seen(rows("a", "b", "c", days=["0", "5", "9"], laterality=["L", "unknown", "Left"]))) == ["P left"]
+    four = rows(*"abcd", days=["0", "0", "5", "5"], laterality=["RT", "LT", "right", "left"])
+    assert {name: [v.study_id for v in visits] for name, visits in seen(four).items()} == {
+        "P right": ["a", "c"],
+        "P left": ["b", "d"],
+    }
+    odd = rows(*"abcd", days=["0", "0", "5", "5"], laterality=["droite", "gauche", "droite", "gauche"])
+    assert list(seen(odd)) == ["P droite", "P gauche"]
 
 
 def test_a_study_of_two_patients_is_refused():

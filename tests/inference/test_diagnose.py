@@ -451,3 +451,20 @@ def test_a_study_without_a_series_that_its_manifest_names_is_answered_once_and_w
     assert told["status"] == "warned"
     assert "named in manifest.csv but not there" in told["reason"]
     assert "Doe" not in told["reason"]
+    (folder / "manifest.csv").write_text("\n".join(rows[:2]))
+    run(folder, resume=True)
+    assert table(tmp_path / "out/predictions.status.csv")[0]["status"] == "ok"  # the receipt is of another manifest
+    (folder / "manifest.csv").write_text("\n".join(rows))
+    run(folder, resume=True)
+    assert table(tmp_path / "out/predictions.status.csv")[0]["status"] == "warned"
+
+
+def test_a_manifest_below_the_folder_given_does_not_bring_its_name_into_a_record(run, study, tmp_path, monkeypatch):
+    folder = study("Doe_John", "sagittal")
+    (folder / "manifest.csv").write_text("patient_id,study_id,series_id,path\nP,S,a,Doe_John_sagittal.nii.gz")
+    folder.parent.rename(tmp_path / "studies")
+    monkeypatch.chdir(tmp_path)
+    run("studies")
+    notes = json.loads((tmp_path / "out/predictions.run.json").read_text())["notes"]
+    assert any("name its folder as a STUDY" in note for note in notes)
+    assert "Doe" not in str(notes)

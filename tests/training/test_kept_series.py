@@ -14,6 +14,7 @@ from orthodx.grid.spec import GridSpec
 from orthodx.joints import KNEE, View
 from orthodx.studies.nifti import write_image
 from orthodx.studies.tables import write_table
+from orthodx.training import kept_series
 from orthodx.training.sources import open_source
 
 CROP = (4, 16, 16)
@@ -45,6 +46,16 @@ def test_a_cache_gives_the_samples_that_memory_gives(tmp_path, masks):
             assert torch.equal(one, other)
     kept = sorted(path.name.split(".")[1] for path in (tmp_path / "cache").iterdir())
     assert kept == ["image"] * 3 + ["truth"] * 3 * masks  # no room is taken by structures that nobody drew
+
+
+def test_truth_that_came_to_the_grid_in_another_way_is_made_anew(tmp_path, monkeypatch):
+    folder, cache = write(tmp_path / "c", 1, masks=True), tmp_path / "cache"
+    opened(folder, cache, truth=True)
+    opened(folder, cache, truth=True)
+    assert len(list(cache.iterdir())) == 2
+    monkeypatch.setattr(kept_series, "TRUTH", "in another way")
+    opened(folder, cache, truth=True)
+    assert len(list(cache.iterdir())) == 4
 
 
 def test_a_sample_is_its_own(tmp_path):

@@ -78,6 +78,9 @@ def test_further_studies_have_the_table_in_their_folder_then_the_one_given_then_
     assert others_table([folder], given, said.append) == given
     assert others_table([folder], None, said.append) == tmp_path / "labels.csv"
     assert len(said) == 1
+    (folder / "manifest.csv").write_text("patient_id,study_id,series_id,path\n")
+    (tmp_path / "labels.csv").rename(folder / "labels.csv")
+    assert others_table([folder / "manifest.csv"], given, said.append) == folder / "labels.csv"
 
 
 def test_what_cannot_be_read_is_not_blamed_on_the_labels(folder):

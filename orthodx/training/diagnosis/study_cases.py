@@ -178,7 +178,7 @@ def beside(studies: Sequence[Path], name: str) -> Path | None:
 
 def others_table(studies: Sequence[Path], labels: Path | None, say: Callable[[str], None]) -> Path | None:
     """The table of labels of further studies: in their own folder, else the one given, else beside the folder."""
-    own = studies[0] / LABELS_FILE
+    own = (studies[0].parent if studies[0].is_file() else studies[0]) / LABELS_FILE
     if not own.is_file():
         return labels or beside(studies, LABELS_FILE)
     if labels is not None and labels.resolve() != own.resolve():
