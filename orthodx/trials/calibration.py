@@ -35,6 +35,7 @@ from orthodx.studies.volume import Volume
 from orthodx.training.diagnosis.calibration import fit_thresholds
 from orthodx.trials.familiar import Known, fit_curve, fit_familiarity
 from orthodx.trials.rated_masks import USUAL, looks_at, truths_of
+from orthodx.trials.record_share import reweighed, weights_with
 
 TABLE = "calibration.csv"
 COLUMNS = ("study_id", "series_id", "view", "image", "structure", "strangeness", "agreement", "promised", "expected",
@@ -144,8 +145,10 @@ def _fit_answers(
     seed: int,
     say: Say,
 ) -> None:
-    """Each study answered; then familiarity, and thresholds where the truth of enough studies is known."""
-    records, known, chances, answered = records_for(ehr, reader), [], [], []
+    """Each study answered; then familiarity, and where the truth of enough studies is known the record's share, with
+    enough records, and thresholds.
+    """
+    records, known, answers, answered = records_for(ehr, reader), [], [], []
     block = ""
     for study in studies:
         readings = []
@@ -156,7 +159,7 @@ def _fit_answers(
             readings.append(reader.read(series.series_id, volume, series.view, with_heat=False, blocks=(block,)))
             known.append(Known(readings[-1].features[block], series.view, _patient(study)))
         if readings:
-            chances.append(reader.answer(readings, records.get(study_key(study.study_id))).probability)
+            answers.append(reader.answer(readings, records.get(study_key(study.study_id))))
             answered.append(study.study_id)
             say(f"{study.study_id}: answered")
     if not known:
@@ -168,11 +171,17 @@ def _fit_answers(
     values = truth.of(answered)
     counts = {name: [int((values[:, i] == there).sum()) for there in (1, 0)] for i, name in enumerate(reader.labels)}
     enough = [name for name in reader.labels if min(counts[name]) >= FEWEST_ANSWERS]
+    chances, temperatures = np.stack([one.probability for one in answers]), info.temperatures
+    if (anew := reweighed(reader, answers, values, enough)) is not None:
+        chances, temperatures = anew.probability, anew.temperatures
+        fitted.weights[info.file] = weights_with(reader, anew.shares)
+        fitted.told["record_share"] = {name: round(share, 2) for name, share in anew.shares.items()}
+        say("the record's share: " + ", ".join(f"{name} {anew.shares[name]:.0%}" for name in enough))
     columns = [reader.labels.index(name) for name in enough]
     unfit: list[str] = []
     before: dict[str, Any] = {"say": unfit.append, "specificity": specificity, "otherwise": reader.thresholds}
-    fresh = fit_thresholds(np.stack(chances)[:, columns], values[:, columns], enough, **before)
-    fitted.diagnosis = dataclasses.replace(info, thresholds=reader.thresholds | fresh)
+    fresh = fit_thresholds(chances[:, columns], values[:, columns], enough, **before)
+    fitted.diagnosis = dataclasses.replace(info, thresholds=reader.thresholds | fresh, temperatures=temperatures)
     positives = {name: there for name, (there, _) in counts.items()}
     fitted.told |= {"answered": len(answered), "positives": positives, "specificity": specificity}
     kept = [name for name in reader.labels if name not in enough]
@@ -225,7 +234,7 @@ def _beside(studies: Sequence[Path]) -> Path | None:
 
 
 def _written(bundle: Bundle, fitted: _Fitted, out: Path, told: dict[str, Any]) -> Bundle:
-    """The bundle with what was fitted, its weights as they were to the byte."""
+    """The bundle with what was fitted; its weights are as they were to the byte, but for a record's share."""
     info = bundle.info
     files = {file: load_file(bundle.path / file) for file in info.sha256 if not file.startswith("familiarity_")}
     record = {"stage": "calibrate", **told, **fitted.told, "versions": versions()}

@@ -13,9 +13,11 @@ from orthodx.cli.app import app
 from orthodx.inference.diagnose import diagnose
 from orthodx.inference.segment import segment
 from orthodx.networks.heads.skip_segment import SkipSegmentHead
+from orthodx.studies.labels import read_records
 from orthodx.studies.nifti import write_image
 from orthodx.studies.tables import write_table
 from orthodx.training.diagnosis.calibration import fit_thresholds
+from orthodx.trials import record_share
 from orthodx.trials.spoiling import spoiled
 
 AFFINE = np.array([[0, 0, -3.0, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1.0]])  # sagittal
@@ -145,6 +147,38 @@ def test_health_records_are_read(known, diagnosis, tmp_path):
     )
     done = calibrate(diagnosis.path, known, "--out", tmp_path / "new", "--ehr", tmp_path / "ehr.csv")
     assert done.exit_code == 0, done.output
+
+
+def test_a_record_gets_the_share_that_it_is_worth(known, diagnosis, tmp_path, monkeypatch):
+    ages = [{"study_id": f"k{n:02d}", "age": 20 + 5 * n} for n in range(14)]
+    write_table(tmp_path / "ehr.csv", ages, ("study_id", "age"))
+    records = read_records(tmp_path / "ehr.csv")
+    model, codes = diagnosis.diagnoser(), list(diagnosis.info.diagnosis.diagnoser.labels)
+    with torch.inference_mode():
+        told = model.record_logits([records[row["study_id"]] for row in ages])
+        before = (1 - model.record.alpha).tolist()
+    truth = (told > told.median(0).values).int().tolist()
+    acl = codes.index("ACL")
+    answers = [{**row, "ACL": own[acl]} for row, own in zip(ages, truth, strict=True)]
+    write_table(tmp_path / "labels.csv", answers, ("study_id", "ACL"))
+    line = (diagnosis.path, known, "--ehr", tmp_path / "ehr.csv", "--labels", tmp_path / "labels.csv")
+    done = calibrate(*line, "--out", tmp_path / "few")
+    assert done.exit_code == 0, done.output
+    assert (
+        open_bundle(tmp_path / "few").info.sha256["diagnose.safetensors"]
+        == (diagnosis.info.sha256["diagnose.safetensors"])
+    )
+    monkeypatch.setattr(record_share, "FEWEST_RECORDS", 14)
+    done = calibrate(*line, "--out", tmp_path / "new")
+    assert done.exit_code == 0, done.output
+    assert "the record's share: ACL " in done.output
+    new = open_bundle(tmp_path / "new")
+    shares = (1 - new.diagnoser().record.alpha).tolist()
+    assert shares[acl] > 0.9  # it tells
+    assert shares[:acl] + shares[acl + 1 :] == pytest.approx(before[:acl] + before[acl + 1 :])  # of no known answer
+    diagnose([known], tmp_path / "p.csv", model=new.path, ehr=tmp_path / "ehr.csv", device="cpu")
+    found = {row["study_id"]: float(row["ACL"]) for row in rows(tmp_path / "p.csv")}
+    assert all((found[row["study_id"]] >= new.info.diagnosis.thresholds["ACL"]) == row["ACL"] for row in answers)
 
 
 @pytest.mark.parametrize(

@@ -134,12 +134,12 @@ def fit_record(
             with torch.inference_mode():
                 outside[test] = model.record_logits([records[i] for i in test]).numpy()
     known = model.coding.known(records).numpy()
-    shares = _shares(fused[known], outside[known], truth[known], weight[known])
+    shares = best_shares(fused[known], outside[known], truth[known], weight[known])
     with torch.no_grad():
         model.record.alpha_param.copy_(torch.from_numpy(1 - shares).logit())
 
 
-def _shares(image: np.ndarray, record: np.ndarray, truth: np.ndarray, weight: np.ndarray) -> np.ndarray:
+def best_shares(image: np.ndarray, record: np.ndarray, truth: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """(L,) the record's best share of each label; logits, truth (1, 0 or NaN) (R, L), weight (R,)."""
     best, least = np.full(image.shape[1], SHARES[0]), np.full(image.shape[1], np.inf)
     known, y = ~np.isnan(truth), truth == 1
