@@ -1,7 +1,7 @@
 #!/bin/sh
 # AUROC on ankle or shoulder by the share of labelled studies, with evidence maps begun from the knee or from noise, and
-# what labels alone teach: the tables under "Labels" of docs/transfer.md. About 150 minutes of one core a joint.
-# (These commands were run one by one; labels alone on shoulders with all 240 studies only.)
+# what labels alone teach: the tables under "Labels" of docs/transfer.md. About 250 minutes of one core a joint.
+# (These commands were run one by one, and with all 240 studies labels alone with fewer seeds: docs/transfer.md.)
 #
 #     sh examples/transfer_labels.sh ankle|shoulder WORK
 set -e
@@ -26,7 +26,7 @@ for start in knee scratch; do
     done
 done
 orthodx transfer train --test test --joint "$joint" --from knee-small --probe --no-scratch --baseline resnet18 \
-    --label-fraction 0.1,0.25,1 --epochs 5 --region 16 96 96 --workers 0 --out alone
+    --label-fraction 0.1,0.25,1 --seeds 3 --epochs 5 --region 16 96 96 --workers 0 --out alone
 mkdir -p result && cp test/labels.csv result/
 python - <<'PYTHON'
 import pandas as pd
@@ -41,8 +41,9 @@ for start, arm in (("knee", "lesion masks, from the knee"), ("scratch", "lesion 
             parts.append(found.assign(arm=arm, share=float(share), seed=seed))
 for kind, arm in (("transferred", "labels alone, frozen knee encoders"), ("resnet18", "labels alone, ResNet-18")):
     for share in (0.1, 0.25, 1):
-        found = pd.read_csv(f"alone/arms/{kind}-{100 * share:.0f}pc-seed0/predictions.csv")
-        parts.append(found.assign(arm=arm, share=share, seed=0))
+        for seed in range(3):
+            found = pd.read_csv(f"alone/arms/{kind}-{100 * share:.0f}pc-seed{seed}/predictions.csv")
+            parts.append(found.assign(arm=arm, share=share, seed=seed))
 pd.concat(parts).to_csv("result/predictions.csv", index=False)
 PYTHON
 echo "-> $PWD/result  (python examples/benchmarks/label_shares.py FOLDER prints it)"
