@@ -30,7 +30,8 @@ label_shares, diagnosis_card = benchmark("label_shares"), benchmark("diagnosis_c
 
 
 @pytest.mark.parametrize(
-    ("joint", "taught"), [("ankle", "lesion masks"), ("shoulder", "lesion masks"), ("ankle", "labels alone")]
+    ("joint", "taught"),
+    [(joint, taught) for joint in ("ankle", "shoulder") for taught in ("lesion masks", "labels alone")],
 )
 def test_the_auroc_of_the_transfer_page_are_those_of_its_tables(joint, taught):
     folder = RESULTS / "transfer_labels" / joint
