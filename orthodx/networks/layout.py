@@ -36,6 +36,8 @@ def coarse_labels(labels: Tensor, detail: int) -> Tensor:
     Where that lies between two, the one before and the one after take turns like the squares of a chessboard, so that
     labels do not move against their image.
     """
-    rows, columns = torch.meshgrid(*(torch.arange(n // detail) for n in labels.shape[-2:]), indexing="ij")
+    rows, columns = torch.meshgrid(
+        *(torch.arange(n // detail, device=labels.device) for n in labels.shape[-2:]), indexing="ij"
+    )
     inside = torch.where((rows + columns) % 2 == 0, (detail - 1) // 2, detail // 2)
     return labels[..., rows * detail + inside, columns * detail + inside]

@@ -31,10 +31,11 @@ from orthodx.studies.run_record import versions
 from orthodx.studies.series import Series
 from orthodx.studies.study import Study
 from orthodx.studies.tables import write_table
+from orthodx.studies.truths import Apart, truths_of
 from orthodx.studies.volume import Volume
 from orthodx.training.diagnosis.calibration import fit_thresholds
 from orthodx.trials.familiar import Known, fit_curve, fit_familiarity
-from orthodx.trials.rated_masks import USUAL, looks_at, truths_of
+from orthodx.trials.rated_masks import USUAL, looks_at
 from orthodx.trials.record_share import reweighed, weights_with
 
 TABLE = "calibration.csv"
@@ -109,7 +110,7 @@ def _fit_masks(
     fitted: _Fitted,
     segmenter: Segmenter,
     studies: Sequence[Study],
-    truths: Mapping[str, Path | None],
+    truths: Mapping[str, Apart],
     seed: int,
     say: Say,
 ) -> None:

@@ -17,12 +17,13 @@ from orthodx.studies.discover import find_series, named_in, require_any
 from orthodx.studies.keys import study_key
 from orthodx.studies.labels import LABELS_FILE, read_by_study, read_labels
 from orthodx.studies.manifest import COLUMNS
-from orthodx.studies.mask_files import TRUTH, truth_of
+from orthodx.studies.mask_files import TRUTH
 from orthodx.studies.readable import counted
 from orthodx.studies.run_record import sha256
 from orthodx.studies.series import Series
 from orthodx.studies.study import Study
 from orthodx.studies.tables import write_table
+from orthodx.studies.truths import truths_of
 from orthodx.studies.writing import atomic
 from orthodx.training.diagnosis.splits import Case, person_index, refuse_leakage, split
 from orthodx.training.diagnosis.study_cases import labels_in, others_table, table_of
@@ -154,21 +155,15 @@ def _masks(paths: Sequence[Path], series: Sequence[Series]) -> dict[str, Path]:
 
     Raises `UsageError` where a series would have another id in its folder alone, as fine-tuning reads it.
     """
-    apart = {(one.path, one.own_id): (one.series_id, truth_of(path, one)) for path in paths for one in _in(path)}
     out = {}
-    for one in series:
-        name, mask = apart.get((one.path, one.own_id), (one.series_id, None))
+    for name, (alone, mask) in truths_of(paths, series).items():
         if mask is not None:
-            if name != one.series_id:
+            if alone != name:
                 raise UsageError(
-                    f"two of the folders have a series '{name}'", hint="give every series a name of its own"
+                    f"two of the folders have a series '{alone}'", hint="give every series a name of its own"
                 )
-            out[one.series_id] = mask
+            out[name] = mask
     return out
-
-
-def _in(path: Path) -> list[Series]:
-    return find_series([path]).series
 
 
 def _case(study: Study, labels: Sequence[float]) -> Case:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,10 @@ from orthodx.inference.decision import mask_of
 from orthodx.inference.predict import Segmenter
 from orthodx.inference.quality import Firmness
 from orthodx.inference.sights import Sight, can_be_cut, in_all_planes
-from orthodx.studies.discover import find_series
-from orthodx.studies.mask_files import read_labels_file, truth_of
+from orthodx.studies.mask_files import read_labels_file
 from orthodx.studies.series import Series
 from orthodx.studies.study import Study
+from orthodx.studies.truths import Apart
 from orthodx.studies.volume import Volume
 from orthodx.trials.spoiling import spoiled
 
@@ -55,16 +55,10 @@ class Look:
         }
 
 
-def truths_of(studies: Sequence[Path], series: Sequence[Series]) -> dict[str, Path | None]:
-    """Series -> its true mask, which lies in its own folder, where several have a series of one name."""
-    masks = {(one.path, one.own_id): truth_of(path, one) for path in studies for one in find_series([path]).series}
-    return {one.series_id: masks.get((one.path, one.own_id)) for one in series}
-
-
 def looks_at(
     segmenter: Segmenter,
     volumes: Iterable[tuple[Study, Series, Volume]],
-    truths: Mapping[str, Path | None],
+    truths: Mapping[str, Apart],
     block: str,
     seed: int,
     say: Say,
@@ -72,7 +66,7 @@ def looks_at(
     """Each series as it is, and spoiled where its truth is known. block: of the encoder, whose features are kept."""
     looks: list[Look] = []
     for number, (study, series, volume) in enumerate(volumes):
-        truth = _truth(truths.get(series.series_id), series, volume, say)
+        truth = _truth(truths[series.series_id].mask, series, volume, say)
         images = {USUAL: volume}
         if truth is not None:
             bad = spoiled(np.asarray(volume.data), np.random.default_rng([seed, number]))

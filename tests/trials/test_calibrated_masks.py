@@ -13,8 +13,9 @@ from orthodx.joints import KNEE, View
 from orthodx.studies.discover import find_series
 from orthodx.studies.mask_files import read_labels_file
 from orthodx.studies.nifti import read_volume, write_image
+from orthodx.studies.truths import truths_of
 from orthodx.studies.volume import Volume
-from orthodx.trials.rated_masks import rated, truths_of
+from orthodx.trials.rated_masks import rated
 
 AFFINES = {"thin": np.diag([1.5, 1.0, 1.0, 1.0]), "thick": np.diag([4.0, 1.0, 1.0, 1.0])}  # sagittal
 
@@ -44,4 +45,6 @@ def test_series_of_one_name_in_two_folders_have_their_own_truth(tmp_path):
         write_image(folder / "truth/knee.nii.gz", np.ones((6, 9, 9), np.uint8), AFFINES["thick"])
     series = find_series(folders).series
     assert len({one.series_id for one in series}) == 2
-    assert truths_of(folders, series) == {one.series_id: one.path.parent / "truth/knee.nii.gz" for one in series}
+    assert truths_of(folders, series) == {
+        one.series_id: ("knee", one.path.parent / "truth/knee.nii.gz") for one in series
+    }
