@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from orthodx.cli import exits
 from orthodx.cli.options import A_JOINT, DEVICE, SEED, Debug, Json, further, print_json
 from orthodx.joints import DEFAULT_JOINT
+from orthodx.requests import Task
 from orthodx.studies.readable import readable
 
 app = typer.Typer(help="List, show and verify models.", no_args_is_help=True)
@@ -124,6 +125,9 @@ def calibrate(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the new bundle.")],
     labels: Annotated[Path | None, typer.Option(help="Table of the truth; else labels.csv beside the studies.")] = None,
     ehr: Annotated[Path | None, typer.Option(help="Table of health records.")] = None,
+    task: Annotated[
+        Task | None, typer.Option(help="Only the masks, or only the answers; else both.", show_default=False)
+    ] = None,
     specificity: Annotated[float, typer.Option(help="Least specificity of a threshold.")] = 0.9,
     device: Annotated[str, DEVICE] = "auto",
     seed: Annotated[int, SEED] = 0,
@@ -133,7 +137,6 @@ def calibrate(
     with exits.handled(debug):
         from orthodx.trials.calibration import calibrate as fit
 
-        bundle = fit(
-            name, studies, out, labels=labels, ehr=ehr, specificity=specificity, device=device, seed=seed, say=_say
-        )
+        about: dict[str, Any] = {"labels": labels, "ehr": ehr, "task": task, "specificity": specificity}
+        bundle = fit(name, studies, out, **about, device=device, seed=seed, say=_say)
         _say(f"-> {bundle.path}  ({', '.join(bundle.info.familiarity)})")

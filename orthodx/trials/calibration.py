@@ -23,6 +23,7 @@ from orthodx.networks.device import pick_device
 from orthodx.networks.encoders.encoder import ViewEncoder
 from orthodx.networks.familiarity import Familiarity
 from orthodx.networks.weights import load_file
+from orthodx.requests import Task
 from orthodx.studies.discover import find_series, require_any
 from orthodx.studies.keys import study_key
 from orthodx.studies.labels import LABELS_FILE, Labels, read_labels
@@ -67,6 +68,7 @@ def calibrate(
     *,
     labels: Path | None = None,
     ehr: Path | None = None,
+    task: Task | None = None,
     specificity: float = 0.9,
     device: str = "auto",
     seed: int = 0,
@@ -76,15 +78,18 @@ def calibrate(
 
     studies: such as the model is for, that it was not trained on, of two patients or more. With true masks (`truth/`,
     as `finetune` takes them) the quality of masks is fitted, on each series as it is and spoiled; with `labels` (else
-    `labels.csv` beside the studies) the thresholds: the greatest Youden index with at least this specificity. Writes
-    the bundle and `calibration.csv` to `out`. Raises `UsageError` where nothing can be fitted, `NoInputError` where no
-    study can be read.
+    `labels.csv` beside the studies) the thresholds: the greatest Youden index with at least this specificity. task:
+    the one to fit, the other stays as it is; else both. Writes the bundle and `calibration.csv` to `out`. Raises
+    `UsageError` where nothing can be fitted, `NoInputError` where no study can be read.
     """
     bundle = open_bundle(model)
     if out.exists() and any(out.iterdir()):
         raise UsageError(f"{out} is not empty", hint="choose a new folder for the bundle")
     if not 0 < specificity < 1:
         raise UsageError(f"a specificity of {specificity:g} is impossible", hint="give one between 0 and 1, like 0.9")
+    wanted = bundle.info.tasks if task is None else [str(task)]
+    if task is not None and str(task) not in bundle.info.tasks:
+        raise UsageError(f"{bundle.info.name} cannot {task}", hint="leave --task out, or choose another model")
     found = find_series(studies)
     require_any(found, list(studies))
     for bad in found.refused:
@@ -93,10 +98,10 @@ def calibrate(
         raise UsageError("one patient calibrates nothing", hint="give studies of 30 patients or more")
     fitted, where = _Fitted(), pick_device(device)
     with torch.inference_mode():
-        if "segment" in bundle.info.heads:
+        if "segment" in wanted:
             truths = truths_of(studies, found.series)
             _fit_masks(fitted, Segmenter(bundle, where), found.studies, truths, seed, say)
-        if bundle.info.diagnosis is not None:
+        if "diagnose" in wanted:
             reader = StudyReader(bundle, where)
             table = labels or _beside(studies)
             truth = None if table is None else read_labels(table, reader.labels)
@@ -237,13 +242,14 @@ def _beside(studies: Sequence[Path]) -> Path | None:
 def _written(bundle: Bundle, fitted: _Fitted, out: Path, told: dict[str, Any]) -> Bundle:
     """The bundle with what was fitted; its weights are as they were to the byte, but for a record's share."""
     info = bundle.info
-    files = {file: load_file(bundle.path / file) for file in info.sha256 if not file.startswith("familiarity_")}
+    replaced = {info.familiarity[task].file for task in fitted.familiarity if task in info.familiarity}
+    files = {file: load_file(bundle.path / file) for file in info.sha256 if file not in replaced}
     record = {"stage": "calibrate", **told, **fitted.told, "versions": versions()}
     fresh = dataclasses.replace(
         info,
         training=[*info.training, record],
-        familiarity=fitted.familiarity,
-        quality=fitted.quality,
+        familiarity=info.familiarity | fitted.familiarity,
+        quality=fitted.quality if "segment" in fitted.familiarity else info.quality,
         diagnosis=fitted.diagnosis or info.diagnosis,
     )
     made = save_bundle(out, fresh, {**files, **fitted.weights})

@@ -1,6 +1,7 @@
 """`orthodx models calibrate`: the copy knows what is familiar, rates its masks and has new thresholds."""
 
 import csv
+import dataclasses
 import json
 
 import numpy as np
@@ -8,11 +9,12 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from orthodx.bundles.bundle import open_bundle
+from orthodx.bundles.bundle import open_bundle, save_bundle
 from orthodx.cli.app import app
 from orthodx.inference.diagnose import diagnose
 from orthodx.inference.segment import segment
 from orthodx.networks.heads.skip_segment import SkipSegmentHead
+from orthodx.networks.weights import load_file
 from orthodx.studies.labels import read_records
 from orthodx.studies.nifti import write_image
 from orthodx.studies.tables import write_table
@@ -62,6 +64,18 @@ def known(tmp_path_factory):
     image, _ = series_of(99, strange=True)
     write_image(folder.parent / "stripes.nii.gz", image.astype(np.int16), AFFINE)
     return folder
+
+
+@pytest.fixture(scope="module")
+def both(bundle, diagnosis, tmp_path_factory):
+    """An untrained bundle that segments and diagnoses, with encoders of its own for either."""
+    told = diagnosis.info.diagnosis
+    own = {view: dataclasses.replace(part, file=f"own_{part.file}") for view, part in told.encoders.items()}
+    weights = {file: load_file(bundle.path / file) for file in bundle.info.sha256}
+    weights |= {own[view].file: load_file(diagnosis.path / part.file) for view, part in told.encoders.items()}
+    weights[told.file] = load_file(diagnosis.path / told.file)
+    info = dataclasses.replace(bundle.info, diagnosis=dataclasses.replace(told, encoders=own))
+    return save_bundle(tmp_path_factory.mktemp("both") / "tiny", info, weights)
 
 
 def calibrate(*words):
@@ -141,6 +155,26 @@ def test_thresholds_are_fitted_and_a_strange_study_gets_no_answer(known, diagnos
     assert f"no answer ({', '.join(case.above)} would be positive)" in shown.output
 
 
+def test_one_task_leaves_the_other_as_it_is(both, known, tmp_path, monkeypatch):
+    monkeypatch.setattr(SkipSegmentHead, "forward", bright_is_femur)
+    turned = [row | {"ACL": 1 - int(row["ACL"])} for row in rows(known / "labels.csv")]
+    write_table(tmp_path / "turned.csv", turned, list(turned[0]))
+    line = (known, "--labels", tmp_path / "turned.csv", "--specificity", "0.5", "--device", "cpu")
+    done = calibrate(both.path, *line, "--task", "segment", "--out", tmp_path / "masks")
+    assert done.exit_code == 0, done.output
+    masks = open_bundle(tmp_path / "masks").info
+    assert (set(masks.familiarity), masks.diagnosis) == ({"segment"}, both.info.diagnosis)
+    done = calibrate(tmp_path / "masks", *line, "--task", "diagnose", "--out", tmp_path / "all")
+    assert done.exit_code == 0, done.output
+    all_of_it = open_bundle(tmp_path / "all").info
+    assert set(all_of_it.familiarity) == {"segment", "diagnose"}
+    assert all_of_it.quality == masks.quality
+    assert all_of_it.quality
+    file = masks.familiarity["segment"].file
+    assert all_of_it.sha256[file] == masks.sha256[file]
+    assert all_of_it.diagnosis.thresholds != masks.diagnosis.thresholds
+
+
 def test_health_records_are_read(known, diagnosis, tmp_path):
     write_table(
         tmp_path / "ehr.csv", [{"study_id": f"k{n:02d}", "age": 20 + n} for n in range(14)], ("study_id", "age")
@@ -186,6 +220,7 @@ def test_a_record_gets_the_share_that_it_is_worth(known, diagnosis, tmp_path, mo
     [
         (("--specificity", "1"), "a specificity of 1 is impossible"),
         (("--out", "."), "is not empty"),
+        (("--task", "diagnose"), "tiny cannot diagnose"),
     ],
 )
 def test_what_cannot_be_is_refused(known, bundle, tmp_path, words, said):
