@@ -1,7 +1,7 @@
 #!/bin/sh
 # AUROC on ankle or shoulder by the share of labelled studies, with evidence maps begun from the knee or from noise, and
 # what labels alone teach: the tables under "Labels" of docs/transfer.md. Some 250 minutes of one core a joint, its parts added up.
-# (These commands were run one by one, and with all 240 studies labels alone with fewer seeds: docs/transfer.md.)
+# (These commands were run one by one.)
 #
 #     sh examples/transfer_labels.sh ankle|shoulder WORK
 set -e
