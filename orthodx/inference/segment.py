@@ -12,7 +12,7 @@ from orthodx.inference.dicom_seg import require_highdicom
 from orthodx.inference.model_choice import chosen_bundle
 from orthodx.inference.predict import Segmenter
 from orthodx.inference.segment_case import Case
-from orthodx.inference.segment_files import FORMATS, SegmentFiles
+from orthodx.inference.segment_files import FORMATS, SegmentFiles, with_earlier_formats
 from orthodx.inference.segment_job import Job
 from orthodx.measuring.of_study import MEASURES_FILE
 from orthodx.networks.device import pick_device
@@ -64,7 +64,9 @@ def segment(
     place = Place(out)
     ways = {"fused": request.fuse_views, "fast": request.fast}
     common = {"model": bundle.digest, **{way: True for way, asked in ways.items() if asked}}
-    files = SegmentFiles(request, Receipts(place.receipts, common), everything.studies)
+    receipts = Receipts(place.receipts, common)
+    request = with_earlier_formats(request, receipts)
+    files = SegmentFiles(request, receipts, everything.studies)
     job = Job(segmenter, request, files, shard, everything)
     files.spare_images(found.series)
     options = {"model": bundle.digest, "view": str(request.view or ""), "group_by": str(request.group_by or "")}

@@ -48,11 +48,9 @@ def volume_rows(
 ) -> list[dict[str, Any]]:
     """A row a structure. sizes: value -> voxels and mL in the mask. quality: value -> expected Dice, where known."""
     shown = how_seen(np.asarray(mask.data), mask.affine, mask.spacing_mm)
-    facts = {name: value for name in FACTS if (value := series.row.get(name, "")) != "unknown"}
     return [
         {
-            "study_id": series.study_id,
-            "series_id": series.series_id,
+            **told_of(series),
             "view": str(series.view),
             "structure": name,
             "voxels": sizes[value][0],
@@ -60,7 +58,12 @@ def volume_rows(
             "quality": round(quality[value], 3) if value in quality else "",
             "unsure": value in quality and unsure(quality[value], info.quality.get(name)),
             **shown.get(value, {}),
-            **facts,
         }
         for value, name in info.joint.names.items()
     ]
+
+
+def told_of(series: Series) -> dict[str, Any]:
+    """What its manifest says of it, as each of its rows does."""
+    facts = {name: "" if (value := series.row.get(name, "")) == "unknown" else value for name in FACTS}
+    return {"study_id": series.study_id, "series_id": series.series_id, **facts}

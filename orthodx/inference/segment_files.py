@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import gzip
 import os
+import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from orthodx.errors import UsageError
+from orthodx.errors import OrthodxError, UsageError
 from orthodx.inference.fuse_views import beside
+from orthodx.inference.segment_case import told_of
 from orthodx.inference.study_measures import StudyMeasurer
 from orthodx.requests import SegmentRequest
+from orthodx.studies.dicom import images_of as images_in
 from orthodx.studies.identity import whereabouts
 from orthodx.studies.keys import file_name
 from orthodx.studies.manifest import MANIFEST
+from orthodx.studies.mask_files import read_labels_file
 from orthodx.studies.receipts import Receipts
 from orthodx.studies.run_record import content_of
 from orthodx.studies.series import Series
 from orthodx.studies.study import Study
 
+NOT_OF_CASE = ("at", "asked", "images", "source")  # what a receipt tells beside the case
 FORMATS = {"nifti": ".nii.gz", "dicom-seg": ".seg.dcm"}
 
 
@@ -46,7 +52,7 @@ class SegmentFiles:
         """Raise `UsageError` where a result would be written over what no run of ours wrote, or over another image's.
 
         An image that has changed where it lies is the same one; of one name, but elsewhere and of other content, it is
-        another.
+        another. So are other images of one DICOM series. A mask that was corrected by hand is no result of ours.
         """
         for study in {one.study_id for one in series} if self.request.preview else ():
             if (path := measurer.picture(study)).exists() and not measurer.receipts.owns(study, path):
@@ -62,6 +68,15 @@ class SegmentFiles:
                     f"--out: '{one.series_id}' in {self.request.out} is the result of another image of that name",
                     hint="choose another folder, or name the images in a manifest.csv",
                 )
+            if before and before.get("images") and not set(before["images"]) & set(images_of(one)):
+                raise UsageError(
+                    f"--out: '{one.series_id}' in {self.request.out} is the result of other images of that series",
+                    hint="give all images of a series at once, or choose another folder",
+                )
+            for path in filter(_is_mask, self.receipts.altered(one.series_id)):
+                raise UsageError(
+                    f"--out: {path} was changed since it was written", hint="move it, or choose another folder"
+                )
 
     def finished(self, series: Series) -> dict[str, Any] | None:
         """What an earlier run kept of a case, if model, view and input are the same and all files asked for whole."""
@@ -72,7 +87,14 @@ class SegmentFiles:
             return None
         if kept.get("planes") is None:  # of a version that read 3D series in one plane
             return None
-        return {name: value for name, value in kept.items() if name not in ("at", "asked", "source")}
+        told = {"study_id": series.study_id, "volumes": [row | told_of(series) for row in kept["volumes"]]}
+        if told != {name: kept[name] for name in told}:  # the manifest says otherwise now
+            self.receipts.write(series.series_id, self.made_from(series), self._there(series), kept | told)
+        return {name: value for name, value in (kept | told).items() if name not in NOT_OF_CASE}
+
+    def _there(self, series: Series) -> list[Path]:
+        """The files of a finished case, those included that this run would not write."""
+        return [self.receipts.folder / name for name in sorted(self.receipts.outputs_of(series.series_id))]
 
     def asked(self) -> list[str]:
         """What is written of a case, beside tables."""
@@ -88,6 +110,10 @@ class SegmentFiles:
     def written(self, series: Series) -> list[Path]:
         """Of its files those that are there."""
         return [path for path in self.of(series) if path.is_file()]
+
+    def about(self, series: Series) -> dict[str, Any]:
+        """What a receipt keeps beside the case: where the input lay, which images it was, what was asked for."""
+        return {"at": whereabouts(series.path), "images": images_of(series), "asked": self.asked()}
 
     def mask(self, series: Series, kind: str) -> Path:
         """A series' mask in one of `FORMATS`."""
@@ -105,3 +131,26 @@ class SegmentFiles:
         """All files that a case may have."""
         masks = [self.mask(series, kind) for kind in self.request.formats]
         return [*masks, self.preview(series)] if self.request.preview else masks
+
+
+def with_earlier_formats(request: SegmentRequest, receipts: Receipts) -> SegmentRequest:
+    """What is asked for, and with --resume the formats of earlier masks, which would be taken away where made anew."""
+    earlier = {kind for kept in receipts.results().values() for kind in kept.get("asked", ()) if kind in FORMATS}
+    formats = tuple(kind for kind in FORMATS if kind in earlier or kind in request.formats)
+    return replace(request, formats=formats) if request.resume else request
+
+
+def images_of(series: Series) -> list[str]:
+    """Keyed hashes of the images of a DICOM series; none of another."""
+    return [] if series.stack is None else images_in(series.stack)
+
+
+def _is_mask(path: Path) -> bool:
+    """Whether a file is a whole NIfTI mask, as one is that a person has saved."""
+    try:
+        with gzip.open(path) as packed:
+            while packed.read(1 << 20):  # to its checksum
+                pass
+        return path.name.endswith(FORMATS["nifti"]) and bool(read_labels_file(path).data.size)
+    except (OrthodxError, OSError, EOFError, zlib.error):
+        return False

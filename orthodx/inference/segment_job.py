@@ -21,12 +21,11 @@ from orthodx.inference.segment_files import SegmentFiles
 from orthodx.inference.sights import Sight, see
 from orthodx.inference.study_measures import STUDIES, StudyMeasurer, measures_table
 from orthodx.measuring.of_study import COLUMNS as MEASURE_COLUMNS
-from orthodx.measuring.of_study import MEASURES_FILE
+from orthodx.measuring.of_study import FACTS, MEASURES_FILE
 from orthodx.networks.device import OUT_OF_MEMORY, memory_errors
 from orthodx.requests import SegmentRequest
 from orthodx.studies.claim import Place, turn
 from orthodx.studies.discover import Found
-from orthodx.studies.identity import whereabouts
 from orthodx.studies.mask_files import VOLUMES
 from orthodx.studies.nifti import write_mask
 from orthodx.studies.read_ahead import read_ahead
@@ -102,9 +101,14 @@ class Job:
             return [one for row in of_study() for one in row["volumes"]]
 
         def made_from() -> dict[str, Any]:
-            return {row["series_id"]: self.receipts.made_from(row["series_id"]).get("input") for row in of_study()}
+            return {row["series_id"]: self._origin(row["series_id"], row["volumes"]) for row in of_study()}
 
         self.measurer.done(study, volumes, made_from)
+
+    def _origin(self, series_id: str, volumes: Sequence[dict[str, Any]]) -> list[str]:
+        """What the measures of a study depend on: the image's content, and what its manifest says of the knee."""
+        told = [str(value) for name, value in volumes[0].items() if name in FACTS] if volumes else []
+        return [self.receipts.made_from(series_id).get("input", ""), *told]
 
     def _refused(self, found: Found) -> list[Case]:
         return [Case(bad.study_id, "", bad.source, "failed", bad.reason, 0.0) for bad in found.refused]
@@ -160,8 +164,7 @@ class Job:
         except MemoryError:
             case.status, case.reason = "failed", OUT_OF_MEMORY
         case.seconds = round(time.perf_counter() - began, 2)
-        result = {**self._row(case, series.paths), "at": whereabouts(series.path)}
-        result["asked"] = self.files.asked()
+        result = {**self._row(case, series.paths), **self.files.about(series)}
         if case.status == "failed":
             self.receipts.fail(series.series_id, self.files.made_from(series), result)
         else:
@@ -222,7 +225,8 @@ class Job:
         out = dict(kept)
         for study in found.studies:
             names = [one.series_id for one in study.series]
-            inputs = {name: self.receipts.made_from(name).get("input") for name in names if kept.get(name)}
+            done = {name: case for name in names if (case := kept.get(name))}
+            inputs = {name: self._origin(name, case.volumes) for name, case in done.items()}
             if not self.measurer.whole(study.study_id, inputs) and not all(
                 self.files.nifti(n).is_file() for n in inputs
             ):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,12 @@ from orthodx.errors import NoInputError, StudyError, UsageError
 from orthodx.requests import ConvertRequest, takes
 from orthodx.studies.claim import Owner, Place, claimed, turn
 from orthodx.studies.conversion import convert_stack
-from orthodx.studies.dicom import Named, is_refused, name_stacks, open_dicom, say_left_out
+from orthodx.studies.convert_tables import TABLES, Outcome, write_tables
+from orthodx.studies.dicom import Named, images_of, is_refused, name_stacks, open_dicom, say_left_out
 from orthodx.studies.grouping import LeftOut
 from orthodx.studies.identity import key_path, load_key, pseudonym
+from orthodx.studies.keys import file_name
 from orthodx.studies.link import require_apart, write_link
-from orthodx.studies.manifest import COLUMNS, MANIFEST
 from orthodx.studies.nameless import nameless_command
 from orthodx.studies.nifti import write_image
 from orthodx.studies.processes import spread
@@ -29,38 +30,9 @@ from orthodx.studies.run_record import RUN, write_json, write_run
 from orthodx.studies.shards import Shard, shard_of
 from orthodx.studies.sidecar import sidecar
 from orthodx.studies.site_map import SiteMap, read_site_map
-from orthodx.studies.tables import read_table, write_table
 from orthodx.studies.walking import Walk
 
-MANIFEST_COLUMNS = (*COLUMNS, "ti", "etl", "echo", "part", "modality", "warnings")
-SERIES_COLUMNS = ("study_id", "series_id", "status", "reason", "modality", "part", "echo", "slices", "files")
-SERIES, FAILURES = "series.csv", "failures.csv"
-TABLES = (MANIFEST, SERIES, FAILURES, RUN)
-FAILURE_COLUMNS = ("study_id", "series_id", "files", "reason")
-
-
-@dataclass
-class Outcome:
-    """What became of one series. label and reason are for the terminal; the tables get `reason` without file names."""
-
-    study_id: str
-    series_id: str
-    status: str  # converted, kept (by --resume), skipped or refused
-    label: str
-    reason: str
-    files: int
-    row: dict[str, Any] = field(default_factory=dict)
-    names: tuple[str, ...] = ()  # file names that `reason` may hold
-
-    @property
-    def nameless_reason(self) -> str:
-        """The reason without file names, which may hold UIDs and dates, and without the label."""
-        reason = self.reason
-        for name in sorted(self.names, key=len, reverse=True):
-            reason = reason.replace(name, "one file")
-        return reason
-
-
+ELSEWHERE = "other images of this series are here already; convert all of them at once, or into another folder"
 STATUSES = ("converted", "kept", "skipped", "refused")
 Tell = Callable[[Outcome, int, int], None]
 Progress = Callable[[str, int, int], None]
@@ -101,7 +73,7 @@ def convert(
     with claimed(place, owner):
         outcomes, foreign = _convert(job, request, shard, tell=tell, progress=progress)
         with turn(place, shard):
-            listed = _finish(job, outcomes, shard)
+            listed = write_tables(out, job.receipts, outcomes, shard, descriptions=request.descriptions)
             counts = {s: sum(row["status"] == s for row in listed) for s in STATUSES}
             facts = {"counts": counts, "files_not_dicom": foreign}
             write_run(out / RUN, command=nameless_command(command, request), started=started, facts=facts)
@@ -141,6 +113,7 @@ def _convert(
         outcomes = [outcome for outcome in outcomes if shard.has(outcome.study_id)]
     kept = [job.finished(one) for one in named] if request.resume else [None] * len(named)
     outcomes += filter(None, kept)
+    old = job.renamed(named)
     total = len(named) + sum(o.status != "kept" for o in outcomes)
     for i, outcome in enumerate(outcomes):
         tell(outcome, i + 1, total)
@@ -150,6 +123,8 @@ def _convert(
             outcomes.append(outcome)
             progress("converting", len(outcomes), total)
             tell(outcome, len(outcomes), total)
+    for case in old:  # once they are there under their new names
+        job.receipts.drop(case)
     return outcomes, found.foreign
 
 
@@ -165,9 +140,12 @@ def _usable_key(key: Path | None, out: Path) -> Path:
 
 
 def _inputs(paths: Iterable[Path], out: Path, walk: Walk) -> Iterable[Path]:
+    """The files of some paths but for those in `out`, unless that lies above: a path in it was asked for by name."""
+    own = out.resolve()
     for path in paths:
+        asked = path.resolve().is_relative_to(own)
         for file in walk.files(path) if path.exists() else ():
-            if out not in file.parents:
+            if asked or own not in file.resolve().parents:
                 yield file
 
 
@@ -193,18 +171,21 @@ class Job:
 
     def __call__(self, named: Named) -> Outcome:
         """The main path of one series: convert and verify -> image -> sidecar -> receipt, each written whole."""
-        stack = named.stack
+        stack, made_from = named.stack, self._made_from(named)
         outcome = Outcome(named.study_id, named.series_id, "converted", named.label, "", len(stack.files))
+        before = self.receipts.made_from(named.series_id).get("images")
+        if before and not set(before) & set(made_from["images"]):
+            return replace(outcome, status="refused", reason=ELSEWHERE, row=named.row())
         try:
             volume, converter = convert_stack(stack, named.label)
             image = self.out / named.study_id / f"{named.series_id}.nii.gz"
             side = image.with_name(f"{named.series_id}.json")
             write_image(image, compact(volume.data), volume.affine)
-            write_json(side, sidecar(stack.facts, stack.kind.part, converter))
+            write_json(side, sidecar(stack.own_facts, stack.kind.part, converter))
             place = {"path": image.relative_to(self.out).as_posix(), "converter": converter}
             outcome.row = {**self._row(named), **place}
             outcome.reason = "one 3D stack, every slice verified"
-            self.receipts.write(named.series_id, self._made_from(named), (image, side), outcome.row)
+            self.receipts.write(named.series_id, made_from, (image, side), outcome.row)
         except StudyError as error:
             outcome.status, outcome.reason = "refused", error.line.removeprefix(f"{named.label}: ")
             outcome.row = named.row()
@@ -212,6 +193,8 @@ class Job:
             outcome.names = (*stack.faulty_files, *(name for names in both for name in names))
         except MemoryError:
             outcome.status, outcome.reason = "refused", "out of memory; convert it with fewer --workers"
+        if outcome.status == "refused":
+            self.receipts.fail(named.series_id, made_from, {})
         return outcome
 
     def finished(self, named: Named) -> Outcome | None:
@@ -223,9 +206,20 @@ class Job:
         files = len(named.stack.files)
         return Outcome(named.study_id, named.series_id, "kept", named.label, "finished earlier", files, row)
 
-    def _made_from(self, named: Named) -> dict[str, str]:
+    def _made_from(self, named: Named) -> dict[str, Any]:
         """Keyed hash of names, sizes and times of the files: reading all of them again would cost as much as anew."""
-        return {"inputs": pseudonym(json.dumps([file.stamp() for file in named.stack.files]), 32, self.key)}
+        inputs = pseudonym(json.dumps([file.stamp() for file in named.stack.files]), 32, self.key)
+        return {"inputs": inputs, "images": images_of(named.stack, self.key)}
+
+    def renamed(self, named: Sequence[Named]) -> set[str]:
+        """Ids under which earlier runs kept images that this one has under others, since more of a series came."""
+        here = {file_name(one.series_id) for one in named}
+        seen = {image for one in named for image in images_of(one.stack, self.key)}
+        return {
+            case
+            for case in self.receipts.cases()
+            if case not in here and not seen.isdisjoint(self.receipts.made_from(case).get("images", ()))
+        }
 
     def _row(self, named: Named) -> dict[str, Any]:
         row, facts = named.row(), named.stack.facts
@@ -242,42 +236,3 @@ def compact(data: np.ndarray) -> np.ndarray:
         if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max:
             return data.astype(kind)
     return data.astype(np.float32)
-
-
-def _finish(job: Job, outcomes: list[Outcome], shard: Shard | None) -> list[dict[str, Any]]:
-    """The tables: all series of this run, and those of earlier runs into the same folder; the rows of `series.csv`."""
-    columns = (*MANIFEST_COLUMNS, "description") if job.descriptions else MANIFEST_COLUMNS
-    if shard is not None and not outcomes:
-        return [] if not (job.out / SERIES).is_file() else _rows(job.out / SERIES)  # what others wrote stays
-    rows = {row["series_id"]: row for row in job.receipts.results().values()}
-    rows |= {o.series_id: o.row for o in outcomes if o.status in ("converted", "kept")}
-    write_table(job.out / MANIFEST, list(rows.values()), columns)
-    own = [{**replace(o, row={}).__dict__, **_shown(o)} for o in outcomes]
-    listed = [*_listed_before(job.out / SERIES, outcomes, shard), *own]
-    if shard is not None:
-        listed.sort(key=lambda row: (row["series_id"] != "", row["study_id"], row["series_id"]))
-    write_table(job.out / SERIES, listed, SERIES_COLUMNS)
-    write_table(job.out / FAILURES, [x for x in listed if x["status"] == "refused"], FAILURE_COLUMNS)
-    return own if shard is None else listed
-
-
-def _listed_before(table: Path, outcomes: Sequence[Outcome], shard: Shard | None) -> list[dict[str, Any]]:
-    """What earlier runs into the folder listed, of series that are not in this one; and what other shards did."""
-    if not table.is_file():
-        return []
-    here = {outcome.series_id for outcome in outcomes}
-    rows = _rows(table)
-    mine = [row for row in rows if shard is not None and shard.has(row.get("study_id", ""))]
-    return [row for row in rows if row not in mine and (row.get("series_id") or shard) and row["series_id"] not in here]
-
-
-def _rows(table: Path) -> list[dict[str, Any]]:
-    return [{str(k): v for k, v in row.items()} for row in read_table(table).to_dict("records")]
-
-
-def _shown(outcome: Outcome) -> dict[str, Any]:
-    row = outcome.row
-    return {
-        "reason": outcome.nameless_reason,
-        **{c: row.get(c, "") for c in ("modality", "part", "echo", "slices")},
-    }

@@ -70,17 +70,17 @@ def name_stacks(stacks: Sequence[Stack], key: Path | None = None) -> list[Named]
     """
     echoes: dict[str, set[float]] = defaultdict(set)
     for stack in stacks:
-        echoes[stack.kind.uids.series].add(stack.kind.echo_time_ms or 0.0)
+        echoes[_own_series(stack)].add(stack.kind.echo_time_ms or 0.0)
     named, taken = [], set()
     for stack in stacks:
         kind, te = stack.kind, stack.kind.echo_time_ms or 0.0
-        own_series = kind.uids.series or f"folder {stack.frames[0].file.folder.resolve()}"
+        own_series = _own_series(stack)
         study = f"study-{pseudonym(kind.uids.study or f'series {own_series}', key=key)}"
         patient = f"patient-{pseudonym(kind.uids.patient, key=key)}" if kind.uids.patient.strip() else ""
         serial = int(number(stack.facts, "SeriesNumber") or 0)
         series_id = f"{study}_s{serial:03d}-{pseudonym(own_series, 6, key)}"
-        if len(echoes[kind.uids.series]) > 1:
-            series_id += f"_e{sorted(echoes[kind.uids.series]).index(te) + 1}"
+        if len(echoes[own_series]) > 1:
+            series_id += f"_e{sorted(echoes[own_series]).index(te) + 1}"
         if kind.part != "magnitude":
             series_id += f"_{kind.part}"
         base, n = series_id, 2
@@ -92,6 +92,16 @@ def name_stacks(stacks: Sequence[Stack], key: Path | None = None) -> list[Named]
         )
         named.append(Named(stack, patient, study, series_id, label))
     return named
+
+
+def _own_series(stack: Stack) -> str:
+    """The series that it is of: by UID, else by folder."""
+    return stack.kind.uids.series or f"folder {stack.frames[0].file.folder.resolve()}"
+
+
+def images_of(stack: Stack, key: Path | None = None) -> list[str]:
+    """Keyed hashes of its images, to know them again wherever they lie and whatever the series is called."""
+    return sorted(pseudonym(f"image {one.sop or one.file.name} {one.index}", 10, key) for one in stack.frames)
 
 
 def open_dicom(

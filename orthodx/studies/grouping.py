@@ -44,6 +44,12 @@ class Stack:
         return tuple(dict.fromkeys(frame.file for frame in self.frames))
 
     @property
+    def own_facts(self) -> dict[str, Any]:
+        """Its facts with the echo time of its own frames, which in one file of several echoes is not the first's."""
+        te = self.kind.echo_time_ms
+        return self.facts if te is None else {**self.facts, "EchoTime": te}
+
+    @property
     def normal(self) -> np.ndarray:
         """Slice normal, LPS, (3,)."""
         return normal_of(self.frames[0].orientation)

@@ -103,7 +103,7 @@ def _row(named: Named) -> dict[str, Any]:
 
 def _rows(link: Path) -> list[dict[str, str]]:
     """The rows of a link; `StudyError` for any other file."""
-    table = read_table(link, COLUMNS)
+    table = read_table(link, COLUMNS, empty=True)
     if missing := [column for column in COLUMNS if column not in table.columns]:
         raise StudyError(f"{link}: no link (it has no column '{missing[0]}')", hint="give what 'convert --link' wrote")
     return [{str(k): str(v) for k, v in row.items()} for row in table.to_dict("records")]

@@ -22,7 +22,8 @@ SLICES_ANNOUNCED = (("GEMS_RELA_01", (0x0021, 0x104F)), ("Philips Imaging DD 001
 _VENDORS = {"ge": "GE", "siemens": "Siemens", "philips": "Philips", "toshiba": "Canon", "canon": "Canon",
             "hitachi": "Hitachi", "fujifilm": "Fujifilm", "uih": "United Imaging", "united imaging": "United Imaging",
             "hyperfine": "Hyperfine", "esaote": "Esaote", "general electric": "GE"}  # fmt: skip
-_FAT_TOKENS = {"FS", "FATSAT", "SPAIR", "SPIR", "STIR", "FATSUP", "WE", "FATSUPPRESSED"}
+_FAT_WORDS = r"FS|FSAT|SPAIR|SPIR|STIR|WE|FAT ?(?:SAT|SUP|SUPP|SUPPRESSED|SUPPRESSION|SATURATED|SATURATION)"
+_FAT = re.compile(rf"\b(?P<no>(?:NO|NON|NOT|WITHOUT|W O) )?(?:{_FAT_WORDS})\b")
 _CODES = {
     "ScanningSequence": {"SE", "IR", "GR", "EP", "RM"},
     "SequenceVariant": {"SK", "MTC", "SS", "TRSS", "SP", "MP", "OSP", "NONE"},
@@ -59,15 +60,20 @@ def vendor(raw: Any) -> str:
 
 
 def fat_suppressed(facts: Mapping[str, Any]) -> tuple[str, str]:
-    """ "1", "0" or blank from whole words of scan options and sequence, protocol and series names; and the tag."""
-    told = False
+    """ "1", "0" or blank from whole words of scan options and sequence, protocol and series names; and the tag.
+
+    "0" is said by scan options that name no suppression, or by a name ("PD non FS"); a silent name says nothing.
+    """
+    denied = ""
     for tag in ("ScanOptions", "SequenceName", "ProtocolName", "SeriesDescription"):
         words = facts.get(tag, "")
         text = words if isinstance(words, str) else " ".join(map(str, words))
-        told |= bool(text.strip())
-        if {token.upper() for token in re.split(r"[^A-Za-z]+", text)} & _FAT_TOKENS:
+        found = list(_FAT.finditer(re.sub(r"[^A-Z]+", " ", text.upper())))
+        if any(one["no"] is None for one in found):
             return "1", tag
-    return ("0", "no token in ScanOptions or names") if told else ("", "")
+        if found or (tag == "ScanOptions" and text.strip()):
+            denied = denied or tag
+    return ("0", denied) if denied else ("", "")
 
 
 def center(facts: Mapping[str, Any]) -> str:

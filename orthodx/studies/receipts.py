@@ -41,6 +41,14 @@ class Receipts:
         """Whether this file is an output of the case."""
         return os.path.relpath(path, self.folder) in self.outputs_of(case)
 
+    def altered(self, case: str) -> list[Path]:
+        """Outputs of a finished case that are there, and are not what was written."""
+        kept = self._kept(self._path(case))
+        if "outputs" not in kept:
+            return []
+        files = {Path(os.path.normpath(self.folder / name)): told for name, told in kept["outputs"].items()}
+        return [path for path, (_, digest) in files.items() if path.is_file() and sha256(path) != digest]
+
     def fail(self, case: str, made_from: Mapping[str, Any], result: Any) -> None:
         """Keep that a case failed, and take away what an earlier run made of it."""
         for name in self.outputs_of(case):
@@ -95,6 +103,16 @@ class Receipts:
         """What the case was last made from; empty where nothing is known of it."""
         made = self._kept(self._path(case)).get("made_from")
         return made if isinstance(made, dict) else {}
+
+    def cases(self) -> list[str]:
+        """Names of all receipts, finished or not."""
+        return sorted(path.stem for path in self.folder.glob("[!.]*.json"))
+
+    def drop(self, case: str) -> None:
+        """Take away all that an earlier run made of a case, and its receipt."""
+        for name in self.outputs_of(case):
+            (self.folder / name).unlink(missing_ok=True)
+        self._path(case).unlink(missing_ok=True)
 
     def any(self) -> bool:
         """Whether an earlier run began or finished anything that did not fail."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orthodx.errors import UsageError
+from orthodx.errors import StudyError, UsageError
 from orthodx.studies.tables import read_table
 
 _TAGS = {"institution": "InstitutionName", "station": "StationName", "serial": "DeviceSerialNumber"}
@@ -39,7 +39,10 @@ def read_site_map(path: Path) -> SiteMap:
     """Read the CSV; raises `UsageError` for a missing or unknown column or an empty center."""
     if not path.is_file():
         raise UsageError(f"{path}: no such site map", hint="give a CSV with a column 'center'")
-    table = read_table(path, _COLUMNS)
+    try:
+        table = read_table(path, _COLUMNS)
+    except StudyError as error:
+        raise UsageError(str(error), hint=error.hint) from error
     unknown = [c for c in table.columns if c not in _COLUMNS]
     if "center" not in table.columns or unknown:
         wrong = f"unknown column '{unknown[0]}'" if unknown else "no column 'center'"

@@ -39,13 +39,13 @@ class _Line(NamedTuple):
         return any(map(str.strip, self.cells))
 
 
-def read_table(path: Path, known: Collection[str] = ()) -> pd.DataFrame:
+def read_table(path: Path, known: Collection[str] = (), *, empty: bool = False) -> pd.DataFrame:
     """A table as text columns; blank is "", "NA" stays "NA". Row r of the spreadsheet has the index r - 2.
 
     Commas, semicolons, tabs or bars; UTF-8, UTF-16 or Windows-1252; rows without a filled cell, blank cells behind
     the last column and the nameless row names of R and pandas are dropped. known: columns found whatever their case,
     blanks or underscores (`Study ID`). The quote that `write_table` puts before what looks like a formula is taken
-    away.
+    away. empty: a header alone will do.
 
     Raises `StudyError` for what is no table, has no rows, repeats a column, has cells without a column, or one longer
     than `MOST_CELL`.
@@ -59,7 +59,7 @@ def read_table(path: Path, known: Collection[str] = ()) -> pd.DataFrame:
     if head is None:
         raise StudyError(f"{name}: is empty", hint="give a table with a header line")
     rows = [line for line in lines if line.filled]
-    if not rows:
+    if not rows and not empty:
         raise StudyError(f"{name}: has a header and no rows", hint="fill it, or leave the table out")
     names = _names(head, known, name)
     for line in rows:

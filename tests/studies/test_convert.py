@@ -467,8 +467,19 @@ def test_facts_become_columns_by_rule():
     }  # fmt: skip
     row = describe(facts)
     assert (row["field_strength"], row["vendor"], row["laterality"], row["joint"]) == (1.5, "Philips", "right", "knee")
-    assert (row["sequence"], row["ti"], row["fat_suppressed"]) == ("SE", 150.0, "0")
+    assert (row["sequence"], row["ti"], row["fat_suppressed"]) == ("SE", 150.0, "")
     assert fat_suppressed({"ScanOptions": ["FS"]}) == ("1", "ScanOptions")
+    assert fat_suppressed({"ScanOptions": ["PFP", "SP"]}) == ("0", "ScanOptions")
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [("SAG T2 FAT SAT", "1"), ("PD Fat-Sat", "1"), ("T2_FSAT_3mm", "1"), ("cor FATSUPP", "1"), ("pd_fs_tra", "1"),
+     ("PD SAG NON FS", "0"), ("T1 COR NO FATSAT", "0"), ("PD w/o FS", "0"), ("non-fs pd", "0"), ("T1 SAG", ""),
+     ("FSE FAT quant", ""), ("PD FS and PD non FS", "1")],
+)  # fmt: skip
+def test_names_tell_of_fat_suppression_and_of_its_absence(name, found):
+    assert fat_suppressed({"SeriesDescription": name})[0] == found
 
 
 def test_the_sidecar_has_seconds_and_sources():

@@ -1,0 +1,169 @@
+"""Converting into a folder once more: nothing is lost, nothing stands twice, what a person wrote stays."""
+
+import csv
+import json
+
+import nibabel as nib
+import numpy as np
+import pydicom
+import pytest
+from pydicom.uid import generate_uid
+
+from orthodx.errors import NoInputError
+from orthodx.studies.convert import convert
+from orthodx.synth.dicom_writer import write_dicom_series
+
+ROW = dict(
+    patient_id="P1", study_id="S1", series_id="A", center="Harbour", vendor="SIEMENS", laterality="left",
+    view="sagittal", sequence="pd", field_strength=3.0, tr=3000.0, te=30.0, fat_suppressed=True,
+)  # fmt: skip
+AFFINE = np.array([[0, 0, -4.0, 30], [0.6, 0, 0, -20], [0, -0.7, 0, 40], [0, 0, 0, 1]])
+DATA = np.random.default_rng(3).integers(1, 2000, (20, 24, 10)).astype(np.int16)
+
+
+@pytest.fixture(autouse=True)
+def _own_key(tmp_path, monkeypatch):
+    monkeypatch.setenv("ORTHODX_KEY", str(tmp_path / "key"))
+
+
+@pytest.fixture
+def echoes(tmp_path):
+    """A folder for each of two echoes of one series; those of the second are half as bright."""
+    first = write_dicom_series(tmp_path / "in/e1", DATA, AFFINE, ROW, 7)
+    second = tmp_path / "in/e2"
+    second.mkdir()
+    for path in sorted(first.iterdir()):
+        ds = pydicom.dcmread(path)
+        ds.EchoNumbers, ds.EchoTime, ds.SOPInstanceUID = 2, 60, generate_uid()
+        ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
+        ds.PixelData = (ds.pixel_array // 2).tobytes()
+        ds.save_as(second / path.name)
+    return first, second
+
+
+def table(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def write(path, rows):
+    with path.open("w", newline="") as file:
+        out = csv.DictWriter(file, list(rows[0]))
+        out.writeheader()
+        out.writerows(rows)
+
+
+def images(out):
+    return {path.relative_to(out).as_posix() for path in out.rglob("*.nii.gz")}
+
+
+def test_an_echo_that_comes_later_by_itself_does_not_replace_the_first(echoes, tmp_path):
+    out = tmp_path / "out"
+    (first,) = convert([echoes[0]], out)
+    before = (out / first.row["path"]).read_bytes()
+    told = []
+    with pytest.raises(NoInputError):
+        convert([echoes[1]], out, resume=True, tell=lambda outcome, done, total: told.append(outcome))
+    assert "other images of this series are here already" in told[0].reason
+    assert (out / first.row["path"]).read_bytes() == before
+    assert [row["te"] for row in table(out / "manifest.csv")] == ["30.0"]
+    (again,) = convert([echoes[0]], out, resume=True)
+    assert again.status == "kept"
+
+
+def test_images_that_are_called_otherwise_now_stand_once(echoes, tmp_path):
+    out = tmp_path / "out"
+    (first,) = convert([echoes[0]], out)
+    both = convert([echoes[0].parent], out, resume=True)
+    assert {one.series_id for one in both} == {f"{first.series_id}_e1", f"{first.series_id}_e2"}
+    rows = table(out / "manifest.csv")
+    assert images(out) == {row["path"] for row in rows}
+    assert [row["te"] for row in rows] == ["30.0", "60.0"]
+    assert {row["series_id"] for row in table(out / "series.csv")} == {one.series_id for one in both}
+    sides = {
+        row["te"]: json.loads((out / row["path"]).with_suffix("").with_suffix(".json").read_text()) for row in rows
+    }
+    assert [sides[te]["EchoTime"] for te in ("30.0", "60.0")] == [0.03, 0.06]
+    dark, bright = (nib.load(out / row["path"]).get_fdata().sum() for row in reversed(rows))
+    assert dark < 0.6 * bright
+
+
+def test_a_series_that_is_refused_now_leaves_no_older_image(tmp_path):
+    out, folder = tmp_path / "out", write_dicom_series(tmp_path / "in/a", DATA, AFFINE, ROW, 7)
+    other = write_dicom_series(tmp_path / "in/b", DATA, AFFINE, {**ROW, "series_id": "B"}, 8)
+    files = sorted(folder.iterdir())
+    late = {path: path.read_bytes() for path in (*files[6:7], *files[8:])}
+    for path in files[6:]:
+        path.unlink()
+    convert([tmp_path / "in"], out)
+    assert len(table(out / "manifest.csv")) == 2
+    for path, data in late.items():  # the eighth slice never comes
+        path.write_bytes(data)
+    convert([tmp_path / "in"], out, resume=True)
+    (kept,) = table(out / "manifest.csv")
+    assert images(out) == {kept["path"]}
+    assert {row["status"] for row in table(out / "series.csv")} == {"kept", "refused"}
+    assert other.is_dir()
+
+
+def test_series_without_a_uid_are_of_their_own_folder(tmp_path):
+    for number, te in enumerate((30.0, 60.0)):
+        folder = write_dicom_series(
+            tmp_path / f"in/{number}", DATA, AFFINE, {**ROW, "series_id": "AB"[number], "te": te}, 7
+        )
+        for path in folder.iterdir():
+            ds = pydicom.dcmread(path)
+            ds.SeriesInstanceUID = ""
+            ds.save_as(path)
+    alone = {one.series_id for one in convert([tmp_path / "in/0"], tmp_path / "out")}
+    both = {one.series_id for one in convert([tmp_path / "in"], tmp_path / "out", resume=True)}
+    assert alone < both
+    assert len(both) == 2
+
+
+def test_what_a_person_wrote_into_the_manifest_stays(tmp_path):
+    out = tmp_path / "out"
+    untold = write_dicom_series(tmp_path / "in/a", DATA, AFFINE, ROW, 7)
+    for path in untold.iterdir():
+        ds = pydicom.dcmread(path)
+        del ds.Laterality
+        ds.save_as(path)
+    convert([untold], out)
+    (row,) = table(out / "manifest.csv")
+    assert row["laterality"] == "unknown"
+    write(out / "manifest.csv", [{**row, "laterality": "left", "reader": "AB"}])
+    convert(
+        [write_dicom_series(tmp_path / "in/b", DATA, AFFINE, {**ROW, "study_id": "S2", "series_id": "B"}, 7).parent],
+        out,
+        resume=True,
+    )
+    rows = {one["series_id"]: one for one in table(out / "manifest.csv")}
+    assert (rows[row["series_id"]]["laterality"], rows[row["series_id"]]["reader"]) == ("left", "AB")
+    assert [one["reader"] for name, one in rows.items() if name != row["series_id"]] == [""]
+    write(out / "manifest.csv", [one for name, one in rows.items() if name != row["series_id"]])  # a row is taken out
+    convert([tmp_path / "in"], out, resume=True)
+    assert row["series_id"] not in {one["series_id"] for one in table(out / "manifest.csv")}
+    (out / "manifest.csv").unlink()
+    convert([tmp_path / "in"], out, resume=True)
+    assert {one["laterality"] for one in table(out / "manifest.csv")} == {"unknown", "left"}
+
+
+def test_an_input_below_the_output_was_asked_for(tmp_path, monkeypatch):
+    write_dicom_series(tmp_path / "here/dicom", DATA, AFFINE, ROW, 7)
+    monkeypatch.chdir(tmp_path / "here")
+    (one,) = convert(["dicom"], ".")
+    assert one.status == "converted"
+    (again,) = convert(["dicom"], ".", resume=True)
+    assert again.status == "kept"
+
+
+def test_a_run_that_found_nothing_stands_in_no_ones_way(tmp_path):
+    (tmp_path / "empty").mkdir()
+    link = tmp_path / "link.csv"
+    with pytest.raises(NoInputError):
+        convert([tmp_path / "empty"], tmp_path / "out", link=link)
+    (one,) = convert(
+        [write_dicom_series(tmp_path / "in", DATA, AFFINE, ROW, 7)], tmp_path / "out", link=link, resume=True
+    )
+    assert one.status == "converted"
+    assert [row["status"] for row in table(tmp_path / "out/series.csv")] == ["converted"]
