@@ -18,6 +18,7 @@ from orthodx.evaluation.ranking import average_precision
 from orthodx.evaluation.resampling import PatientBootstrap, patient_mean
 from orthodx.evaluation.rows import MACRO, Row
 from orthodx.evaluation.run_facts import RunFacts
+from orthodx.evaluation.segment_scores import ABSENT, FALSE
 from orthodx.evaluation.tables import Diagnoses
 from orthodx.requests.evaluation import Settings
 from orthodx.studies.readable import counted
@@ -88,12 +89,12 @@ def _gap(
 def compare_masks(
     ours: pd.DataFrame, other: pd.DataFrame, name: str, settings: Settings, notices: Notices
 ) -> list[Row]:
-    """Ours minus the other's mean over patients: paired patient bootstrap, and Wilcoxon's signed-rank p."""
-    keys = ["patient_id", "study_id", "series_id", "structure"]
-    paired = segmentation.with_all_structures(ours).merge(
-        segmentation.with_all_structures(other)[["series_id", "structure", *SEGMENT_METRICS]],
-        on=["series_id", "structure"], suffixes=("", "_other"),
-    )  # fmt: skip
+    """Ours minus the other's mean over patients: paired patient bootstrap, and Wilcoxon's signed-rank p.
+
+    Of all structures it is the mean of the differences: a distance that one of the two lacks, because it missed the
+    structure, counts for neither.
+    """
+    paired = _differences(ours, other)
     if not len(paired):
         notices.refuse(f"{name}: no series in common", "compare masks of the same series")
         return []
@@ -101,12 +102,11 @@ def compare_masks(
     if series != ours["series_id"].nunique() or series != other["series_id"].nunique():
         notices.note(f"compared with {name} on the {counted(series, 'series')} that both segment")
     rows = []
-    for structure, part in paired.groupby("structure", sort=False):
+    for structure, part in segmentation.with_all_structures(paired).groupby("structure", sort=False):
         for metric in SEGMENT_METRICS:
-            difference = part[keys].assign(**{metric: part[metric] - part[f"{metric}_other"]})
-            if difference[metric].isna().all():
+            if part[metric].isna().all():
                 continue
-            means = segmentation.by_study(difference, metric)
+            means = segmentation.by_study(part, metric)
             e = patient_mean(
                 means[metric].tolist(), means["patient_id"].tolist(), resamples=settings.resamples, seed=settings.seed
             )
@@ -115,6 +115,24 @@ def compare_masks(
                     low=e.low, high=e.high, n=e.patients, p=_wilcoxon(means.groupby("patient_id")[metric].mean()))
             )  # fmt: skip
     return rows
+
+
+def _differences(ours: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
+    """Ours minus the other's, a row a series and structure that both have scored.
+
+    Where there is nothing to find, a run that finds nothing is right (1) beside one that finds something (0); where
+    both find nothing nobody is better.
+    """
+    keys = ["patient_id", "study_id", "series_id", "structure"]
+    paired = ours.merge(
+        other[["series_id", "structure", "state", *SEGMENT_METRICS]],
+        on=["series_id", "structure"], suffixes=("", "_other"),
+    )  # fmt: skip
+    for metric in segmentation.COMPARED:
+        for one, two in (("", "_other"), ("_other", "")):
+            right = (paired[f"state{one}"] == ABSENT) & (paired[f"state{two}"] == FALSE)
+            paired[f"{metric}{one}"] = paired[f"{metric}{one}"].mask(right, 1.0)
+    return paired[keys].assign(**{metric: paired[metric] - paired[f"{metric}_other"] for metric in SEGMENT_METRICS})
 
 
 def _wilcoxon(differences: pd.Series) -> float:

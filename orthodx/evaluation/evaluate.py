@@ -168,7 +168,7 @@ class Opener:
         if masks is not None and inputs.segmentation:
             name = "ours" if ours else f"compared-{masks.resolve().parent.name}-{masks.name}"
             scores = score_masks(
-                pair_masks(masks, inputs.segmentation[1], self.attributes, notices),
+                pair_masks(masks, inputs.segmentation[1], self.attributes, notices, quiet=not ours),
                 self.joint.names,
                 request.tolerance_mm,
                 request.out / DONE / name,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from orthodx.evaluation.evaluate import Evaluation
 
 SCHEMA = {"name": "orthodx.evaluation", "version": 1}
+CASE_COLUMNS = ("task", "patient_id", "study_id", "series_id", "target", "metric", "value", "state")
 METRIC_FILE, CASE_FILE, SUMMARY_FILE = "metrics.csv", "per_case.csv", "summary.json"
 
 
@@ -62,10 +63,15 @@ def summary(e: Evaluation) -> dict[str, Any]:
 def write_files(e: Evaluation, out: Path) -> None:
     """Write `metrics.csv`, `per_case.csv` and `summary.json` atomically."""
     write_table(out / METRIC_FILE, [for_table(row) for row in e.rows], COLUMNS)
-    groups = list(dict.fromkeys([*e.groups, *e.series_groups]))
-    columns = ("task", "patient_id", "study_id", "series_id", "target", "metric", "value", "state", *groups)
+    groups = map(_column, dict.fromkeys([*e.groups, *e.series_groups]))
+    columns = (*CASE_COLUMNS, *groups)
     write_table(out / CASE_FILE, [*_diagnosis_cases(e), *_mask_cases(e)], columns)
     write_json(out / SUMMARY_FILE, readable_values(e.summary))
+
+
+def _column(grouping: str) -> str:
+    """What the column of a grouping is called among those of a case."""
+    return f"by_{grouping}" if grouping in (*CASE_COLUMNS, *METRICS, "truth_ml", "structure") else grouping
 
 
 def _diagnosis_cases(e: Evaluation) -> list[dict[str, Any]]:
@@ -74,7 +80,7 @@ def _diagnosis_cases(e: Evaluation) -> list[dict[str, Any]]:
         return []
     for i in range(len(d.studies)):
         facts = {"task": DIAGNOSIS, "patient_id": d.patients[i], "study_id": d.studies[i],
-                 **{k: v[i] for k, v in e.groups.items()}}  # fmt: skip
+                 **{_column(k): v[i] for k, v in e.groups.items()}}  # fmt: skip
         for j, label in enumerate(d.labels):
             for metric, value in (("probability", d.probability[i, j]), ("truth", d.truth[i, j])):
                 rows.append({**facts, "target": label, "metric": metric, "value": "" if np.isnan(value) else value})
@@ -86,7 +92,8 @@ def _mask_cases(e: Evaluation) -> list[dict[str, Any]]:
     if m is None:
         return []
     ids = ["patient_id", "study_id", "series_id", "structure", "state"]
-    table = m[[*ids, *METRICS, "truth_ml"]].assign(**{k: v for k, v in e.series_groups.items()})
-    long = table.melt(id_vars=[*ids, *e.series_groups], var_name="metric")
+    groups = {_column(k): v for k, v in e.series_groups.items()}
+    table = m[[*ids, *METRICS, "truth_ml"]].assign(**groups)
+    long = table.melt(id_vars=[*ids, *groups], var_name="metric")
     long = long[long["value"].notna()].rename(columns={"structure": "target"}).assign(task=SEGMENTATION)
     return [{str(k): v for k, v in row.items()} for row in pd.DataFrame(long).to_dict("records")]

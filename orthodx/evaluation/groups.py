@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -9,10 +10,12 @@ import numpy as np
 import pandas as pd
 
 from orthodx.errors import UsageError
+from orthodx.studies.records import UNKNOWN as NO_ANSWER
 
 UNKNOWN, MIXED = "unknown", "mixed"
 MOST_VALUES = 8  # a numeric column with more distinct values is cut at its quartiles
 CROSS = " x "
+_NUMBER = re.compile(r"([-+]?(?:0|[1-9]\d*)(?:[.,]\d+)?)(?: ?T)?")  # "007" is a name; T: tesla
 
 
 def groupings(
@@ -54,21 +57,31 @@ def _spelled(column: str, table: pd.DataFrame) -> str:
 
 
 def _lookup(table: pd.DataFrame, key: str, column: str, ids: Sequence[str]) -> np.ndarray:
-    """(n,) the one value of each id; `mixed` where its rows differ."""
-    text = table[column].str.strip().replace("", UNKNOWN)
-    value = text.groupby(table[key].str.strip()).agg(lambda v: v.iloc[0] if v.nunique() == 1 else MIXED)
+    """(n,) the one value of each id, spelled as it first stands; `mixed` where the known values of its rows differ."""
+    text = table[column].str.strip()
+    text = text[~text.str.casefold().isin(NO_ANSWER)]
+    same = text.map(_alike)
+    spelled = dict(zip(same[::-1], text[::-1], strict=True))
+    value = same.groupby(table[key].str.strip()).agg(lambda v: spelled[v.iloc[0]] if v.nunique() == 1 else MIXED)
     known = value.to_dict()
     return np.array([known.get(one, UNKNOWN) for one in ids], dtype=object)
+
+
+def _alike(text: str) -> str:
+    """The same for all spellings of a number ("1.5", "1,50", "1.5 T"); another text is itself."""
+    number = _NUMBER.fullmatch(text)
+    return text if number is None else f"{float(number[1].replace(',', '.')):.15g}"
 
 
 def _banded(values: np.ndarray) -> np.ndarray:
     """Values as they are, or quartile bands of a numeric column with many values (age, height)."""
     named = np.isin(values, (UNKNOWN, MIXED))
-    number = pd.to_numeric(pd.Series(values[~named]), errors="coerce")
+    number = pd.to_numeric(pd.Series([_alike(str(value)) for value in values[~named]], dtype=object), errors="coerce")
     if number.isna().any() or number.nunique() <= MOST_VALUES:
         return values
     edges = np.unique(np.quantile(number, [0, 0.25, 0.5, 0.75, 1]))
-    bands = [f"{a:g} to {b:g}" for a, b in pairwise(edges)]
+    digits = next(d for d in range(6, 18) if len({f"{edge:.{d}g}" for edge in edges}) == len(edges))
+    bands = [f"{a:.{digits}g} to {b:.{digits}g}" for a, b in pairwise(edges)]
     at = np.clip(np.searchsorted(edges, number, side="left") - 1, 0, len(bands) - 1)
     out = values.copy()
     out[~named] = np.array(bands, dtype=object)[at]

@@ -21,6 +21,7 @@ from orthodx.studies.study import mixed_studies
 
 PREDICTIONS = "predictions.csv"
 MASKS, TRUTH = "masks", "truth"
+NO_PATIENT = "{} no patient; each counts as a patient of its own"
 USUAL = {"predictions": PREDICTIONS, "labels": LABELS_FILE, "masks": MASKS, "truth": TRUTH, "manifest": MANIFEST,
          "ehr": RECORDS_FILE}  # fmt: skip
 Read = TypeVar("Read")
@@ -63,6 +64,14 @@ class Attributes(NamedTuple):
     manifest: pd.DataFrame | None
     ehr: pd.DataFrame | None
     mixed: frozenset[str]
+
+
+def of_studies(manifest: pd.DataFrame | None) -> dict[str, str]:
+    """Study -> its patient, of those whose patient any of their rows names."""
+    if manifest is None:
+        return {}
+    named = zip(manifest["study_id"], manifest["patient_id"].str.strip(), strict=True)
+    return {study: patient for study, patient in named if patient}
 
 
 def find_inputs(folder: Path, named: dict[str, Path | None], notices: Notices) -> Inputs:

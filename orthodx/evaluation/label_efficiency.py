@@ -57,11 +57,11 @@ class Measured:
 def label_efficiency(runs: Sequence[Run], notices: Notices) -> list[Row]:
     """AUROC and Dice of every point, and those of pretrained minus each other curve at the same share.
 
-    Empty unless two shares are known, or several runs of one point. Rows are grouped by `label_fraction`; `note` is
-    the curve: how the encoders started, with their kind where there are several.
+    Empty unless two shares or two curves are known: several runs of one point may be seeds, or any models. Rows are
+    grouped by `label_fraction`; `note` is the curve: how the encoders started, with their kind where there are several.
     """
     points = _points(runs)
-    if len({p.share for p in points}) < 2 and all(len(p.runs) < 2 for p in points):
+    if len(points) < 2:
         return []
     rows: list[Row] = []
     tables = [run.diagnoses for p in points for run in p.runs]

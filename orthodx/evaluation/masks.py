@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from orthodx.errors import NoInputError, OrthodxError
-from orthodx.evaluation.inputs import Attributes
+from orthodx.evaluation.inputs import NO_PATIENT, Attributes, of_studies
 from orthodx.evaluation.notices import Notices, some
 from orthodx.evaluation.segment_scores import score_files
 from orthodx.studies.keys import file_name
@@ -35,13 +35,15 @@ class MaskCase:
     truth: Path
 
 
-def pair_masks(masks: Path, truth: Path, attributes: Attributes, notices: Notices) -> list[MaskCase]:
+def pair_masks(
+    masks: Path, truth: Path, attributes: Attributes, notices: Notices, *, quiet: bool = False
+) -> list[MaskCase]:
     """Cases of both folders by series; files without a partner are named. Raises `NoInputError` for none.
 
-    Studies that mix patients are left out.
+    Studies that mix patients are left out. quiet: say nothing of files without a partner and of patients.
     """
     found, wanted = files_by_name(masks), files_by_name(truth)
-    for name, have, other in ((masks.name, found, wanted), (truth.name, wanted, found)):
+    for name, have, other in () if quiet else ((masks.name, found, wanted), (truth.name, wanted, found)):
         alone = sorted(have.keys() - other.keys())
         notices.left_out += len(alone)
         if alone:
@@ -54,23 +56,31 @@ def pair_masks(masks: Path, truth: Path, attributes: Attributes, notices: Notice
         raise NoInputError(
             f"no mask in {masks} has its truth in {truth}", hint="name both <series_id>.nii.gz, alike in both folders"
         )
+    known = of_studies(manifest)
+    cases = [_case(name, rows.get(name, {}), found[name], wanted[name], known) for name in both]
     strangers = [name for name in both if name not in rows]
-    if strangers:
+    nameless = {case.study_id for name, case in zip(both, cases, strict=True) if name in rows} - known.keys()
+    if nameless and not quiet:
+        notices.note(NO_PATIENT.format(counted(len(nameless), "studies name")))
+    if strangers and not quiet:
         why = "no manifest.csv" if manifest is None else "not in manifest.csv"
         notices.note(
             f"{counted(len(strangers), 'series have')} no patient ({why}); "
             f"each counts as one of its own: {some(strangers)}"
         )
-    return [_case(name, rows.get(name, {}), found[name], wanted[name]) for name in both]
+    return cases
 
 
 def _study(name: str, rows: dict[str, dict[str, Any]]) -> str:
     return rows.get(name, {}).get("study_id", "")
 
 
-def _case(name: str, row: dict[str, Any], mask: Path, truth: Path) -> MaskCase:
-    series = row.get("series_id", name)
-    return MaskCase(series, row.get("study_id", series), row.get("patient_id") or f"series {series}", mask, truth)
+def _case(name: str, row: dict[str, Any], mask: Path, truth: Path, known: dict[str, str]) -> MaskCase:
+    """known: study -> its patient."""
+    if not row:
+        return MaskCase(name, name, f"series {name}", mask, truth)
+    study = row["study_id"]
+    return MaskCase(row["series_id"], study, known.get(study) or f"study {study}", mask, truth)
 
 
 def score_masks(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -85,10 +86,25 @@ def write_report(e: Evaluation, out: Path) -> Evaluation:
     page = _page(e, sections)
     with atomic(out / REPORT) as temporary:
         temporary.write_text(readable(page, keep="\t\n"), encoding="utf-8")
-    facts = {k: e.summary[k] for k in ("inputs", "settings", "compared", "counts")}
+    figures = sorted(f"{picture.name}.{kind}" for s in sections for picture in s.pictures for kind in ("png", "svg"))
+    _take_away(drawn, _told_figures(out / RUN) - set(figures))
+    facts = {k: e.summary[k] for k in ("inputs", "settings", "compared", "counts")} | {"figures": figures}
     words = nameless_command(e.command, e.settings, keep_paths=e.settings.keep_paths)
     write_run(out / RUN, command=words, started=e.started, facts=facts)
     return e
+
+
+def _told_figures(record: Path) -> set[str]:
+    """Names of the figures of the report that was here before."""
+    try:
+        return set(map(str, json.loads(record.read_text(encoding="utf-8"))["figures"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+
+
+def _take_away(folder: Path, names: Iterable[str]) -> None:
+    for path in (folder / Path(name).name for name in names):
+        path.unlink(missing_ok=True)
 
 
 def _page(e: Evaluation, sections: Sequence[Section]) -> str:

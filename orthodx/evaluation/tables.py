@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from orthodx.errors import StudyError
-from orthodx.evaluation.inputs import Attributes
+from orthodx.evaluation.inputs import NO_PATIENT, Attributes, of_studies
 from orthodx.evaluation.notices import Notices, some
 from orthodx.studies.keys import study_key
 from orthodx.studies.labels import LABEL_FIX, label_values, read_by_study, refuse_repeated
@@ -62,6 +62,9 @@ def read_diagnoses(
             f"{predictions.name} and {labels.name} share no label column",
             hint=f"name the columns alike; labels has: {some(_label_columns(truth)) or 'none'}",
         )
+    models = sorted(set(found["model"].str.strip()) - {""}) if "model" in found.columns else []
+    if len(models) > 1:
+        notices.note(f"{predictions.name}: its answers are of {len(models)} models: {some(models)}")
     found = _averaged(_of_one_patient(found, attributes, predictions, notices), names, predictions, notices)
     refuse_repeated(truth, labels)
     truth = truth.set_index("study_id")
@@ -122,6 +125,12 @@ def _averaged(found: pd.DataFrame, names: list[str], path: Path, notices: Notice
                 f"{path.name}: study_id '{twice}' stands twice",
                 hint="keep one row a study, or name the series in a column series_id to have them averaged",
             )
+        again = found.duplicated(["study_id", "series_id"])
+        if again.any():
+            study, series = found.loc[again.idxmax(), ["study_id", "series_id"]]
+            raise StudyError(
+                f"{path.name}: series_id '{series}' of study '{study}' stands twice", hint="keep one row a series"
+            )
         notices.note(
             f"{path.name}: the series of a study are averaged "
             f"({counted(found['study_id'][repeated].nunique(), 'studies')})"
@@ -171,11 +180,11 @@ def _truth(truth: pd.DataFrame, name: str, path: Path, notices: Notices) -> np.n
 def _patients(found: pd.DataFrame, manifest: pd.DataFrame | None, notices: Notices, quiet: bool) -> np.ndarray:
     """(n,) patient of each study: from the predictions, else the manifest, else the study itself."""
     own = found["patient_id"].str.strip() if "patient_id" in found.columns else pd.Series("", index=found.index)
-    known = {} if manifest is None else dict(zip(manifest["study_id"], manifest["patient_id"], strict=True))
+    known = of_studies(manifest)
     patients = own.where(own != "", [known.get(study, "") for study in found["study_id"]])
     lost = patients == ""
     if lost.any() and not quiet:
-        notices.note(f"{counted(int(lost.sum()), 'studies name')} no patient; each counts as a patient of its own")
+        notices.note(NO_PATIENT.format(counted(int(lost.sum()), "studies name")))
     told = patients.where(~lost, "study " + found["study_id"]).to_numpy(str)
     names, many = np.unique(told, return_counts=True)
     if many.max() > max(1, len(told) // 2) and not quiet:

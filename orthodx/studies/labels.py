@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +20,12 @@ from orthodx.studies.tables import read_table
 
 LABELS_FILE, RECORDS_FILE = "labels.csv", "ehr.csv"
 LABEL_FIX = "write 1, 0, or nothing where it is unknown"
+UNITS = {
+    "age": ("years", "year", "yrs", "y"),
+    "height": ("cm",),
+    "weight": ("kg",),
+}  # of a record; the first is its name
+OTHER_UNITS = {"m", "mm", "in", "inch", "inches", "ft", "feet", "lb", "lbs", "pounds", "g", "st", "months", "days"}
 _LABEL = {"": np.nan, "0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0, "0,0": 0.0, "1,0": 1.0}
 
 
@@ -80,11 +87,13 @@ def label_columns(path: Path, known: Sequence[str] = (), link: Path | None = Non
 
 
 def read_records(path: Path, link: Path | None = None) -> dict[str, Record]:
-    """study_id -> record; `Patient Type` is patient_type, an absent column unknown, others are not looked at.
+    """study_id -> record; `Patient Type` is patient_type, `Height (cm)` height, an absent column unknown, others are
+    not looked at.
 
-    Raises `StudyError` where none of them is there, a study stands twice, or a cell cannot be true.
+    Raises `StudyError` where none of them is there, a study stands twice, a cell cannot be true, or a column is of
+    another unit.
     """
-    table = read_by_study(path, RECORD_COLUMNS, link)
+    table = _without_units(read_by_study(path, RECORD_COLUMNS, link), path)
     refuse_repeated(table, path)
     if not set(RECORD_COLUMNS) & set(table.columns):
         raise StudyError(f"{path.name}: has no column of a record", hint=f"name them {', '.join(RECORD_COLUMNS)}")
@@ -95,6 +104,22 @@ def read_records(path: Path, link: Path | None = None) -> dict[str, Record]:
         except StudyError as error:
             raise StudyError(f"{_place(path, table, at)}: {error}", hint=error.hint) from error
     return records
+
+
+def _without_units(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Columns such as `Age (years)` under their own names."""
+    names: dict[str, str] = {}
+    for column in table.columns:
+        plain = re.sub(r"[\W_]+", "", column.casefold())
+        for name, (unit, *others) in UNITS.items():
+            if name in table.columns or name in names.values() or not plain.startswith(name):
+                continue
+            told = plain.removeprefix(name)
+            if told in OTHER_UNITS:
+                raise StudyError(f"{path.name}: the column '{column}' is not in {unit}", hint=f"give {name} in {unit}")
+            if told in (unit, *others):
+                names[column] = name
+    return table.rename(columns=names)
 
 
 def read_by_study(path: Path, known: Sequence[str] = (), link: Path | None = None) -> pd.DataFrame:

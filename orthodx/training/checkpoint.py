@@ -67,7 +67,7 @@ def trained_in(out: Path, by: str) -> Iterator[None]:
         yield
         return
     begun = (out / STATE).exists() or (out / OPTIONS).exists()
-    outputs = [] if begun else [out / name for name in (RUN, "metrics.csv")]
+    outputs = [] if begun else [*(out / name for name in (RUN, "metrics.csv")), *out.glob("*.safetensors")]
     with claimed(Place(out), Owner(by=by, outputs=outputs)):
         yield
 

@@ -88,6 +88,7 @@ def _pretrained(
     left = [*left_out_of(source), *([] if labelled is None else left_out_of(labelled))]
     for one in left if team.chief else ():
         refused(one.line)
+    starts = {name: sha256(p) for name, p in (("init", request.init), ("teacher", request.distil)) if p}
     with compiler_errors():
         weights = fit_denoiser(
             config,
@@ -104,7 +105,6 @@ def _pretrained(
         )
     leave(team)
     if team.chief:
-        starts = {name: sha256(p) for name, p in (("init", request.init), ("teacher", request.distil)) if p}
         facts = {
             "config": asdict(config),
             "device": str(team.device),

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from orthodx.cli.app import app
 from orthodx.networks.encoders.ortho import OrthoConfig, OrthoEncoder
 from orthodx.networks.encoders.published import PublishedConfig, PublishedEncoder
+from orthodx.studies.run_record import sha256
 from orthodx.synth.anatomy_bank import AnatomyBank
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -31,10 +32,10 @@ def tiny(monkeypatch):
 def pretrain(images):
     """Two steps on one small series."""
 
-    def go(*words, at=images["axial"]):
+    def go(*words, at=images["axial"], code=0):
         line = ["pretrain", str(at), *map(str, words), "--view", "axial", "--preset", "tiny", "--steps", "2"]
         done = CliRunner().invoke(app, [*line, "--crop", "4", "32", "32", "--workers", "0", "--device", "cpu"])
-        assert done.exit_code == 0, done.output
+        assert done.exit_code == code, done.output
         return done
 
     return go
@@ -89,6 +90,24 @@ def test_a_run_starts_from_the_weights_given_and_moves_as_far_as_its_rate_allows
     assert moved[0] < 1e-5
     assert moved[1] > 100 * moved[0] > 0
     assert rates[1] == pytest.approx(1000 * rates[0])
+
+
+def test_a_start_is_never_written_over_and_told_as_it_was(pretrain, start, tmp_path):
+    (tmp_path / "a").mkdir()
+    own = tmp_path / "a" / WEIGHTS
+    own.write_bytes(start.read_bytes())
+    done = pretrain("--out", tmp_path / "a", "--init", own, "--batch", 1, code=2)
+    assert f"{own} is there and is no result of" in done.output.replace("\n", " ")
+    assert own.read_bytes() == start.read_bytes()
+    pretrain("--out", tmp_path / "b", "--init", start, "--batch", 1)
+    assert json.loads((tmp_path / "b/run.json").read_text())["starts"] == {"init": sha256(start)}
+
+
+def test_a_run_goes_on_from_its_own_start_only(pretrain, start, tmp_path):
+    pretrain("--out", tmp_path / "a", "--batch", 1)
+    done = pretrain("--out", tmp_path / "a", "--init", start, "--batch", 1, "--resume", code=2)
+    assert "init" in done.output
+    assert json.loads((tmp_path / "a/run.json").read_text())["starts"] == {}
 
 
 def test_batches_added_up_are_one_large_batch(pretrain, start, tmp_path):

@@ -80,6 +80,16 @@ def test_a_record_forgives_case_spaces_decimal_commas_and_gaps(table):
     assert records["d"] == Record(age=34)
 
 
+def test_a_column_may_name_its_unit(table):
+    text = "study_id,Age (years),Height_cm,Weight [kg],event_date,age_group\na,34,178,71,2020,old\n"
+    assert read_records(table(text, "ehr.csv")) == {"a": Record(age=34, height=178, weight=71)}
+    assert read_records(table("study_id,age,Age (years)\na,34,x\n", "ehr.csv")) == {"a": Record(age=34)}
+    with pytest.raises(StudyError, match=r"ehr.csv: the column 'Height \(m\)' is not in cm"):
+        read_records(table("study_id,age,Height (m)\na,34,1.78\n", "ehr.csv"))
+    with pytest.raises(StudyError, match=r"ehr.csv: the column 'weight_lbs' is not in kg"):
+        read_records(table("study_id,weight_lbs\na,150\n", "ehr.csv"))
+
+
 def test_columns_that_are_absent_are_unknown(table):
     assert read_records(table("study_id,age\na,34\n", "ehr.csv")) == {"a": Record(age=34)}
     with pytest.raises(StudyError, match=r"ehr.csv: has no column of a record"):
