@@ -10,6 +10,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from orthodx.errors import StudyError, UsageError
 from orthodx.inference import answers, explanation
 from orthodx.inference.answers import ANSWERS, answer_rows
@@ -25,6 +27,7 @@ from orthodx.studies.discover import Found
 from orthodx.studies.identity import pseudonym, whereabouts
 from orthodx.studies.keys import file_name, study_key
 from orthodx.studies.nameless import nameless
+from orthodx.studies.placing import places, world_box
 from orthodx.studies.read_ahead import read_ahead
 from orthodx.studies.receipts import Receipts
 from orthodx.studies.records import Record
@@ -161,7 +164,10 @@ class Job:
         """The main path: each series read -> one answer -> explained; what a reader should know."""
         study.refuse_both_sides()
         notes = [*other_joint(study.series, self.reader.bundle), *lacking(self.everything, study).values()]
-        readings = [r for one in reads if (r := self._reading(*one, notes)) is not None]
+        boxes: list[np.ndarray] = []
+        readings = [r for one in reads if (r := self._reading(*one, notes, boxes)) is not None]
+        if len(places(boxes)) > 1:
+            notes.append("its series lie apart: if they are of two joints, give each a study_id of its own")
         if not readings:
             raise StudyError("; ".join(notes))
         answer = self.reader.answer(readings, self.records.get(study_key(study.study_id)))
@@ -177,20 +183,24 @@ class Job:
             case.explanation = explanation.rows(study.study_id, answer)
         return notes
 
-    def _reading(self, series: Series, load: Callable[[], Volume], notes: list[str]) -> Reading | None:
-        """One series; one that cannot be read is left out, and `notes` says why."""
+    def _reading(
+        self, series: Series, load: Callable[[], Volume], notes: list[str], boxes: list[np.ndarray]
+    ) -> Reading | None:
+        """One series, its box added to `boxes`; one that cannot be read is left out, and `notes` says why."""
         if not self.reader.knows(series.view):
             notes.append(f"{series.series_id} left out: the model reads no {series.view} series")
             return None
         try:
             with memory_errors():
-                reading = self.reader.read(series.series_id, load(), series.view, with_heat=self.explain is not None)
+                volume = load()
+                reading = self.reader.read(series.series_id, volume, series.view, with_heat=self.explain is not None)
         except StudyError as error:
             notes.append(f"{series.series_id} left out: {error.line}")
             return None
         except MemoryError:
             notes.append(f"{series.series_id} left out: {OUT_OF_MEMORY}")
             return None
+        boxes.append(world_box(volume.affine, volume.shape))
         if series.oblique:
             notes.append(f"{series.series_id} is oblique: its view is uncertain")
         notes += (f"{series.series_id}: {doubt}" for doubt in series.doubts)

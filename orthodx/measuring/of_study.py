@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ WIDEST_MM = 130.0  # no layer of a joint reaches farther; what does is no layer,
 MEASURES_FILE = "measures.csv"
 FACTS = ("laterality", "center", "field_strength")  # of the manifest
 COLUMNS = ("study_id", "structure", "plate", "measure", "value", "series_id", "view", "cut", "voxel_mm", *FACTS, "note")
+APART_MM = 100.0  # from left to right between two joints of a patient, and more than any one joint spans
+BY_PLACE = "of two joints, whose sides nobody tells: by their places"
 VOLUME, MEAN, P5, AREA, EXTRUSION = "volume_ml", "thickness_mm", "thickness_p5_mm", "area_mm2", "extrusion_mm"
 Row = dict[str, Any]
 
@@ -53,8 +56,16 @@ class StudyMeasures:
 def how_seen(labels: np.ndarray, affine: np.ndarray, spacing_mm: np.ndarray) -> dict[int, Row]:
     """Value -> what a series' row of volumes says of how it is seen: `cut` and `voxel_mm`, and if extrusion shows."""
     fine = shows_extrusion(affine)
-    found = seen(labels, spacing_mm).items()
-    return {v: {"cut": int(s.cut), "voxel_mm": round(s.voxel_mm, 3), "shows_extrusion": fine} for v, s in found}
+    at = ndimage.find_objects(labels)
+    return {
+        v: {
+            "cut": int(s.cut),
+            "voxel_mm": round(s.voxel_mm, 3),
+            "shows_extrusion": fine,
+            "x_mm": round(float((affine @ [*((part.start + part.stop - 1) / 2 for part in at[v - 1]), 1])[0]), 1),
+        }
+        for v, s in seen(labels, spacing_mm).items()
+    }
 
 
 def best(rows: Iterable[Row]) -> Row | None:
@@ -76,10 +87,10 @@ def measure_study(volumes: Sequence[Row], labels_of: Callable[[str], Volume | No
     volumes: its rows of volumes.csv, with what `how_seen` adds and if it is `unsure`. labels_of: series -> label map of
     the joint, None where there is none any more.
     """
-    out = StudyMeasures()
-    for side, rows in _by_side(volumes).items():
+    out, placed = StudyMeasures(), _sided_by_place(volumes)
+    for side, rows in _by_side(placed).items():
         one = _measure_joint(rows, labels_of, joint)
-        out.rows += one.rows
+        out.rows += one.rows if placed is volumes else [_noted(row, BY_PLACE) for row in one.rows]
         out.layers += [replace(layer, side=side) for layer in one.layers]
     return out
 
@@ -90,6 +101,30 @@ def _by_side(volumes: Sequence[Row]) -> dict[str, Sequence[Row]]:
     for row in volumes:
         sides.setdefault(side_of_row(row), []).append(row)
     return {**sides} if {LEFT, RIGHT} <= sides.keys() else {"": volumes}
+
+
+def _sided_by_place(volumes: Sequence[Row]) -> Sequence[Row]:
+    """The rows with sides by where the masks lie, if no side is told and they lie at two places; else as they are.
+
+    The joint with the greater x is the right one (RAS+).
+    """
+    at: dict[str, list[float]] = {}
+    for row in volumes:
+        if "x_mm" in row:
+            at.setdefault(row["series_id"], []).append(row["x_mm"])
+    if len(at) < 2 or any(map(side_of_row, volumes)):
+        return volumes
+    middle = {series: float(np.median(found)) for series, found in at.items()}
+    order = sorted(middle.values())
+    gap, below = max((b - a, a) for a, b in pairwise(order))
+    if gap < APART_MM:
+        return volumes
+    sides = {series: LEFT if x <= below else RIGHT for series, x in middle.items()}
+    return [{**row, "laterality": side} for row in volumes if (side := sides.get(row["series_id"]))]
+
+
+def _noted(row: Row, note: str) -> Row:
+    return {**row, "note": "; ".join(filter(None, (row["note"], note)))}
 
 
 def _measure_joint(volumes: Sequence[Row], labels_of: Callable[[str], Volume | None], joint: Joint) -> StudyMeasures:

@@ -11,7 +11,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +22,7 @@ from orthodx.requests import GroupBy
 from orthodx.studies.keys import study_key
 from orthodx.studies.mask_files import stem_of
 from orthodx.studies.nifti import read_volume
+from orthodx.studies.placing import meet, world_box
 from orthodx.studies.series import Series
 from orthodx.studies.view import OBLIQUE_DEGREES, view_of
 from orthodx.studies.volume import Volume
@@ -73,8 +73,7 @@ class Image:
             image: Any = nib.load(self.path)
             affine, shape = np.asarray(image.affine, float), image.shape[:3]
             view, angle = view_of(affine, shape)
-            ends = np.array(list(product(*[(0, n - 1) for n in shape]))) @ affine[:3, :3].T + affine[:3, 3]
-            return view, bool(angle > OBLIQUE_DEGREES), np.array([ends.min(0), ends.max(0)])
+            return view, bool(angle > OBLIQUE_DEGREES), world_box(affine, shape)
         except Exception:  # whatever is wrong is said in full, and once, when the volume is read
             return View.SAGITTAL, False, None
 
@@ -193,15 +192,11 @@ def _at_one_place(members: Sequence[Image], keys: dict[Image, Key]) -> Iterator[
     for image in members:
         key, box = keys[image], image.header[2]
         others = placed[key]
-        if box is not None and others and not any(_meet(box, other) for other in others):
+        if box is not None and others and not any(meet(box, other) for other in others):
             key = image.alone
         elif box is not None:
             others.append(box)
         yield image, key
-
-
-def _meet(one: np.ndarray, other: np.ndarray) -> bool:
-    return bool((np.minimum(one[1], other[1]) >= np.maximum(one[0], other[0])).all())
 
 
 def _rest(name: str) -> tuple[str, bool]:

@@ -4,6 +4,8 @@ import csv
 import shutil
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
 
 from orthodx.errors import NoInputError
@@ -47,6 +49,14 @@ def test_a_study_of_both_sides_has_no_answer_and_is_told_how_to_get_two(images, 
     assert told["status"] == "failed"
     assert "study 'S' has series of a left and of a right joint" in told["reason"]
     assert "a study_id of its own" in told["reason"]
+    manifest.write_text("\n".join(lines).replace(",R", ",").replace(",left", ","))
+    image = nib.load(images["axial"])
+    for x, said in ((0, "ok"), (200, "warned")):
+        far = image.affine.copy()
+        far[0, 3] += x
+        nib.save(nib.Nifti1Image(np.asarray(image.dataobj), far), tmp_path / "axial.nii.gz")
+        (case,) = diagnose(manifest, tmp_path / f"{said}.csv", model=diagnosis.path, device="cpu")
+        assert (case.status, "its series lie apart" in case.reason) == (said, x > 0)
     manifest.write_text("\n".join(lines).replace("P,S,b", "P,T,b"))
     cases = diagnose(manifest, tmp_path / "b.csv", model=diagnosis.path, device="cpu")
     assert [(one.study_id, one.status) for one in cases] == [("S", "ok"), ("T", "ok")]

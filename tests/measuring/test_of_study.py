@@ -57,6 +57,25 @@ def test_of_both_knees_in_one_study_each_has_its_own_numbers(boxes, as_rows):
     assert {layer.side for layer in alone.layers} == {""}
 
 
+def test_both_knees_of_untold_side_are_known_by_their_places(boxes, as_rows):
+    volumes = {}
+    for side, x in (("left", -90), ("right", 90)):
+        volume = boxes((1.0, 1.0, 1.0), side=side)
+        volume.affine[0, 3] += x
+        volumes[side] = volume
+    volumes["left"].data[volumes["left"].data == 2] = 0
+    rows = [row for side, v in volumes.items() for row in as_rows(v, series_id=side, laterality="")]
+    found = measure_study(rows, volumes.get, KNEE).rows
+    ml = {(r["laterality"], r["structure"]): r for r in found if r["measure"] == VOLUME}
+    assert {side for side, _ in ml} == {"left", "right"}
+    assert {r["series_id"] for (side, _), r in ml.items() if r["value"] is not None and side == "left"} == {"left"}
+    assert ml["left", "tibia"]["value"] is None
+    assert ml["right", "tibia"]["value"] > 0
+    assert all("by their places" in row["note"] for row in found)
+    told = [row | {"laterality": "right"} for row in rows]  # a person says otherwise
+    assert {r["laterality"] for r in measure_study(told, volumes.get, KNEE).rows} == {"right"}
+
+
 @pytest.mark.parametrize("spacing", [(0.8, 0.8, 0.8), (3.0, 0.5, 0.5)], ids=str)
 def test_areas_are_those_of_the_plates(boxes, as_rows, spacing):
     found = of_one(boxes(spacing), as_rows, laterality="right")
