@@ -55,7 +55,7 @@ def write_dicom_seg(
     values = [s.value for s in structures]
     segment_of = np.zeros(256, np.uint8)
     segment_of[values] = np.arange(1, len(values) + 1)
-    sources, frames = _on_sources(segment_of[labels], affine, series.stack, series.series_id)
+    sources, frames, numbers = _on_sources(segment_of[labels], affine, series.stack, series.series_id)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they quote header values
@@ -76,6 +76,7 @@ def write_dicom_seg(
                 content_label="ORTHODX",
                 content_description="Automatic segmentation, not for diagnosis",
             )
+            _name_frames(made, numbers)
             with atomic(path) as temporary:
                 made.save_as(temporary)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -86,20 +87,22 @@ def write_dicom_seg(
 
 def _on_sources(
     labels: np.ndarray, affine: np.ndarray, stack: Stack, name: str
-) -> tuple[list[pydicom.Dataset], np.ndarray]:
-    """The source images without pixels, and the labels of each of their frames, (F, rows, columns)."""
+) -> tuple[list[pydicom.Dataset], np.ndarray, list[int]]:
+    """The source images without pixels, the labels of each of their frames, (F, rows, columns), and, of an enhanced
+    object, the numbers of these frames in it, from 1.
+    """
     sources: list[pydicom.Dataset] = []
-    planes = []
+    planes, numbers = [], list[int]()
     for file in stack.files:
         with warnings.catch_warnings(), file.open() as stream:
             warnings.simplefilter("ignore")
             source = pydicom.dcmread(stream, stop_before_pixels=True, force=True)
-        count = int(source.get("NumberOfFrames") or 1)
-        of_file = np.zeros((count, *stack.kind.matrix), np.uint8)
-        for frame in stack.frames:
-            if frame.file == file:
-                place = place_in(affine, labels.shape, frame, stack.kind.matrix, name)
-                of_file[max(frame.index, 0)] = place.of(labels)
+        frames = sorted((frame for frame in stack.frames if frame.file == file), key=lambda frame: frame.index)
+        of_file = np.stack([place_in(affine, labels.shape, f, stack.kind.matrix, name).of(labels) for f in frames])
+        if "PerFrameFunctionalGroupsSequence" in source:
+            indices = [max(frame.index, 0) for frame in frames]
+            _keep_frames(source, indices)
+            numbers += [index + 1 for index in indices]
         if lacking := [keyword for keyword in MUST_BE_THERE if not source.get(keyword)]:
             raise StudyError(
                 f"{name}: no DICOM SEG can be made of images without {lacking[0]}", hint="the NIfTI mask can"
@@ -111,7 +114,37 @@ def _on_sources(
         planes.append(of_file)
     if len(sources) > 1 and any(len(p) > 1 for p in planes):
         raise StudyError(f"{name}: several enhanced objects make one volume", hint="use the NIfTI mask")
-    return sources, np.concatenate(planes)
+    return sources, np.concatenate(planes), numbers
+
+
+def _keep_frames(source: pydicom.Dataset, indices: list[int]) -> None:
+    """An enhanced object with these frames only (one echo of several), and with the geometry that they have in common
+    told once: scanners may tell it with each frame.
+    """
+    own = [source.PerFrameFunctionalGroupsSequence[index] for index in indices]
+    if not source.get("SharedFunctionalGroupsSequence"):
+        source.SharedFunctionalGroupsSequence = [pydicom.Dataset()]
+    shared = source.SharedFunctionalGroupsSequence[0]
+    for keyword in ("PixelMeasuresSequence", "PlaneOrientationSequence"):
+        if keyword not in shared and keyword in own[0]:
+            setattr(shared, keyword, own[0][keyword].value)  # alike in all frames of a volume
+            for frame in own:
+                del frame[keyword]
+    source.PerFrameFunctionalGroupsSequence = own
+    source.NumberOfFrames = len(own)
+
+
+def _name_frames(made: pydicom.Dataset, numbers: list[int]) -> None:
+    """Let the frames of a mask refer to frames of the object as it lies in the archive. numbers: of those kept."""
+    told = {
+        id(image): image  # frames of several segments share it
+        for frame in (made.PerFrameFunctionalGroupsSequence if numbers else ())
+        for derivation in frame.get("DerivationImageSequence", ())
+        for image in derivation.get("SourceImageSequence", ())
+        if "ReferencedFrameNumber" in image
+    }
+    for image in told.values():
+        image.ReferencedFrameNumber = numbers[int(image.ReferencedFrameNumber) - 1]
 
 
 def _describe(number: int, structure: Structure, model: str) -> Any:

@@ -6,6 +6,8 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
+from pydicom.dataset import Dataset
+from pydicom.uid import EnhancedMRImageStorage
 
 from orthodx.errors import NoInputError, StudyError, UsageError
 from orthodx.inference.dicom_seg import write_dicom_seg
@@ -81,6 +83,52 @@ def test_the_mask_is_read_back_by_highdicom(series, tmp_path):
         list(wanted), combine_segments=True, assert_missing_frames_are_empty=True
     )
     np.testing.assert_array_equal(read, np.stack(list(wanted.values())))
+
+
+def in_one_object(folder, out):
+    """Slices as an enhanced object of two echoes, in turn, whose every frame tells its whole geometry."""
+    slices = [pydicom.dcmread(path) for path in sorted(folder.iterdir())]
+    ds, frames = pydicom.dcmread(slices[0].filename), []
+    ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = EnhancedMRImageStorage
+    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "EchoTime"):
+        delattr(ds, keyword)
+    for one in slices:
+        for te in (10.0, 60.0):
+            frame = Dataset()
+            for sequence in ("PlanePosition", "PlaneOrientation", "PixelMeasures", "MREcho"):
+                setattr(frame, f"{sequence}Sequence", [Dataset()])
+            frame.PlanePositionSequence[0].ImagePositionPatient = one.ImagePositionPatient
+            frame.PlaneOrientationSequence[0].ImageOrientationPatient = one.ImageOrientationPatient
+            frame.PixelMeasuresSequence[0].PixelSpacing = one.PixelSpacing
+            frame.PixelMeasuresSequence[0].SliceThickness = 4
+            frame.MREchoSequence[0].EffectiveEchoTime = te
+            frames.append(frame)
+    ds.SharedFunctionalGroupsSequence, ds.PerFrameFunctionalGroupsSequence = [Dataset()], frames
+    ds.NumberOfFrames = len(frames)
+    ds.PixelData = b"".join(one.PixelData for one in slices for _ in range(2))
+    out.mkdir()
+    ds.save_as(out / "all.dcm")
+    return sorted(find_series([out]).series, key=lambda one: one.row["te"])
+
+
+def test_a_mask_of_an_echo_in_an_enhanced_object_refers_to_its_own_frames(series, tmp_path):
+    echoes = in_one_object(series.path, tmp_path / "enhanced")
+    assert [one.row["te"] for one in echoes] == [10.0, 60.0]
+    for number, one in enumerate(echoes):
+        volume = one.load()
+        labels = drawn(volume.shape)
+        write_dicom_seg(tmp_path / "a.dcm", labels, volume.affine, one, KNEE, "tiny")
+        seg, seen = pydicom.dcmread(tmp_path / "a.dcm"), set()
+        frame_of = {frame.index + 1: frame for frame in one.stack.frames}
+        for frame, pixels in zip(seg.PerFrameFunctionalGroupsSequence, seg.pixel_array, strict=True):
+            value = frame.SegmentIdentificationSequence[0].ReferencedSegmentNumber
+            (source,) = frame.DerivationImageSequence[0].SourceImageSequence
+            referred = frame_of[int(source.ReferencedFrameNumber)]
+            place = place_in(volume.affine, volume.shape, referred, one.stack.kind.matrix, "test")
+            np.testing.assert_array_equal(pixels > 0, place.of(labels) == value)
+            seen.add(int(source.ReferencedFrameNumber))
+        assert len(seen) == 8  # the first slice stays empty
+        assert {n % 2 for n in seen} == {1 - number}
 
 
 def test_structures_have_snomed_codes(series, tmp_path):
