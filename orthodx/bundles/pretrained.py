@@ -27,22 +27,23 @@ def pack_pretrained(
     out: Path,
     *,
     name: str,
-    joint: Joint = DEFAULT_JOINT,
+    joint: Joint | None = None,
     version: str = "0.1.0",
     licence: str = "unstated",
     sources: Sequence[str] = (),
 ) -> Bundle:
     """Check the weights of each run against its record and its encoder, and write them to `out` as float16.
 
-    joint: what the scans showed.
+    joint: what the scans showed, else what the runs tell, else the knee.
 
     Raises `BundleError` naming the file for a run that is not finished, was changed since, or holds NaN, and
-    `UsageError` where two runs are of one view, runs differ in encoder or pixel size, or `out` is not empty.
+    `UsageError` where two runs are of one view, runs differ in encoder, pixel size or joint, or `out` is not empty.
     """
     if out.exists() and any(out.iterdir()):
         raise UsageError(f"{out} is not empty", hint="choose a new folder for the bundle")
     encoders: dict[View, Part] = {}
     weights, training, kinds = {}, [], {}
+    joints: dict[str, Joint] = {} if joint is None else {joint.name: joint}
     for run in runs:
         record = _record(run)
         config = record["config"]
@@ -61,16 +62,23 @@ def pack_pretrained(
         if bad := [k for k, tensor in weights[file].items() if not torch.isfinite(tensor).all()]:
             raise BundleError(f"{run / file}: tensor '{bad[0]}' holds NaN or infinity", hint="repeat that run")
         encoders[view] = Part(config["encoder"], preset, file)
+        if isinstance(record.get("joint"), dict):
+            told_joint = Joint.from_json(record["joint"])
+            joints.setdefault(told_joint.name, told_joint)
         kinds[run] = f"{config['encoder']} {config['preset']} of {float(config['pixel_mm']):g} mm"
         training.append({"stage": "pretrain", "view": str(view), "config": config, "weights": record["weights"]})
         training[-1] |= {k: record[k] for k in TOLD if k in record}
     if len(set(kinds.values())) > 1:
         told = ", ".join(f"{run}: {kind}" for run, kind in kinds.items())
         raise UsageError(f"the runs differ ({told})", hint="pretrain all views with one encoder, --preset, --pixel-mm")
+    if len(joints) > 1:
+        raise UsageError(
+            f"the runs are of {' and '.join(joints)}", hint="pack the runs of one joint, and name no other"
+        )
     info = BundleInfo(
         name=name,
         version=version,
-        joint=joint,
+        joint=next(iter(joints.values()), DEFAULT_JOINT),
         grid=GridSpec(pixel_mm=float(config["pixel_mm"])),
         encoders=encoders,
         heads={},

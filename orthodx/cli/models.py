@@ -95,7 +95,9 @@ def pack(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of finished 'orthodx pretrain' runs.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the new bundle.")],
     name: Annotated[str, typer.Option(help="Name of the bundle.")] = "my-encoders",
-    joint: Annotated[str, typer.Option(help=f"Of the scans: {A_JOINT}.")] = DEFAULT_JOINT.name,
+    joint: Annotated[
+        str | None, typer.Option(help=f"Of the scans: {A_JOINT}; else as the runs tell.", show_default=False)
+    ] = None,
     model_version: Annotated[str, typer.Option(help="Version of the bundle.")] = "0.1.0",
     licence: Annotated[str, typer.Option(help="Licence of the weights.")] = "unstated",
     source: Annotated[list[str] | None, typer.Option(help="What they were trained on (repeatable).")] = None,
@@ -110,7 +112,7 @@ def pack(
             runs,
             out,
             name=name,
-            joint=open_joint(joint),
+            joint=None if joint is None else open_joint(joint),
             version=model_version,
             licence=licence,
             sources=source or [],

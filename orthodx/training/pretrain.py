@@ -108,6 +108,7 @@ def _pretrained(
         facts = {
             "config": asdict(config),
             "device": str(team.device),
+            "joint": joint.to_json(),
             "starts": starts,
             "weights": sha256(weights),
             "inputs": [told_of(path, request.keep_paths) for path in request.studies],

@@ -11,7 +11,7 @@ from orthodx.bundles.bundle import open_bundle, verify
 from orthodx.bundles.pretrained import pack_pretrained
 from orthodx.cli.app import app
 from orthodx.errors import BundleError, UsageError
-from orthodx.joints import ANKLE, View
+from orthodx.joints import ANKLE, KNEE, View
 from orthodx.networks.encoders.ortho import OrthoConfig, OrthoEncoder
 from orthodx.studies.run_record import sha256
 from orthodx.synth.anatomy import Anatomy
@@ -105,6 +105,20 @@ def test_what_is_no_finished_run_is_refused_by_name(tmp_path, runs):
     refused(BundleError, "not the weights")
     (runs[1] / "run.json").write_text("{}")
     refused(BundleError, "pre_coronal/run.json: no record")
+
+
+def test_runs_tell_their_joint_and_no_other_is_taken(tmp_path, runs):
+    def tell(folder, joint):
+        write(folder, json.loads((folder / "run.json").read_text()) | {"joint": joint.to_json()})
+
+    for folder in runs:
+        tell(folder, ANKLE)
+    assert pack_pretrained(runs, tmp_path / "a", name="mine").info.joint == ANKLE
+    with pytest.raises(UsageError, match="the runs are of knee and ankle"):
+        pack_pretrained(runs, tmp_path / "b", name="mine", joint=KNEE)
+    tell(runs[1], KNEE)
+    with pytest.raises(UsageError, match="the runs are of ankle and knee"):
+        pack_pretrained(runs, tmp_path / "b", name="mine")
 
 
 def test_a_folder_in_use_is_left_alone(tmp_path, runs):
