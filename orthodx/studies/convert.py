@@ -141,11 +141,13 @@ def _usable_key(key: Path | None, out: Path) -> Path:
 
 def _inputs(paths: Iterable[Path], out: Path, walk: Walk) -> Iterable[Path]:
     """The files of some paths but for those in `out`, unless that lies above: a path in it was asked for by name."""
-    own = out.resolve()
+    own, ours = out.resolve(), dict[Path, bool]()
     for path in paths:
         asked = path.resolve().is_relative_to(own)
         for file in walk.files(path) if path.exists() else ():
-            if asked or own not in file.resolve().parents:
+            if file.parent not in ours:
+                ours[file.parent] = file.parent.resolve().is_relative_to(own)
+            if asked or not ours[file.parent]:
                 yield file
 
 
