@@ -28,7 +28,7 @@ class Plan:
 
 
 ANATOMIES, STUDIES = 14, 120  # of a cohort
-PLANS = {"knee": Plan("0.7.1", ((4100, 9631), (4110, 9632)), "CODE")}
+PLANS = {"knee": Plan("0.7.1", ((4100, 9631), (4110, 9632)), "d83b33b")}
 
 
 def synthesis(joint: str, plan: Plan) -> dict[str, str]:
@@ -48,7 +48,9 @@ def calibration(joint: str, plan: Plan) -> str:
     """The command that fits the answers."""
     studies = " ".join(f"cohort{cohort}" for _, cohort in plan.cohorts)
     tables = "--labels labels.csv --ehr ehr.csv"
-    return f"models calibrate {joint}-small {studies} {tables} --task diagnose --seed 4100 --out known"
+    return (
+        f"models calibrate {joint}-small {studies} {tables} --task diagnose --specificity 0.95 --seed 4100 --out known"
+    )
 
 
 def joined(work: Path, plan: Plan, table: str) -> None:
@@ -60,7 +62,9 @@ def joined(work: Path, plan: Plan, table: str) -> None:
 def pack(joint: str, plan: Plan, work: Path) -> Bundle:
     """The shipped bundle with what was fitted, and the record of it."""
     shipped, fitted = open_bundle(f"{joint}-small"), open_bundle(work / "known")
-    made = [{"stage": "synth", "command": f"orthodx {one}", "code": plan.code} for one in synthesis(joint, plan).values()]
+    made = [
+        {"stage": "synth", "command": f"orthodx {one}", "code": plan.code} for one in synthesis(joint, plan).values()
+    ]
     last: dict[str, Any] = {"stage": "calibrate", "command": f"orthodx {calibration(joint, plan)}", "code": plan.code}
     record = [*shipped.info.training, *made, last | {"settings": fitted.info.training[-1]}]
     info = dataclasses.replace(fitted.info, version=plan.version, training=record)

@@ -46,25 +46,10 @@ def test_the_auroc_of_the_transfer_page_are_those_of_its_tables(joint, taught):
         assert [one.strip() for one in cells] == [label_shares.cell(rows, MACRO, share, *which) for which in wanted]
 
 
-def test_the_false_calls_of_the_card_are_those_of_its_table():
-    folder, free = RESULTS / "knee_thresholds", "-4221-"  # the seed of the patients without any lesion
-    bundle = open_bundle("knee-small")
-    chances, truth = (read_table(folder / f"{name}.csv").set_index("study_id") for name in ("predictions", "labels"))
-    card = (bundle.path / "MODEL_CARD.md").read_text(encoding="utf-8").split("What it knows of itself (0.7.0)")[1]
-    for label, threshold in bundle.info.diagnosis.thresholds.items():
-        called = chances[label].astype(float) >= threshold
-        there = truth[label].reindex(chances.index) == "1"
-        healthy = chances.index.str.contains(free) & ~there
-        (line,) = [line.split("|") for line in card.splitlines() if line.startswith(f"| {label} | ") and "->" in line]
-        assert line[3].split("->")[1].split() == [str((called & healthy).sum()), "of", str(healthy.sum())]
-        assert float(line[6].split()[0]) == pytest.approx(called[there].mean(), abs=6e-4)
-        assert float(line[7].split()[0]) == pytest.approx((~called)[~there].mean(), abs=6e-4)
-
-
-def test_the_fresh_studies_of_the_card_are_those_of_their_table():
+def test_the_answers_of_the_card_are_those_of_its_table():
     bundle = open_bundle("knee-small")
     card = (bundle.path / "MODEL_CARD.md").read_text(encoding="utf-8")
-    table = RESULTS / "knee_diagnosis", "none"
+    table = RESULTS / "knee_diagnosis", "9641"  # the seed of the patients without any lesion
     thresholds = bundle.info.diagnosis.thresholds
     lines = [*diagnosis_card.lines(*table, thresholds), *diagnosis_card.by_center(*table, tuple(thresholds))]
     assert len(lines) == 8 + 1 + 6
