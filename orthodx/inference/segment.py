@@ -12,7 +12,7 @@ from orthodx.inference.dicom_seg import require_highdicom
 from orthodx.inference.model_choice import chosen_bundle
 from orthodx.inference.predict import Segmenter
 from orthodx.inference.segment_case import Case
-from orthodx.inference.segment_files import FORMATS, SegmentFiles, with_earlier_formats
+from orthodx.inference.segment_files import FORMATS, SegmentFiles
 from orthodx.inference.segment_job import Job
 from orthodx.measuring.of_study import MEASURES_FILE
 from orthodx.networks.device import pick_device
@@ -65,7 +65,6 @@ def segment(
     ways = {"fused": request.fuse_views, "fast": request.fast}
     common = {"model": bundle.digest, **{way: True for way, asked in ways.items() if asked}}
     receipts = Receipts(place.receipts, common)
-    request = with_earlier_formats(request, receipts)
     files = SegmentFiles(request, receipts, everything.studies)
     job = Job(segmenter, request, files, shard, everything)
     files.spare_images(found.series)

@@ -6,7 +6,8 @@ import gzip
 import os
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ class SegmentFiles:
     request: SegmentRequest
     receipts: Receipts
     studies: Sequence[Study]
+    known_formats: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def spare_images(self, series: Sequence[Series]) -> None:
         """Raise `UsageError` where a result would be written over an image, or into the folder of a cohort."""
@@ -68,7 +70,8 @@ class SegmentFiles:
                     f"--out: '{one.series_id}' in {self.request.out} is the result of another image of that name",
                     hint="choose another folder, or name the images in a manifest.csv",
                 )
-            if before and before.get("images") and not set(before["images"]) & set(images_of(one)):
+            images = self._before(one).get("images")
+            if images and not set(images) & set(images_of(one)):
                 raise UsageError(
                     f"--out: '{one.series_id}' in {self.request.out} is the result of other images of that series",
                     hint="give all images of a series at once, or choose another folder",
@@ -100,6 +103,25 @@ class SegmentFiles:
         """What is written of a case, beside tables."""
         return [*self.request.formats, *(["preview"] if self.request.preview else [])]
 
+    def formats(self, series: Series) -> tuple[str, ...]:
+        """Those asked for, and those in which an earlier run left a mask of the series that would else be taken away.
+
+        As they were when first asked for: a receipt that is begun anew tells them no longer.
+        """
+        if (known := self.known_formats.get(series.series_id)) is None:
+            before = self._before(series) if self.request.resume else {}
+            there = {kind for kind in before.get("asked", ()) if kind in FORMATS and self.mask(series, kind).is_file()}
+            if find_spec("highdicom") is None:
+                there.discard("dicom-seg")
+            known = tuple(kind for kind in FORMATS if kind in there or kind in self.request.formats)
+            self.known_formats[series.series_id] = known
+        return known
+
+    def _before(self, series: Series) -> dict[str, Any]:
+        """What an earlier run kept of a series whose files are there."""
+        told = self.receipts.result(series.series_id)
+        return told if isinstance(told, dict) and self.receipts.outputs_of(series.series_id) else {}
+
     def made_from(self, series: Series) -> dict[str, Any]:
         """What a case's files depend on, beside the model."""
         own = {"input": content_of(series), "view": str(series.view)}
@@ -113,7 +135,8 @@ class SegmentFiles:
 
     def about(self, series: Series) -> dict[str, Any]:
         """What a receipt keeps beside the case: where the input lay, which images it was, what was asked for."""
-        return {"at": whereabouts(series.path), "images": images_of(series), "asked": self.asked()}
+        asked = [*self.formats(series), *(["preview"] if self.request.preview else [])]
+        return {"at": whereabouts(series.path), "images": images_of(series), "asked": asked}
 
     def mask(self, series: Series, kind: str) -> Path:
         """A series' mask in one of `FORMATS`."""
@@ -129,15 +152,8 @@ class SegmentFiles:
 
     def of(self, series: Series) -> list[Path]:
         """All files that a case may have."""
-        masks = [self.mask(series, kind) for kind in self.request.formats]
+        masks = [self.mask(series, kind) for kind in self.formats(series)]
         return [*masks, self.preview(series)] if self.request.preview else masks
-
-
-def with_earlier_formats(request: SegmentRequest, receipts: Receipts) -> SegmentRequest:
-    """What is asked for, and with --resume the formats of earlier masks, which would be taken away where made anew."""
-    earlier = {kind for kept in receipts.results().values() for kind in kept.get("asked", ()) if kind in FORMATS}
-    formats = tuple(kind for kind in FORMATS if kind in earlier or kind in request.formats)
-    return replace(request, formats=formats) if request.resume else request
 
 
 def images_of(series: Series) -> list[str]:

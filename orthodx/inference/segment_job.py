@@ -105,10 +105,10 @@ class Job:
 
         self.measurer.done(study, volumes, made_from)
 
-    def _origin(self, series_id: str, volumes: Sequence[dict[str, Any]]) -> list[str]:
-        """What the measures of a study depend on: the image's content, and what its manifest says of the knee."""
-        told = [str(value) for name, value in volumes[0].items() if name in FACTS] if volumes else []
-        return [self.receipts.made_from(series_id).get("input", ""), *told]
+    def _origin(self, series_id: str, volumes: Sequence[dict[str, Any]]) -> str:
+        """What the measures of a study depend on: the image's content, and what its manifest says of the joint."""
+        told = [f"{name} {volumes[0][name]}" for name in FACTS if volumes and volumes[0].get(name)]
+        return "; ".join([self.receipts.made_from(series_id).get("input", ""), *told])
 
     def _refused(self, found: Found) -> list[Case]:
         return [Case(bad.study_id, "", bad.source, "failed", bad.reason, 0.0) for bad in found.refused]
@@ -176,6 +176,7 @@ class Job:
         info = self.segmenter.bundle.info
         sight, notes = self._sight(series, volume, case)
         prediction, case.planes = sight.prediction, sight.planes
+        formats = self.files.formats(series)
         labels = mask_of(prediction.probabilities, sight.grid, volume, info.joint, several=sight.planes > 1)
         sizes = volumes_ml(labels, volume.voxel_mm3, info.joint)
         quality = self.segmenter.quality(prediction)
@@ -186,15 +187,15 @@ class Job:
         if series.oblique:
             notes.append("oblique series: the view is uncertain")
         notes += series.doubts
-        if "nifti" in self.request.formats:
+        if "nifti" in formats:
             write_mask(self.files.mask(series, "nifti"), labels, volume, info.joint)
-        if "dicom-seg" in self.request.formats:
+        if "dicom-seg" in formats:
             try:
                 write_dicom_seg(
                     self.files.mask(series, "dicom-seg"), labels, volume.affine, series, info.joint, info.name
                 )
             except StudyError as error:
-                if "nifti" not in self.request.formats:
+                if "nifti" not in formats:
                     raise
                 notes.append(error.line)  # the mask is there all the same
         if self.request.preview:

@@ -112,7 +112,10 @@ def _sided_by_place(volumes: Sequence[Row]) -> Sequence[Row]:
     for row in volumes:
         if "x_mm" in row:
             at.setdefault(row["series_id"], []).append(row["x_mm"])
-    if len(at) < 2 or any(map(side_of_row, volumes)):
+    old = any(
+        row["voxels"] and "voxel_mm" in row and "x_mm" not in row for row in volumes
+    )  # receipts of a version before
+    if old or len(at) < 2 or any(map(side_of_row, volumes)):
         return volumes
     middle = {series: float(np.median(found)) for series, found in at.items()}
     order = sorted(middle.values())

@@ -16,12 +16,14 @@ from orthodx.errors import NoInputError, StudyError, UsageError
 from orthodx.requests import ConvertRequest, takes
 from orthodx.studies.claim import Owner, Place, claimed, turn
 from orthodx.studies.conversion import convert_stack
-from orthodx.studies.convert_tables import TABLES, Outcome, write_tables
+from orthodx.studies.convert_tables import MANIFEST_COLUMNS, TABLES, Outcome, write_tables
 from orthodx.studies.dicom import Named, images_of, is_refused, name_stacks, open_dicom, say_left_out
 from orthodx.studies.grouping import LeftOut
 from orthodx.studies.identity import key_path, load_key, pseudonym
 from orthodx.studies.keys import file_name
 from orthodx.studies.link import require_apart, write_link
+from orthodx.studies.manifest import MANIFEST
+from orthodx.studies.manifest_edits import read_edits
 from orthodx.studies.nameless import nameless_command
 from orthodx.studies.nifti import write_image
 from orthodx.studies.processes import spread
@@ -71,9 +73,11 @@ def convert(
         shard=shard,
     )
     with claimed(place, owner):
-        outcomes, foreign = _convert(job, request, shard, tell=tell, progress=progress)
+        columns = (*MANIFEST_COLUMNS, *(["description"] if request.descriptions else []))
+        read_edits(out / MANIFEST, job.receipts, columns)  # what cannot be read is told before any work
+        outcomes, foreign, renamed = _convert(job, request, shard, tell=tell, progress=progress)
         with turn(place, shard):
-            listed = write_tables(out, job.receipts, outcomes, shard, descriptions=request.descriptions)
+            listed = write_tables(out, job.receipts, outcomes, shard, columns=columns, renamed=renamed)
             counts = {s: sum(row["status"] == s for row in listed) for s in STATUSES}
             facts = {"counts": counts, "files_not_dicom": foreign}
             write_run(out / RUN, command=nameless_command(command, request), started=started, facts=facts)
@@ -85,8 +89,8 @@ def convert(
 
 def _convert(
     job: Job, request: ConvertRequest, shard: Shard | None, *, tell: Tell, progress: Progress
-) -> tuple[list[Outcome], int]:
-    """What became of every series; and how many files were no DICOM."""
+) -> tuple[list[Outcome], int, dict[str, str]]:
+    """What became of every series; how many files were no DICOM; and what series of earlier runs are called now."""
     paths, key = request.dicom, job.key
     missing = [str(p) for p in paths if not p.exists()]
     outcomes = [Outcome("", "", "refused", p, "no such file or folder", 0, names=(p,)) for p in missing]
@@ -125,7 +129,7 @@ def _convert(
             tell(outcome, len(outcomes), total)
     for case in old:  # once they are there under their new names
         job.receipts.drop(case)
-    return outcomes, found.foreign
+    return outcomes, found.foreign, old
 
 
 def _usable_key(key: Path | None, out: Path) -> Path:
@@ -176,7 +180,7 @@ class Job:
         stack, made_from = named.stack, self._made_from(named)
         outcome = Outcome(named.study_id, named.series_id, "converted", named.label, "", len(stack.files))
         before = self.receipts.made_from(named.series_id).get("images")
-        if before and not set(before) & set(made_from["images"]):
+        if before and self.receipts.outputs_of(named.series_id) and not set(before) & set(made_from["images"]):
             return replace(outcome, status="refused", reason=ELSEWHERE, row=named.row())
         try:
             volume, converter = convert_stack(stack, named.label)
@@ -201,7 +205,9 @@ class Job:
 
     def finished(self, named: Named) -> Outcome | None:
         """What an earlier run finished, its files unchanged and its image whole."""
-        row = self.receipts.find(named.series_id, self._made_from(named))
+        made_from = self._made_from(named)
+        before = {name: made_from[name] for name in made_from if name != "images"}  # as earlier versions kept it
+        row = self.receipts.find(named.series_id, made_from) or self.receipts.find(named.series_id, before)
         if row is None:
             return None
         row = {**row, **self._row(named)}
@@ -213,14 +219,17 @@ class Job:
         inputs = pseudonym(json.dumps([file.stamp() for file in named.stack.files]), 32, self.key)
         return {"inputs": inputs, "images": images_of(named.stack, self.key)}
 
-    def renamed(self, named: Sequence[Named]) -> set[str]:
-        """Ids under which earlier runs kept images that this one has under others, since more of a series came."""
+    def renamed(self, named: Sequence[Named]) -> dict[str, str]:
+        """Ids under which earlier runs kept images that this one has under others, since more of a series came, and
+        these others.
+        """
         here = {file_name(one.series_id) for one in named}
-        seen = {image for one in named for image in images_of(one.stack, self.key)}
+        now = {image: one.series_id for one in named for image in images_of(one.stack, self.key)}
+        others = ((case, self.receipts.made_from(case).get("images", ())) for case in self.receipts.cases())
         return {
-            case
-            for case in self.receipts.cases()
-            if case not in here and not seen.isdisjoint(self.receipts.made_from(case).get("images", ()))
+            case: min(called)
+            for case, images in others
+            if case not in here and (called := {now[image] for image in images if image in now})
         }
 
     def _row(self, named: Named) -> dict[str, Any]:

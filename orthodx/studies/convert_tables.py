@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from orthodx.studies.manifest import COLUMNS, MANIFEST
+from orthodx.studies.manifest_edits import write_edited
 from orthodx.studies.receipts import Receipts
 from orthodx.studies.run_record import RUN
 from orthodx.studies.shards import Shard
@@ -15,7 +16,6 @@ from orthodx.studies.tables import read_table, write_table
 
 MANIFEST_COLUMNS = (*COLUMNS, "ti", "etl", "echo", "part", "modality", "warnings")
 SERIES_COLUMNS = ("study_id", "series_id", "status", "reason", "modality", "part", "echo", "slices", "files")
-AS_WRITTEN = ".manifest.csv"  # among the receipts
 THERE = ("converted", "kept")
 SERIES, FAILURES = "series.csv", "failures.csv"
 TABLES = (MANIFEST, SERIES, FAILURES, RUN)
@@ -45,14 +45,23 @@ class Outcome:
 
 
 def write_tables(
-    out: Path, receipts: Receipts, outcomes: Sequence[Outcome], shard: Shard | None, *, descriptions: bool
+    out: Path,
+    receipts: Receipts,
+    outcomes: Sequence[Outcome],
+    shard: Shard | None,
+    *,
+    columns: Sequence[str],
+    renamed: Mapping[str, str],
 ) -> list[dict[str, Any]]:
-    """The tables: all series of this run, and those of earlier runs into the same folder; the rows of `series.csv`."""
+    """The tables: all series of this run, and those of earlier runs into the same folder; the rows of `series.csv`.
+
+    columns: of the manifest. renamed: what series of earlier runs were called -> what they are called now.
+    """
     if shard is not None and not outcomes:
         return _rows(out / SERIES)  # what others wrote stays
     rows = {row["series_id"]: row for row in receipts.results().values() if row}
     rows |= {o.series_id: o.row for o in outcomes if o.status in THERE}
-    _write_manifest(out / MANIFEST, receipts.folder / AS_WRITTEN, rows, descriptions)
+    write_edited(out / MANIFEST, receipts, rows, columns, renamed)
     own = [{**replace(o, row={}).__dict__, **_shown(o)} for o in outcomes]
     listed = [*_listed_before(out / SERIES, outcomes, shard, rows), *own]
     if shard is not None:
@@ -60,27 +69,6 @@ def write_tables(
     write_table(out / SERIES, listed, SERIES_COLUMNS)
     write_table(out / FAILURES, [x for x in listed if x["status"] == "refused"], FAILURE_COLUMNS)
     return own if shard is None else listed
-
-
-def _write_manifest(path: Path, copy: Path, rows: Mapping[str, dict[str, Any]], descriptions: bool) -> None:
-    """The manifest, in which stands what a person has changed since it was last written: cells, columns, rows.
-
-    copy: the manifest as it was written, to tell by.
-    """
-    columns = [*MANIFEST_COLUMNS, *(["description"] if descriptions else [])]
-    theirs, ours = ({row.get("series_id", ""): row for row in _rows(file)} for file in (path, copy))
-    merged = {name: dict(row) for name, row in rows.items() if not theirs or name in theirs or name not in ours}
-    if theirs and ours:
-        for name, row in theirs.items():
-            before = ours.get(name, {})
-            changed = {column: cell for column, cell in row.items() if cell != before.get(column, "")}
-            if name in merged:
-                merged[name] |= changed
-            elif name not in ours:
-                merged[name] = row  # a series that they added
-            columns += [column for column in changed if column not in columns]
-    write_table(copy, list(rows.values()), columns)
-    write_table(path, list(merged.values()), columns)
 
 
 def _listed_before(

@@ -100,8 +100,14 @@ def _own_series(stack: Stack) -> str:
 
 
 def images_of(stack: Stack, key: Path | None = None) -> list[str]:
-    """Keyed hashes of its images, to know them again wherever they lie and whatever the series is called."""
-    return sorted(pseudonym(f"image {one.sop or one.file.name} {one.index}", 10, key) for one in stack.frames)
+    """Keyed hashes of its images, to know them again wherever they lie and whatever the series is called.
+
+    Images without a SOPInstanceUID are known by their files' names, places and echo, within their series.
+    """
+    series = f"{stack.kind.uids.patient} {stack.kind.uids.study} {_own_series(stack)}"
+    names = (one.sop or f"{one.file.name} {one.position} {stack.kind.echo}" for one in stack.frames)
+    told = zip(names, stack.frames, strict=True)
+    return sorted(pseudonym(f"image {series} {name} {one.index}", 10, key) for name, one in told)
 
 
 def open_dicom(

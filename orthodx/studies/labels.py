@@ -108,17 +108,19 @@ def read_records(path: Path, link: Path | None = None) -> dict[str, Record]:
 
 def _without_units(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     """Columns such as `Age (years)` under their own names."""
+    plain = {column: re.sub(r"[\W_]+", "", column.casefold()) for column in table.columns}
     names: dict[str, str] = {}
-    for column in table.columns:
-        plain = re.sub(r"[\W_]+", "", column.casefold())
-        for name, (unit, *others) in UNITS.items():
-            if name in table.columns or name in names.values() or not plain.startswith(name):
-                continue
-            told = plain.removeprefix(name)
-            if told in OTHER_UNITS:
-                raise StudyError(f"{path.name}: the column '{column}' is not in {unit}", hint=f"give {name} in {unit}")
-            if told in (unit, *others):
-                names[column] = name
+    for name, units in UNITS.items():
+        if name in table.columns:
+            continue
+        told = {column: text.removeprefix(name) for column, text in plain.items() if text.startswith(name)}
+        known = [column for column, unit in told.items() if unit in units]
+        strange = [column for column, unit in told.items() if unit in OTHER_UNITS]
+        if strange and not known:
+            raise StudyError(f"{path.name}: the column '{strange[0]}' is not in {units[0]}",
+                             hint=f"give {name} in {units[0]}")  # fmt: skip
+        if known:
+            names[known[0]] = name
     return table.rename(columns=names)
 
 

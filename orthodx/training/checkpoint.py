@@ -169,6 +169,8 @@ def load(
         ) from error
     then, now = fixed(json.loads(meta["config"])), fixed(json.loads(json.dumps(config)))
     then = in_volumes(then) if VOLUMES in now else then
+    if "init" not in then:  # of a version that did not keep it
+        now.pop("init", None)
     if changed := sorted(k for k in then.keys() | now.keys() if then.get(k) != now.get(k)):
         raise BundleError(
             f"{path} was made with other options ({', '.join(changed)})",

@@ -11,6 +11,8 @@ from pydicom.uid import generate_uid
 
 from orthodx.errors import UsageError
 from orthodx.inference.segment import segment
+from orthodx.studies.claim import Place
+from orthodx.studies.receipts import Receipts
 from orthodx.synth.dicom_writer import write_dicom_series
 
 ROW = dict(
@@ -44,9 +46,9 @@ def manifest(folder, *, study, side, center):
 
 @pytest.fixture
 def run(bundle, tmp_path):
-    def do(folder, **options):
+    def do(*folders, **options):
         out = tmp_path / "out"
-        segment([folder], out, model=bundle.path, device="cpu", preview=False, resume=out.exists(), **options)
+        segment(folders, out, model=bundle.path, device="cpu", preview=False, resume=out.exists(), **options)
         return out
 
     return do
@@ -112,3 +114,24 @@ def test_masks_of_another_format_are_added(echoes, run):
     run(echoes[0], formats=("dicom-seg",))
     assert mask.read_bytes() == before
     assert len(list(out.glob("*.seg.dcm"))) == 1
+
+
+def test_another_series_of_another_format_leaves_the_first_alone(echoes, run, tmp_path):
+    pytest.importorskip("highdicom", reason="the extra 'dicom' is not installed")
+    other = write_dicom_series(tmp_path / "other", DATA, AFFINE, {**ROW, "study_id": "S2", "series_id": "B"}, 8)
+    out = run(echoes[0])
+    (mask,) = out.glob("*.nii.gz")
+    before = mask.stat().st_mtime_ns
+    run(other, formats=("dicom-seg",))
+    run(echoes[0], other)
+    assert mask.stat().st_mtime_ns == before
+    assert len(list(out.glob("*.seg.dcm"))) == 1
+    assert len(list(out.glob("*.nii.gz"))) == 2
+
+
+def test_a_cohort_of_visits_is_no_place_for_masks(images, bundle, tmp_path):
+    place = Receipts(Place(tmp_path / "out").receipts)
+    place.write("patient", {}, (), [{"study_id": "a"}])  # as `synth --visits` keeps them
+    (tmp_path / "out/manifest.csv").write_text("study_id,series_id,path\n")
+    with pytest.raises(UsageError, match="holds a cohort"):
+        segment([images["axial"]], tmp_path / "out", model=bundle.path, device="cpu", resume=True)

@@ -9,7 +9,7 @@ import pydicom
 import pytest
 from pydicom.uid import generate_uid
 
-from orthodx.errors import NoInputError
+from orthodx.errors import NoInputError, StudyError
 from orthodx.studies.convert import convert
 from orthodx.synth.dicom_writer import write_dicom_series
 
@@ -167,3 +167,112 @@ def test_a_run_that_found_nothing_stands_in_no_ones_way(tmp_path):
     )
     assert one.status == "converted"
     assert [row["status"] for row in table(tmp_path / "out/series.csv")] == ["converted"]
+
+
+def change(folder, do):
+    for path in folder.iterdir():
+        ds = pydicom.dcmread(path)
+        do(ds)
+        ds.save_as(path)
+
+
+def test_images_without_a_uid_are_not_those_of_another_patient(tmp_path):
+    for number, study in enumerate(("S1", "S2")):
+        told = {**ROW, "patient_id": f"P{number}", "study_id": study, "series_id": study}
+        change(
+            write_dicom_series(tmp_path / f"in/{study}", DATA, AFFINE, told, 7),
+            lambda ds: setattr(ds, "SOPInstanceUID", ""),
+        )
+    convert([tmp_path / "in/S1"], tmp_path / "out")
+    convert([tmp_path / "in/S2"], tmp_path / "out", resume=True)
+    rows = table(tmp_path / "out/manifest.csv")
+    assert len(rows) == 2
+    assert images(tmp_path / "out") == {row["path"] for row in rows}
+
+
+def test_a_good_export_takes_the_place_of_a_refused_one(tmp_path):
+    folder = write_dicom_series(tmp_path / "in", DATA, AFFINE, ROW, 7)
+    whole = {path: path.read_bytes() for path in folder.iterdir()}
+    first = sorted(whole)[4]
+    first.unlink()
+    with pytest.raises(NoInputError):
+        convert([folder], tmp_path / "out")
+    first.write_bytes(whole[first])
+    change(folder, lambda ds: setattr(ds, "SOPInstanceUID", generate_uid()))
+    (one,) = convert([folder], tmp_path / "out", resume=True)
+    assert one.status == "converted"
+
+
+@pytest.fixture
+def told(echoes, tmp_path):
+    """A cohort of one echo whose side a person has filled in, with two columns of their own, one still empty."""
+    out = tmp_path / "out"
+    change(echoes[0], lambda ds: delattr(ds, "Laterality"))
+    change(echoes[1], lambda ds: delattr(ds, "Laterality"))
+    convert([echoes[0]], out)
+    (row,) = table(out / "manifest.csv")
+    write(out / "manifest.csv", [{**row, "laterality": "left", "reader": "", "note": "AB"}])
+    return out
+
+
+def test_what_a_person_wrote_goes_with_a_series_that_is_called_otherwise(told, echoes):
+    convert([echoes[0].parent], told, resume=True)
+    first, second = table(told / "manifest.csv")
+    assert (first["laterality"], first["reader"], first["note"]) == ("left", "", "AB")
+    assert (second["laterality"], second["note"]) == ("unknown", "")
+
+
+def test_what_a_person_wrote_comes_back_with_a_series_that_was_refused(told, echoes):
+    gone = sorted(echoes[0].iterdir())[4]
+    data = gone.read_bytes()
+    gone.unlink()
+    with pytest.raises(NoInputError):
+        convert([echoes[0]], told, resume=True)
+    assert table(told / "manifest.csv") == []
+    gone.write_bytes(data)
+    convert([echoes[0]], told, resume=True)
+    assert [(row["laterality"], row["note"]) for row in table(told / "manifest.csv")] == [("left", "AB")]
+
+
+def test_what_a_person_wrote_into_the_cohort_of_an_earlier_version_stays(told, echoes):
+    for path in (told / ".done").glob(".manifest*"):
+        path.unlink()
+    for path in (told / ".done").glob("study*.json"):
+        receipt = json.loads(path.read_text())
+        del receipt["made_from"]["images"]
+        path.write_text(json.dumps(receipt))
+    (one,) = convert([echoes[0]], told, resume=True)
+    assert one.status == "kept"
+    assert [(row["laterality"], row["note"]) for row in table(told / "manifest.csv")] == [("left", "AB")]
+
+
+def test_a_manifest_that_a_spreadsheet_saved_is_understood(told, echoes):
+    text = (told / "manifest.csv").read_text().replace(",", ";").replace("series_id", "Series ID")
+    (told / "manifest.csv").write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
+    convert([echoes[0]], told, resume=True)
+    assert [(row["laterality"], row["note"]) for row in table(told / "manifest.csv")] == [("left", "AB")]
+
+
+def test_a_run_that_ended_before_it_kept_its_own_copy_loses_no_series(told, echoes, tmp_path):
+    before = (told / ".done/.manifest.csv").read_bytes()
+    convert([write_dicom_series(tmp_path / "new", DATA, AFFINE, {**ROW, "study_id": "S2", "series_id": "B"}, 7)], told,
+            resume=True)  # fmt: skip
+    (told / ".done/.manifest.csv").write_bytes(before)
+    convert([echoes[0]], told, resume=True)
+    assert len(table(told / "manifest.csv")) == 2
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda rows: [*rows, rows[0]], "series_id '.*' stands twice"),
+        (lambda rows: [{k: v for k, v in rows[0].items() if k != "series_id"}], "has no column 'series_id'"),
+    ],
+)
+def test_a_manifest_that_cannot_be_read_is_told_before_any_work(told, echoes, tmp_path, spoil, said):
+    write(told / "manifest.csv", spoil(table(told / "manifest.csv")))
+    before = (told / "series.csv").read_bytes(), images(told)
+    more = write_dicom_series(tmp_path / "new", DATA, AFFINE, {**ROW, "study_id": "S2", "series_id": "B"}, 7)
+    with pytest.raises(StudyError, match=said):
+        convert([more], told, resume=True)
+    assert ((told / "series.csv").read_bytes(), images(told)) == before

@@ -84,6 +84,8 @@ def test_a_column_may_name_its_unit(table):
     text = "study_id,Age (years),Height_cm,Weight [kg],event_date,age_group\na,34,178,71,2020,old\n"
     assert read_records(table(text, "ehr.csv")) == {"a": Record(age=34, height=178, weight=71)}
     assert read_records(table("study_id,age,Age (years)\na,34,x\n", "ehr.csv")) == {"a": Record(age=34)}
+    for both in ("Height m,Height (cm)\na,1.78,178\n", "Height (cm),Height m\na,178,1.78\n"):
+        assert read_records(table(f"study_id,{both}", "ehr.csv")) == {"a": Record(height=178)}
     with pytest.raises(StudyError, match=r"ehr.csv: the column 'Height \(m\)' is not in cm"):
         read_records(table("study_id,age,Height (m)\na,34,1.78\n", "ehr.csv"))
     with pytest.raises(StudyError, match=r"ehr.csv: the column 'weight_lbs' is not in kg"):

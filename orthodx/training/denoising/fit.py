@@ -119,7 +119,8 @@ def fit_denoiser(
         save_every=config.save_every,
     )
     record = checkpoint.in_volumes(checkpoint.options(config) | {"processes": str(team.size)})
-    record |= {name: sha256(path) for name, path in (("init", init), ("teacher", teacher)) if path is not None}
+    record |= {"init": "none" if init is None else sha256(init)}
+    record |= {} if teacher is None else {"teacher": sha256(teacher)}
     train(lesson, schedule, state, record, team=team, resume=resume, say=say)
     weights = out / f"encoder_{config.view}.safetensors"
     if team.chief:
