@@ -104,13 +104,14 @@ class SegmentFiles:
         return [*self.request.formats, *(["preview"] if self.request.preview else [])]
 
     def formats(self, series: Series) -> tuple[str, ...]:
-        """Those asked for, and those in which an earlier run left a mask of the series that would else be taken away.
-
-        As they were when first asked for: a receipt that is begun anew tells them no longer.
+        """Those asked for, and those in which an earlier run left a mask of the series that would else be taken away,
+        as they were when first asked for.
         """
         if (known := self.known_formats.get(series.series_id)) is None:
-            before = self._before(series) if self.request.resume else {}
-            there = {kind for kind in before.get("asked", ()) if kind in FORMATS and self.mask(series, kind).is_file()}
+            masks = {kind: self.mask(series, kind) for kind in FORMATS if self.request.resume}
+            there = {
+                kind for kind, path in masks.items() if path.is_file() and self.receipts.owns(series.series_id, path)
+            }
             if find_spec("highdicom") is None:
                 there.discard("dicom-seg")
             known = tuple(kind for kind in FORMATS if kind in there or kind in self.request.formats)

@@ -16,7 +16,7 @@ from orthodx.errors import NoInputError, StudyError, UsageError
 from orthodx.requests import ConvertRequest, takes
 from orthodx.studies.claim import Owner, Place, claimed, turn
 from orthodx.studies.conversion import convert_stack
-from orthodx.studies.convert_tables import MANIFEST_COLUMNS, TABLES, Outcome, write_tables
+from orthodx.studies.convert_tables import MANIFEST_COLUMNS, TABLES, THERE, Outcome, write_tables
 from orthodx.studies.dicom import Named, images_of, is_refused, name_stacks, open_dicom, say_left_out
 from orthodx.studies.grouping import LeftOut
 from orthodx.studies.identity import key_path, load_key, pseudonym
@@ -78,6 +78,8 @@ def convert(
         outcomes, foreign, renamed = _convert(job, request, shard, tell=tell, progress=progress)
         with turn(place, shard):
             listed = write_tables(out, job.receipts, outcomes, shard, columns=columns, renamed=renamed)
+            for case in renamed:  # once they are there, and told, under their new names
+                job.receipts.drop(case)
             counts = {s: sum(row["status"] == s for row in listed) for s in STATUSES}
             facts = {"counts": counts, "files_not_dicom": foreign}
             write_run(out / RUN, command=nameless_command(command, request), started=started, facts=facts)
@@ -127,9 +129,8 @@ def _convert(
             outcomes.append(outcome)
             progress("converting", len(outcomes), total)
             tell(outcome, len(outcomes), total)
-    for case in old:  # once they are there under their new names
-        job.receipts.drop(case)
-    return outcomes, found.foreign, old
+    there = {outcome.series_id for outcome in outcomes if outcome.status in THERE}
+    return outcomes, found.foreign, {case: min(called) for case, called in old.items() if called <= there}
 
 
 def _usable_key(key: Path | None, out: Path) -> Path:
@@ -210,7 +211,11 @@ class Job:
         row = self.receipts.find(named.series_id, made_from) or self.receipts.find(named.series_id, before)
         if row is None:
             return None
-        row = {**row, **self._row(named)}
+        told = {**row, **self._row(named)}
+        if told != row:  # of other centers or descriptions now
+            outputs = [self.receipts.folder / name for name in sorted(self.receipts.outputs_of(named.series_id))]
+            self.receipts.write(named.series_id, made_from, outputs, told)
+        row = told
         files = len(named.stack.files)
         return Outcome(named.study_id, named.series_id, "kept", named.label, "finished earlier", files, row)
 
@@ -219,18 +224,19 @@ class Job:
         inputs = pseudonym(json.dumps([file.stamp() for file in named.stack.files]), 32, self.key)
         return {"inputs": inputs, "images": images_of(named.stack, self.key)}
 
-    def renamed(self, named: Sequence[Named]) -> dict[str, str]:
-        """Ids under which earlier runs kept images that this one has under others, since more of a series came, and
-        these others.
+    def renamed(self, named: Sequence[Named]) -> dict[str, set[str]]:
+        """Ids under which earlier runs kept images of a study that this one has under others, since more of a series
+        came; and these others.
         """
         here = {file_name(one.series_id) for one in named}
-        now = {image: one.series_id for one in named for image in images_of(one.stack, self.key)}
-        others = ((case, self.receipts.made_from(case).get("images", ())) for case in self.receipts.cases())
-        return {
-            case: min(called)
-            for case, images in others
-            if case not in here and (called := {now[image] for image in images if image in now})
-        }
+        now = {(one.study_id, image): one.series_id for one in named for image in images_of(one.stack, self.key)}
+        found = {}
+        for case in self.receipts.cases():
+            study = case.partition("_s")[0]
+            images = self.receipts.made_from(case).get("images", ()) if case not in here else ()
+            if called := {now[study, image] for image in images if (study, image) in now}:
+                found[case] = called
+        return found
 
     def _row(self, named: Named) -> dict[str, Any]:
         row, facts = named.row(), named.stack.facts

@@ -59,7 +59,8 @@ def write_tables(
     """
     if shard is not None and not outcomes:
         return _rows(out / SERIES)  # what others wrote stays
-    rows = {row["series_id"]: row for row in receipts.results().values() if row}
+    results = receipts.results().items()
+    rows = {row["series_id"]: row for case, row in results if row and case not in renamed}
     rows |= {o.series_id: o.row for o in outcomes if o.status in THERE}
     write_edited(out / MANIFEST, receipts, rows, columns, renamed)
     own = [{**replace(o, row={}).__dict__, **_shown(o)} for o in outcomes]

@@ -104,10 +104,10 @@ def images_of(stack: Stack, key: Path | None = None) -> list[str]:
 
     Images without a SOPInstanceUID are known by their files' names, places and echo, within their series.
     """
-    series = f"{stack.kind.uids.patient} {stack.kind.uids.study} {_own_series(stack)}"
-    names = (one.sop or f"{one.file.name} {one.position} {stack.kind.echo}" for one in stack.frames)
+    series = f"{stack.kind.uids.study} {_own_series(stack)} {stack.kind.echo}"
+    names = (one.sop or f"{series} {one.file.name} {one.position}" for one in stack.frames)
     told = zip(names, stack.frames, strict=True)
-    return sorted(pseudonym(f"image {series} {name} {one.index}", 10, key) for name, one in told)
+    return sorted(pseudonym(f"image {name} {one.index}", 10, key) for name, one in told)
 
 
 def open_dicom(

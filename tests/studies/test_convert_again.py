@@ -10,6 +10,7 @@ import pytest
 from pydicom.uid import generate_uid
 
 from orthodx.errors import NoInputError, StudyError
+from orthodx.studies import manifest_edits
 from orthodx.studies.convert import convert
 from orthodx.synth.dicom_writer import write_dicom_series
 
@@ -276,3 +277,73 @@ def test_a_manifest_that_cannot_be_read_is_told_before_any_work(told, echoes, tm
     with pytest.raises(StudyError, match=said):
         convert([more], told, resume=True)
     assert ((told / "series.csv").read_bytes(), images(told)) == before
+
+
+def test_an_echo_that_is_refused_under_a_name_that_is_taken_keeps_its_image(echoes, tmp_path):
+    out = tmp_path / "out"
+    convert([echoes[0].parent], out)
+    convert([echoes[0]], out, resume=True)
+    with pytest.raises(NoInputError):
+        convert([echoes[1]], out, resume=True)
+    rows = table(out / "manifest.csv")
+    assert [row["te"] for row in rows] == ["30.0", "60.0"]
+    assert images(out) == {row["path"] for row in rows}
+
+
+def test_a_patient_whose_name_was_mended_is_the_same_image(echoes, tmp_path):
+    (before,) = convert([echoes[0]], tmp_path / "out")
+    change(echoes[0], lambda ds: setattr(ds, "PatientID", "P2"))
+    (now,) = convert([echoes[0]], tmp_path / "out", resume=True)
+    assert (now.status, now.series_id) == ("converted", before.series_id)
+    assert now.row["patient_id"] != before.row["patient_id"]
+
+
+def test_centers_of_a_site_map_stay_when_only_a_part_is_given_again(tmp_path):
+    for name in "AB":
+        write_dicom_series(tmp_path / f"in/{name}", DATA, AFFINE, {**ROW, "study_id": name, "series_id": name}, 7)
+    (tmp_path / "sites.csv").write_text("center\nRome\n")
+    convert([tmp_path / "in"], tmp_path / "out")
+    for part in ("in", "in/A"):
+        convert([tmp_path / part], tmp_path / "out", resume=True, site_map=tmp_path / "sites.csv")
+        assert {row["center"] for row in table(tmp_path / "out/manifest.csv")} == {"Rome"}
+
+
+def test_what_a_killed_run_wrote_is_no_edit(echoes, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    convert([echoes[0]], out)
+    (tmp_path / "wrong.csv").write_text("center\nWrong\n")
+
+    def killed(path, target):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(manifest_edits.Path, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            convert([echoes[0]], out, resume=True, site_map=tmp_path / "wrong.csv", descriptions=True)
+    assert [row["center"] for row in table(out / "manifest.csv")] == ["Wrong"]
+    convert([echoes[0]], out, resume=True)
+    (row,) = table(out / "manifest.csv")
+    assert row["center"] == "Harbour"
+    assert "description" not in row
+
+
+def test_a_row_that_was_taken_out_stays_out_under_its_new_name(echoes, tmp_path):
+    out = tmp_path / "out"
+    other = write_dicom_series(tmp_path / "other", DATA, AFFINE, {**ROW, "study_id": "S2", "series_id": "B"}, 7)
+    (first,) = convert([echoes[0]], out)
+    convert([other], out, resume=True)
+    write(out / "manifest.csv", [row for row in table(out / "manifest.csv") if row["series_id"] != first.series_id])
+    convert([echoes[0].parent, other], out, resume=True)
+    assert {row["te"] for row in table(out / "manifest.csv") if row["series_id"].startswith(first.series_id)} == {
+        "60.0"
+    }
+
+
+def test_a_description_that_a_person_wrote_waits_for_its_column(echoes, tmp_path):
+    out = tmp_path / "out"
+    convert([echoes[0]], out, descriptions=True)
+    (row,) = table(out / "manifest.csv")
+    write(out / "manifest.csv", [{**row, "description": "mine"}])
+    for wanted in (True, False, True):
+        convert([echoes[0]], out, resume=True, descriptions=wanted)
+    assert [row["description"] for row in table(out / "manifest.csv")] == ["mine"]
