@@ -230,10 +230,12 @@ class Job:
         """
         here = {file_name(one.series_id) for one in named}
         now = {(one.study_id, image): one.series_id for one in named for image in images_of(one.stack, self.key)}
-        found = {}
+        studies, found = {study for study, _ in now}, {}
         for case in self.receipts.cases():
             study = case.partition("_s")[0]
-            images = self.receipts.made_from(case).get("images", ()) if case not in here else ()
+            if case in here or study not in studies:
+                continue
+            images = self.receipts.made_from(case).get("images", ())
             if called := {now[study, image] for image in images if (study, image) in now}:
                 found[case] = called
         return found
