@@ -34,7 +34,6 @@ from orthodx.studies.sidecar import sidecar
 from orthodx.studies.site_map import SiteMap, read_site_map
 from orthodx.studies.walking import Walk
 
-ELSEWHERE = "other images of this series are here already; convert all of them at once, or into another folder"
 STATUSES = ("converted", "kept", "skipped", "refused")
 Tell = Callable[[Outcome, int, int], None]
 Progress = Callable[[str, int, int], None]
@@ -180,9 +179,10 @@ class Job:
         """The main path of one series: convert and verify -> image -> sidecar -> receipt, each written whole."""
         stack, made_from = named.stack, self._made_from(named)
         outcome = Outcome(named.study_id, named.series_id, "converted", named.label, "", len(stack.files))
-        before = self.receipts.made_from(named.series_id).get("images")
-        if before and self.receipts.outputs_of(named.series_id) and not set(before) & set(made_from["images"]):
-            return replace(outcome, status="refused", reason=ELSEWHERE, row=named.row())
+        try:
+            self._refuse_others(named.series_id, made_from["images"])
+        except StudyError as error:  # and what is there stays
+            return replace(outcome, status="refused", reason=error.line, row=named.row())
         try:
             volume, converter = convert_stack(stack, named.label)
             image = self.out / named.study_id / f"{named.series_id}.nii.gz"
@@ -203,6 +203,14 @@ class Job:
         if outcome.status == "refused":
             self.receipts.fail(named.series_id, made_from, {})
         return outcome
+
+    def _refuse_others(self, series_id: str, images: Sequence[str]) -> None:
+        """Raise `StudyError` where the image that is there was made from none of these."""
+        before = self.receipts.made_from(series_id).get("images")
+        if before and self.receipts.outputs_of(series_id) and not set(before) & set(images):
+            raise StudyError(
+                "other images of this series are here already", hint="convert all at once, or into another folder"
+            )
 
     def finished(self, named: Named) -> Outcome | None:
         """What an earlier run finished, its files unchanged and its image whole."""
