@@ -3,8 +3,9 @@
     python examples/calibrate_small.py knee WORK
 
 Makes two cohorts of injured joints on anatomies of their own, from all centers and with health records, calibrates the
-shipped model's diagnosis on them (`orthodx models calibrate --task diagnose`) and writes WORK/JOINT-small: the shipped
-bundle whose answers are fitted anew, with these commands in its record. Encoders, heads and masks stay to the byte.
+shipped model's diagnosis on them (`orthodx models calibrate --task diagnose`; knee-small 0.7.0 when it was run) and
+writes WORK/JOINT-small: the shipped bundle whose answers are fitted anew, with these commands in its record. Encoders,
+masks and, but for the record's share, the heads stay to the byte.
 """
 
 import argparse

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
@@ -108,6 +109,17 @@ def test_a_run_goes_on_from_its_own_start_only(pretrain, start, tmp_path):
     done = pretrain("--out", tmp_path / "a", "--init", start, "--batch", 1, "--resume", code=2)
     assert "init" in done.output
     assert json.loads((tmp_path / "a/run.json").read_text())["starts"] == {}
+
+
+def test_a_checkpoint_that_does_not_tell_its_start_goes_on(pretrain, start, tmp_path):
+    pretrain("--out", tmp_path / "a", "--init", start, "--batch", 1)
+    state = tmp_path / "a/checkpoint.safetensors"
+    with safe_open(state, "pt") as file:
+        told, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    config = json.loads(told["config"])
+    assert config.pop("init") == sha256(start)
+    save_file(tensors, state, {**told, "config": json.dumps(config)})  # as versions before kept it
+    pretrain("--out", tmp_path / "a", "--init", start, "--batch", 1, "--resume")
 
 
 def test_batches_added_up_are_one_large_batch(pretrain, start, tmp_path):

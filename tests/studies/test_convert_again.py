@@ -9,7 +9,7 @@ import pydicom
 import pytest
 from pydicom.uid import generate_uid
 
-from orthodx.errors import NoInputError, StudyError
+from orthodx.errors import NoInputError, StudyError, UsageError
 from orthodx.studies import manifest_edits
 from orthodx.studies.convert import convert
 from orthodx.synth.dicom_writer import write_dicom_series
@@ -347,3 +347,9 @@ def test_a_description_that_a_person_wrote_waits_for_its_column(echoes, tmp_path
     for wanted in (True, False, True):
         convert([echoes[0]], out, resume=True, descriptions=wanted)
     assert [row["description"] for row in table(out / "manifest.csv")] == ["mine"]
+
+
+def test_a_site_map_without_rows_is_a_wrong_option(echoes, tmp_path):
+    (tmp_path / "sites.csv").write_text("center\n")
+    with pytest.raises(UsageError, match="has a header and no rows"):
+        convert([echoes[0]], tmp_path / "out", site_map=tmp_path / "sites.csv")

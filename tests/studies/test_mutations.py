@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import json
 import shutil
 from pathlib import Path
 
@@ -586,6 +587,19 @@ def test_an_enhanced_object_is_read_frame_by_frame(good, tmp_path):
     (outcome,) = run(folder, tmp_path / "out")
     assert unlike(tmp_path / "out" / outcome.row["path"], DATA.astype(int) * (1 + np.arange(SLICES)) + 5) == ""
     assert (outcome.row["te"], outcome.row["field_strength"]) == (30.0, 3.0)
+
+
+def test_each_echo_of_an_enhanced_object_has_its_own_time_in_its_sidecar(good, tmp_path):
+    folder, series = good
+    ds = enhanced(series, [k for k in range(SLICES) for _ in range(2)])
+    for i, frame in enumerate(ds.PerFrameFunctionalGroupsSequence):
+        frame.MREchoSequence[0].EffectiveEchoTime = (30.0, 60.0)[i % 2]
+    save(folder, [ds])
+    found = {o.row["te"]: tmp_path / "out" / o.row["path"] for o in run(folder, tmp_path / "out")}
+    sides = {
+        te: json.loads(path.with_name(path.name.replace(".nii.gz", ".json")).read_text()) for te, path in found.items()
+    }
+    assert {te: side["EchoTime"] for te, side in sides.items()} == {30.0: 0.03, 60.0: 0.06}
 
 
 def test_an_enhanced_object_with_a_frame_missing_is_refused(good, tmp_path):
